@@ -1,0 +1,92 @@
+"""`make bench`: every benchmark, as one table of ratios against a peer measured in the same run.
+
+Each benchmark is a program that prints a JSON list of measurements
+{"name", "ours_s", "peer", "peer_s", "ratio", "spread": [least, most]}: medians in seconds, ratio = ours / peer pair by
+pair (below 1: we are faster), spread = least and most ratio of the pairs. Figures are printed, never judged.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = str(ROOT / ".venv" / "bin" / "python")
+DRYSTONE = str(ROOT / ".venv" / "bin" / "drystone")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A program under bench/, and how much of a guest it needs (None: it runs on this machine)."""
+
+    file: str
+    lab: tuple[str, ...] | None = None
+
+    def command(self) -> list[str]:
+        """The command line that runs it and prints its JSON."""
+        program = [PYTHON, str(ROOT / "bench" / self.file)]
+        return program if self.lab is None else [DRYSTONE, "lab", "run", *self.lab, "--", *program]
+
+
+BENCHMARKS = {
+    "start-up": Benchmark("start_up.py"),
+    "dm": Benchmark("dm_ioctl.py", lab=()),
+    "thin-metadata": Benchmark("thin_metadata.py"),
+    "backup": Benchmark("backup.py", lab=("--memory", "2G")),
+}
+
+
+def bar(ratio: float) -> str:
+    """A bar whose full length is the peer's time: shorter than 20 cells is faster than the peer."""
+    cells = max(1, min(40, round(ratio * 20)))
+    return "█" * min(cells, 20) + "▓" * max(0, cells - 20)
+
+
+def table(measurements: list[dict[str, Any]]) -> Table:
+    """The measurements as a table, with a bar a row."""
+    shown = Table(title="Drystone beside its peers (ratio below 1: we are faster; bar of 20 cells: the peer)")
+    for column in ("what", "ours s", "peer s", "peer", "ratio", "least..most", ""):
+        shown.add_column(column, justify="right" if column in {"ours s", "peer s", "ratio"} else "left")
+    for each in measurements:
+        least, most = each["spread"]
+        shown.add_row(
+            each["name"], f"{each['ours_s']:.4g}", f"{each['peer_s']:.4g}", each["peer"], f"{each['ratio']:.3f}",
+            f"{least:.3f}..{most:.3f}", bar(each["ratio"]),
+        )  # fmt: skip
+    return shown
+
+
+def main() -> int:
+    """Run the benchmarks named on the command line, or all of them."""
+    as_json = "--json" in sys.argv[1:]
+    names = [word for word in sys.argv[1:] if not word.startswith("-")] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no benchmark {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    measurements: list[dict[str, Any]] = []
+    failed = 0
+    for name in names:
+        print(f"bench: {name} ...", file=sys.stderr, flush=True)
+        done = subprocess.run(BENCHMARKS[name].command(), stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+        if done.returncode:
+            print(f"bench: {name} failed with exit code {done.returncode}", file=sys.stderr)
+            failed = 1
+            continue
+        measurements += json.loads(done.stdout)
+    if as_json:
+        print(json.dumps(measurements, indent=2))
+    else:
+        Console(width=None if sys.stdout.isatty() else 140).print(table(measurements))
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Start-up: how long commands take that do next to nothing, against an interpreter that does nothing.
+
+    python bench/start_up.py [RUNS]
+
+Whole processes, ours and the peer in turn. Prints a JSON list as bench/run.py describes it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pairs import measure
+
+from drystone.testing.thin_metadata import write_thin_metadata
+
+BIN = Path(sys.executable).parent
+PEER = [sys.executable, "-c", "pass"]
+
+
+def list_commands(image: Path) -> dict[str, list[str]]:
+    """Name -> words of what is measured."""
+    drystone, tools = str(BIN / "drystone"), str(BIN / "convoy-pdata_tools")
+    size = ["thin_metadata_size", "-b", "2m", "-s", "100G", "-m", "100000", "-u", "M"]
+    return {
+        "drystone --help": [drystone, "--help"],
+        "drystone thin --help": [drystone, "thin", "--help"],
+        "drystone thin info IMAGE": [drystone, "thin", "info", str(image)],
+        "convoy-pdata_tools thin_metadata_size": [tools, *size],
+    }
+
+
+def make_run(words: list[str]) -> Callable[[], object]:
+    """A call that runs one whole process."""
+    return lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Measure and print."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "metadata.img"
+        image.write_bytes(write_thin_metadata({1: {0: 0}}))
+        peer = make_run(PEER)
+        rows = [
+            measure(name, make_run(words), "python -c pass", peer, runs=runs)
+            for name, words in list_commands(image).items()
+        ]
+    print(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The backup engine: sources, chunks, packs, manifests, restore."""

@@ -1,0 +1,107 @@
+"""From a batch of the source to chunks: read, look for zeros, hash, look up, compress. Run by several threads."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drystone.backup.codec import Compressor
+from drystone.backup.digest import NOTHING, digest
+from drystone.backup.index import ChunkIndex
+from drystone.backup.manifest import Shape
+from drystone.backup.pack import Kind, Place, Record, make_record
+from drystone.backup.segment import Segment
+from drystone.backup.source import Source
+from drystone.backup.tuning import Tuning
+from drystone.kernel.blockdev import aligned_buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Chunks [first, first + count) of the image, all of one segment; `base` is that segment of the base."""
+
+    segment: int
+    first: int
+    count: int
+    base: Segment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What became of a chunk: the leaf NOTHING for zeros; a place when it is stored; else a record to store."""
+
+    slot: int
+    leaf: bytes
+    place: Place | None = None
+    record: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunked:
+    """A batch's chunks in order; `size` bytes were read. Records may point into `buffer`."""
+
+    batch: Batch
+    chunks: list[Chunk]
+    size: int
+    buffer: NDArray[np.uint8]
+
+
+class Chunker:
+    """Turns batches of `source` into chunks; `chunk` may be called by several threads at once."""
+
+    def __init__(self, source: Source, shape: Shape, index: ChunkIndex, tuning: Tuning) -> None:
+        self._source = source
+        self._shape = shape
+        self._index = index
+        self._level = tuning.level
+        self._length = max(tuning.batch_size, shape.chunk_size)
+        self._buffers: queue.SimpleQueue[NDArray[np.uint8]] = queue.SimpleQueue()
+        self._own = threading.local()
+
+    def chunk(self, batch: Batch) -> Chunked:
+        """Read a batch. Its buffer goes to `give_back` when its records are copied."""
+        shape = self._shape
+        begin = batch.first * shape.chunk_size
+        size = min(shape.size, (batch.first + batch.count) * shape.chunk_size) - begin
+        buffer = self._take_buffer()
+        self._source.read_into(begin, buffer[:size])
+        chunks = []
+        for at in range(batch.count):
+            slot = batch.first + at - batch.segment * shape.slots
+            data = buffer[at * shape.chunk_size : min(size, (at + 1) * shape.chunk_size)]
+            chunks.append(self._make_chunk(batch.base, slot, data))
+        return Chunked(batch, chunks, size, buffer)
+
+    def give_back(self, buffer: NDArray[np.uint8]) -> None:
+        """Nothing points into the buffer any more: the next batch may have it."""
+        self._buffers.put(buffer)
+
+    def _take_buffer(self) -> NDArray[np.uint8]:
+        try:
+            return self._buffers.get_nowait()
+        except queue.Empty:
+            return aligned_buffer(self._length)
+
+    def _make_chunk(self, base: Segment | None, slot: int, data: NDArray[np.uint8]) -> Chunk:
+        if not is_any(data):
+            return Chunk(slot, NOTHING)
+        leaf = digest(data.data)
+        if base is not None and base.leaf(slot) == leaf:
+            return Chunk(slot, leaf, base.place(slot))
+        place = self._index.find(leaf)
+        if place is not None:
+            return Chunk(slot, leaf, place)
+        if not hasattr(self._own, "compressor"):
+            self._own.compressor = Compressor(self._level)
+        codec, payload = self._own.compressor.compress(data.data)
+        return Chunk(slot, leaf, record=make_record(Kind.CHUNK, codec, leaf, payload, len(data)))
+
+
+def is_any(data: NDArray[np.uint8]) -> bool:
+    """Whether a byte is not zero. Eight at a time: numpy looks at words as fast as at bytes."""
+    words = len(data) & ~7
+    return bool(data[:words].view(np.uint64).any() or data[words:].any())

@@ -1,0 +1,96 @@
+"""The map of a backup while it is made: segments come in order, and what the base has already is referred to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from drystone.backup import segment as segments
+from drystone.backup.codec import Compressor
+from drystone.backup.digest import NOTHING, digest
+from drystone.backup.manifest import Manifest, Shape, make_packs, make_segments, root_of
+from drystone.backup.pack import Kind, Place, make_record
+from drystone.backup.segment import Segment
+from drystone.backup.writer import PackWriter
+
+Tally = dict[bytes, tuple[int, int]]
+"""Pack id -> (references, bytes referred to)."""
+
+
+def _count(tally: Tally, place: Place, sign: int) -> None:
+    references, size = tally.get(place.pack, (0, 0))
+    tally[place.pack] = (references + sign, size + sign * place.length)
+
+
+def _count_segment(tally: Tally, segment: Segment, sign: int) -> None:
+    present = segment.present()
+    packs = segment.pack[present]
+    for at in np.unique(packs).tolist():
+        mine = segment.length[present][packs == at]
+        references, size = tally.get(segment.packs[at], (0, 0))
+        tally[segment.packs[at]] = (references + sign * len(mine), size + sign * int(mine.sum(dtype=np.int64)))
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What a manifest says of the map."""
+
+    segments: np.ndarray[tuple[int], np.dtype[np.void]]
+    packs: np.ndarray[tuple[int], np.dtype[np.void]]
+    root: bytes
+    chunks: int
+
+
+class MapMaker:
+    """Collects the segments of a new backup.
+
+    A relative one begins with all that its base has, and `replace` exchanges segments; another begins empty.
+    """
+
+    def __init__(self, shape: Shape, writer: PackWriter, base: Manifest | None, *, relative: bool) -> None:
+        self._shape = shape
+        self._writer = writer
+        self._compressor = Compressor()
+        self._base = base
+        self._entries: dict[int, tuple[bytes, Place]] = {}
+        self._tally: Tally = {}
+        self._chunks = 0
+        if base is not None and relative:
+            self._chunks = base.head.chunks
+            for row in base.packs:
+                self._tally[bytes(row["id"])] = (int(row["references"]), int(row["bytes"]))
+            for number in base.segments["number"].tolist():
+                entry = base.find_segment(number)
+                assert entry is not None
+                self._entries[number] = entry
+
+    def replace(self, old: Segment | None, new: Segment) -> None:
+        """`new` is the segment of its number. `old` is the base's, None for zeros or without a base."""
+        number, name = new.number, new.digest()
+        base_entry = self._base.find_segment(number) if self._base is not None else None
+        replaced = self._entries.pop(number, None)
+        if replaced is not None and old is not None:
+            _count(self._tally, replaced[1], -1)
+            _count_segment(self._tally, old, -1)
+            self._chunks -= len(old.present())
+        if name == NOTHING:
+            return
+        if base_entry is not None and old is not None and base_entry[0] == name:
+            # The same bytes: the base's record serves, and the map costs nothing.
+            new, place = old, base_entry[1]
+        else:
+            plain = segments.encode(new)
+            codec, payload = self._compressor.compress(memoryview(plain))
+            place = self._writer.add(make_record(Kind.SEGMENT, codec, digest(plain), payload, len(plain)))
+        _count(self._tally, place, 1)
+        _count_segment(self._tally, new, 1)
+        self._chunks += len(new.present())
+        self._entries[number] = (name, place)
+
+    def finish(self) -> Tables:
+        """The tables and the root of the whole map."""
+        packs = make_packs(self._tally)
+        table = make_segments(self._entries, packs)
+        digests = [bytes(each) for each in table["digest"]]
+        return Tables(table, packs, root_of(self._shape, table["number"], digests), self._chunks)

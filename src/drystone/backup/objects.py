@@ -1,0 +1,93 @@
+"""Manifests, segments and own objects, between the store's bytes and values."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from drystone.backup import manifest as manifests
+from drystone.backup import segment as segments
+from drystone.backup.keys import VOLUMES, backups_of, manifest_key, pack_key, parse_manifest_key
+from drystone.backup.manifest import Manifest
+from drystone.backup.pack import Kind, Place, parse_record
+from drystone.backup.segment import Segment
+from drystone.base.errors import DamagedError, DrystoneError, ExistsError, NotFoundError
+from drystone.store import Store
+from drystone.store.abc import Data
+
+
+def read_manifest(store: Store, volume: str, backup: str) -> Manifest:
+    """The manifest of a backup.
+
+    :raises NotFoundError: there is no such backup. :raises DamagedError, UnsupportedError: as its parser does.
+    """
+    try:
+        data = store.get(manifest_key(volume, backup))
+    except NotFoundError as error:
+        raise NotFoundError(f"there is no backup {backup} of volume {volume}", backup=backup, volume=volume) from error
+    found = manifests.parse(data, f"backup {backup}")
+    if (found.head.backup, found.head.volume) != (backup, volume):
+        raise DamagedError(f"the manifest of backup {backup} says that it is {found.head.backup}")
+    return found
+
+
+def read_manifests(store: Store, volume: str = "") -> Iterator[Manifest]:
+    """The manifests of a volume, of all volumes when "". One deleted meanwhile is left out."""
+    for key, _ in list(store.list(backups_of(volume) if volume else VOLUMES)):
+        names = parse_manifest_key(key)
+        if names is not None:
+            with contextlib.suppress(NotFoundError):
+                yield read_manifest(store, *names)
+
+
+def read_place(store: Store, place: Place) -> memoryview:
+    """The bytes of a record. :raises DamagedError: the pack is missing or too short."""
+    try:
+        return memoryview(store.get_range(pack_key(place.pack), place.offset, place.length))
+    except NotFoundError as error:
+        raise DamagedError(f"pack {place.pack.hex()} is missing", pack=place.pack.hex()) from error
+
+
+def read_segment(store: Store, manifest: Manifest, number: int) -> Segment | None:
+    """A segment of a backup's map, checked against its digest; None for zeros. :raises DamagedError: it is wrong."""
+    entry = manifest.find_segment(number)
+    if entry is None:
+        return None
+    name, place = entry
+    try:
+        plain = parse_record(read_place(store, place), Kind.SEGMENT, None)
+        found = segments.parse(plain, number, manifest.shape.slots_of(number))
+        if found.digest() != name:
+            raise DamagedError("its leaves do not have its digest")
+    except DamagedError as error:
+        raise DamagedError(
+            f"the map of backup {manifest.head.backup} is damaged in segment {number}: {error.message}",
+            backup=manifest.head.backup,
+            volume=manifest.head.volume,
+            pack=place.pack.hex(),
+            offset=number * manifest.shape.slots * manifest.shape.chunk_size,
+        ) from error
+    return found
+
+
+def put_own(store: Store, key: str, data: Data) -> None:
+    """Put an object that nobody else can have put; a first answer that was lost does no harm.
+
+    :raises ExistsError: other bytes are there.
+    """
+    try:
+        won = store.put_if_absent(key, data)
+    except DrystoneError:
+        if not _is_there(store, key, data):
+            raise
+        return
+    if not won and not _is_there(store, key, data):
+        raise ExistsError(f"{key} has other bytes already")
+
+
+def _is_there(store: Store, key: str, data: Data) -> bool:
+    """Whether the object has these bytes; a store that does not answer counts as no."""
+    try:
+        return store.get(key) == data
+    except DrystoneError:
+        return False

@@ -1,0 +1,130 @@
+"""Operations under way: how writers and deleters of one repository keep out of each other's way without clocks.
+
+Whoever changes a repository first says so by an object of its own, and then looks at the others'. Of two that come at
+the same time, at least one sees the other. docs/reference/backup-format.md, Operations and Order of writes.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from drystone.backup.keys import OPEN, operation_key
+from drystone.base.errors import DamagedError, NotFoundError
+from drystone.base.names import new_uuid
+from drystone.store import Store
+
+VERSION = 1
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is being done, to which backup, upon which base, and by which process."""
+
+    operation: str
+    volume: str
+    backup: str
+    base: str = ""
+    writer: str = ""
+    host: str
+    boot: str
+    pids: str
+    pid: int
+    started: int
+    version: int = VERSION
+
+
+def _first_line(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start_of(pid: int) -> int:
+    """Clock ticks after boot at which a process began (proc(5), stat, field 22); -1 when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return -1
+    # The second field is the command in parentheses and may hold blanks; fields are counted from its end.
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def _host() -> str:
+    return f"{_first_line('/etc/machine-id')}/{platform.node()}"
+
+
+def describe(operation: str, volume: str, backup: str, base: str = "", writer: bytes = b"") -> Operation:
+    """An operation of this process."""
+    pid = os.getpid()
+    return Operation(
+        operation=operation,
+        volume=volume,
+        backup=backup,
+        base=base,
+        writer=writer.hex(),
+        host=_host(),
+        boot=_first_line("/proc/sys/kernel/random/boot_id"),
+        pids=str(Path("/proc/self/ns/pid").readlink()),
+        pid=pid,
+        started=_start_of(pid),
+    )
+
+
+def is_dead(operation: Operation) -> bool:
+    """Whether its process is surely gone, as far as this machine can tell."""
+    if operation.host != _host():
+        return False
+    if operation.boot != _first_line("/proc/sys/kernel/random/boot_id"):
+        return True
+    return operation.pids == str(Path("/proc/self/ns/pid").readlink()) and (
+        _start_of(operation.pid) != operation.started
+    )
+
+
+@contextmanager
+def announced(store: Store, operation: Operation) -> Iterator[str]:
+    """Say that the operation is under way while the block runs; yields the key of the object that says so."""
+    key = operation_key(new_uuid())
+    store.put_if_absent(key, msgspec.json.encode(operation))
+    try:
+        yield key
+    finally:
+        store.delete(key)
+
+
+def living(store: Store, *, force: bool = False) -> dict[str, Operation]:
+    """Operations by key. Dead ones (all of them with `force`) are deleted, which makes their owners fail if they live.
+
+    :raises DamagedError: an object that tells nothing; `force` deletes it.
+    """
+    found: dict[str, Operation] = {}
+    for key, _ in list(store.list(OPEN)):
+        try:
+            operation = msgspec.json.decode(store.get(key), type=Operation)
+        except NotFoundError:
+            continue
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if not force:
+                raise DamagedError(f"{key} tells no operation: {error}", hint="sweep --force removes it") from error
+            store.delete(key)
+            continue
+        if force or is_dead(operation):
+            store.delete(key)
+        else:
+            found[key] = operation
+    return found
+
+
+def still_announced(store: Store, key: str) -> bool:
+    """Whether nobody took this operation for dead."""
+    try:
+        store.get(key)
+    except NotFoundError:
+        return False
+    return True

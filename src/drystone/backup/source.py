@@ -1,0 +1,91 @@
+"""Where a backup reads from: a device or file read whole. Thin snapshots are in thin_source.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drystone.base.errors import UsageError
+from drystone.kernel.blockdev import BlockDevice, open_device
+
+Ranges = NDArray[np.uint64]
+"""Shape (n, 2): offset and length in bytes, ascending, not overlapping."""
+
+
+class Source(Protocol):
+    """Something that can be backed up. It must not change while a backup reads it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole image."""
+
+    @property
+    def relative(self) -> bool:
+        """What lies outside `extents`: the same bytes as in the base (True), or zeros (False)."""
+
+    def extents(self) -> Ranges:
+        """The byte ranges that must be read. They may hold zeros, and what has not changed."""
+
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        """Fill `buffer` from byte `offset` on; the range is inside the image. Called by several threads."""
+
+
+class DeviceSource:
+    """A block device or an image file, all of it: whatever is the same as in the base is found by its hash.
+
+    The device is opened by `with`, and closed at its end.
+
+    :raises NotFoundError, BusyError, KernelError: as `open_device` does, at `with`.
+    """
+
+    relative = False
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._device: BlockDevice | None = None
+
+    def __enter__(self) -> Self:
+        self._device = open_device(self.path)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._device is not None:
+            self._device.close()
+            self._device = None
+
+    def _opened(self) -> BlockDevice:
+        if self._device is None:
+            raise UsageError(f"{self.path} is not open", hint="use the source in a with statement")
+        return self._device
+
+    @property
+    def size(self) -> int:
+        """Bytes of the device or file."""
+        return self._opened().size
+
+    def extents(self) -> Ranges:
+        """One range: everything."""
+        return np.array([[0, self.size]] if self.size else np.empty((0, 2)), dtype=np.uint64).reshape(-1, 2)
+
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        """Fill `buffer` from the device."""
+        self._opened().read_into(offset, buffer)
+
+
+def chunk_runs(ranges: Ranges, chunk_size: int) -> NDArray[np.int64]:
+    """The chunks that byte ranges touch, as runs: shape (n, 2), first and one past the last, ascending and apart."""
+    touched = ranges[ranges[:, 1] > 0].astype(np.int64)
+    first = touched[:, 0] // chunk_size
+    last = -(-(touched[:, 0] + touched[:, 1]) // chunk_size)
+    if not len(first):
+        return np.empty((0, 2), dtype=np.int64)
+    # A run begins where a range does not touch the chunks of the one before.
+    begins = np.flatnonzero(np.concatenate(([True], first[1:] > last[:-1])))
+    ends = np.append(begins[1:], len(first)) - 1
+    return np.stack((first[begins], last[ends]), axis=1)

@@ -1,0 +1,152 @@
+"""A thin snapshot as the source of a backup: what is mapped, or what differs from an older snapshot.
+
+The mappings are read from a metadata snapshot that the pool reserves (`held_root`), so they do not change under the
+reader. The data is read from the activated thin device. Blocks that are not mapped are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drystone.backup.source import Ranges
+from drystone.base.errors import UnavailableError, UsageError
+from drystone.formats.pdata.blocks import BlockReader
+from drystone.formats.thin.delta import iter_changed
+from drystone.formats.thin.extents import join_ranges, merge_blocks, to_bytes
+from drystone.formats.thin.mappings import iter_mappings
+from drystone.formats.thin.superblock import read_superblock
+from drystone.kernel.blockdev import BlockDevice, open_device
+from drystone.kernel.dm.abc import DeviceMapper, Ref
+from drystone.kernel.dm.statuses import ThinPoolStatus
+
+
+@contextmanager
+def reserved_metadata_snapshot(dm: DeviceMapper, pool: Ref) -> Iterator[int]:
+    """Hold a metadata snapshot of a thin pool; yields `held_root`, a block number of its metadata device.
+
+    A stale one that a crash left is released first; ours is released in every case. A pool has one at most: the
+    caller lets only one holder at a time at a pool.
+
+    :raises KernelError: the pool refused a message. :raises UsageError: `pool` is no thin pool.
+    :raises UnavailableError: the pool has failed.
+    """
+    if _held_root(dm, pool) is not None:
+        dm.message(pool, "release_metadata_snap")
+    dm.message(pool, "reserve_metadata_snap")
+    try:
+        held_root = _held_root(dm, pool)
+        if held_root is None:
+            raise UnavailableError(f"pool {pool} reserved no metadata snapshot")
+        yield held_root
+    finally:
+        dm.message(pool, "release_metadata_snap")
+
+
+def _held_root(dm: DeviceMapper, pool: Ref) -> int | None:
+    """The held metadata snapshot that the pool's status names."""
+    targets = dm.status(pool)
+    if len(targets) != 1 or targets[0].target != "thin-pool":
+        raise UsageError(f"{pool} is no thin pool")
+    status = ThinPoolStatus.parse(targets[0].text)
+    if not isinstance(status, ThinPoolStatus):
+        raise UnavailableError(f"pool {pool} reports {status.word}", hint="look at the kernel's log (dmesg)")
+    return status.held_root
+
+
+@dataclass(frozen=True, slots=True)
+class ThinMap:
+    """Where to find the mappings.
+
+    :ivar metadata: path of the pool's metadata device.
+    :ivar held_root: block number that `reserved_metadata_snapshot` gave.
+    :ivar device: thin device id of the snapshot to back up.
+    :ivar base: thin device id of the snapshot that the base backup holds; None reads all that is mapped.
+    """
+
+    metadata: str
+    held_root: int
+    device: int
+    base: int | None = None
+
+
+class ThinSource:
+    """A thin snapshot: mappings as `thin_map` says, data from the activated thin device at `path`.
+
+    Entered by `with`: the mappings are read then, so the metadata snapshot may be released as soon as it is entered.
+
+    :raises NotFoundError: no such device, path or thin id. :raises DamagedError: the metadata is wrong.
+    """
+
+    def __init__(self, path: str, thin_map: ThinMap) -> None:
+        self._path = path
+        self._map = thin_map
+        self._device: BlockDevice | None = None
+        self._extents: Ranges = np.empty((0, 2), dtype=np.uint64)
+
+    def __enter__(self) -> Self:
+        with open_device(self._map.metadata) as metadata:
+            ranges = read_extents(metadata, self._map)
+        self._device = open_device(self._path)
+        self._extents = clip(ranges, self._device.size)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._device is not None:
+            self._device.close()
+            self._device = None
+
+    def _opened(self) -> BlockDevice:
+        if self._device is None:
+            raise UsageError(f"{self._path} is not open", hint="use the source in a with statement")
+        return self._device
+
+    @property
+    def size(self) -> int:
+        """Bytes of the thin device."""
+        return self._opened().size
+
+    @property
+    def relative(self) -> bool:
+        """Whether only changes since another snapshot are told."""
+        return self._map.base is not None
+
+    def extents(self) -> Ranges:
+        """What is mapped, or what differs from the base: also blocks that were discarded since, which read as zeros."""
+        return self._extents
+
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        """Fill `buffer` from the thin device."""
+        self._opened().read_into(offset, buffer)
+
+
+def read_extents(reader: BlockReader, thin_map: ThinMap) -> Ranges:
+    """The byte ranges of the thin device that must be read, in whole pool blocks.
+
+    :raises NotFoundError: no such thin id. :raises DamagedError: the metadata is wrong.
+    """
+    superblock = read_superblock(reader, location=thin_map.held_root)
+    if thin_map.base is None:
+        mapped = iter_mappings(reader, superblock, thin_map.device)
+        batches = join_ranges(merge_blocks(batch.virtual) for batch in mapped)
+    else:
+        batches = iter_changed(reader, superblock, thin_map.base, thin_map.device)
+    ranges = list(batches)
+    blocks = np.concatenate(ranges) if ranges else np.empty((0, 2), dtype=np.uint64)
+    return to_bytes(blocks, superblock.data_block_bytes)
+
+
+def clip(ranges: Ranges, size: int) -> Ranges:
+    """The parts of byte ranges below `size`: a device may end within a pool block, or have been made smaller."""
+    begins = ranges[:, 0]
+    ends = np.minimum(begins + ranges[:, 1], np.uint64(size))
+    inside = begins < ends
+    return np.stack((begins[inside], (ends - begins)[inside]), axis=1)

@@ -1,0 +1,69 @@
+"""How much of the machine a backup or restore may use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from drystone.backup.codec import LEVEL
+from drystone.base.errors import UsageError
+from drystone.base.sizes import format_size
+
+CHUNK_SIZE = 1 << 20
+"""Bytes: docs/explanation/backups.md has the measurement that chose it."""
+
+_LEAST_MEMORY = 48 << 20
+_BATCH = 4 << 20
+_LARGEST_PACK = 32 << 20
+_INDEX_ENTRY = 320
+"""Bytes of memory that an entry of the index takes: a key of 32 bytes, a place, and the dict's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The limits of one run.
+
+    :ivar memory: bytes for buffers, packs and the index together; what the interpreter takes comes on top.
+    :ivar threads: that read, hash and compress, or fetch, unpack and write; 0: one more than there are cores.
+    :ivar chunk_size: bytes, for a volume's first backup; later ones keep it.
+    :ivar level: zstd's.
+
+    :raises UsageError: less memory than a run needs.
+    """
+
+    memory: int = 256 << 20
+    threads: int = 0
+    chunk_size: int = CHUNK_SIZE
+    level: int = LEVEL
+
+    def __post_init__(self) -> None:
+        if self.memory < _LEAST_MEMORY:
+            raise UsageError(
+                f"{format_size(self.memory)} of memory is too little; {format_size(_LEAST_MEMORY)} will do"
+            )
+
+    @property
+    def workers(self) -> int:
+        """Threads to start."""
+        return self.threads or len(os.sched_getaffinity(0)) + 1
+
+    @property
+    def pack_size(self) -> int:
+        """Bytes of a full pack. Four are in memory at once: two being filled, two being put."""
+        return min(_LARGEST_PACK, self.memory // 16)
+
+    @property
+    def batch_size(self) -> int:
+        """Bytes that one thread reads at once."""
+        return _BATCH
+
+    @property
+    def batches(self) -> int:
+        """Batches under way at once: each holds its plain bytes, and at the worst as many compressed ones."""
+        room = self.memory - self.memory // 8 - 4 * self.pack_size
+        return max(1, min(2 * self.workers + 2, room // (2 * _BATCH)))
+
+    @property
+    def index_entries(self) -> int:
+        """Chunks that the index remembers."""
+        return self.memory // 8 // _INDEX_ENTRY

@@ -1,0 +1,33 @@
+"""A backup's URL: `<destination>?backup=<uuid>&volume=<uuid>`, the destination as the user wrote it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from drystone.base.errors import UsageError
+
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_URL = re.compile(rf"(.+)\?backup=({_UUID})&volume=({_UUID})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupUrl:
+    """A destination, and a backup of a volume there."""
+
+    destination: str
+    backup: str
+    volume: str
+
+    def __str__(self) -> str:
+        return f"{self.destination}?backup={self.backup}&volume={self.volume}"
+
+
+def parse_backup_url(text: str) -> BackupUrl:
+    """:raises UsageError: it is no URL of a backup."""
+    match = _URL.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{text!r} is no URL of a backup", hint="as `backup list` prints it: DESTINATION?backup=UUID&volume=UUID"
+        )
+    return BackupUrl(match[1], match[2], match[3])

@@ -1,0 +1,1 @@
+"""Nouns that every room needs: errors, sizes, names, time, durable files, JSON documents."""

@@ -1,0 +1,1 @@
+"""The command lines: flags, printing, progress and exit codes; no logic."""

@@ -1,0 +1,334 @@
+"""`convoy`: the command line of seed 000, to the letter; `drystone volume` is the same in our own voice.
+
+stdout holds the result and nothing else: an identifier, a path, a URL, or JSON indented by a tab. A failure is
+`{"Error": "..."}` on stdout, a log line on stderr, exit code 1. Options may follow or precede the positional
+arguments: click takes both.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from drystone import __version__
+from drystone.base.errors import DrystoneError
+from drystone.base.sizes import parse_size
+from drystone.wire.client import Answer, UnixClient
+
+DEFAULT_SOCKET = "/var/run/convoy/convoy.sock"
+DEFAULT_ROOT = "/var/lib/convoy"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The global options."""
+
+    client: UnixClient
+    socket: Path
+    verbose: bool
+    debug: bool
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def print_answer(answer: Answer) -> None:
+    """JSON indented by a tab, or the bare text; nothing for an empty one."""
+    if answer.content_type == "application/json":
+        click.echo(json.dumps(answer.document(), indent="\t", ensure_ascii=False))
+    elif answer.text:
+        click.echo(answer.text.rstrip("\n"))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--socket", "-s", default=DEFAULT_SOCKET, show_default=True, help="The daemon's unix socket.")
+@click.option("--debug", "-d", is_flag=True, help="Log more.")
+@click.option("--verbose", is_flag=True, help="Print the whole object instead of its identifier.")
+@click.version_option(__version__, "--version", "-v", prog_name="convoy")
+@click.pass_context
+def convoy(ctx: click.Context, socket: str, debug: bool, verbose: bool) -> None:
+    """Volumes, snapshots and backups on one host.
+
+    \b
+    Examples:
+      convoy daemon --drivers devicemapper --driver-opts dm.datadev=/dev/loop0 \\
+             --driver-opts dm.metadatadev=/dev/loop1
+      convoy create db --size 10G
+      convoy snapshot create db --name monday
+      convoy backup create monday --dest vfs:///srv/backup
+    """
+    ctx.obj = Session(UnixClient(Path(socket)), Path(socket), verbose, debug)
+
+
+def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that start a daemon, the same here and for `drystone volume daemon`."""
+    options = [
+        click.option("--log", "log_file", help="Write the log to this file instead of stderr."),
+        click.option("--root", default=DEFAULT_ROOT, show_default=True, help="Folder of the daemon's own state."),
+        click.option("--drivers", multiple=True, help="Driver to run: devicemapper or vfs. Repeat; first is default."),
+        click.option("--driver-opts", multiple=True, metavar="KEY=VALUE", help="Option of a driver. Repeat."),
+        click.option("--mounts-dir", help="Where volumes are mounted when no place is named. [ROOT/mounts]"),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def start_daemon(
+    socket: Path,
+    *,
+    debug: bool,
+    log_file: str | None,
+    root: str,
+    drivers: Sequence[str],
+    driver_opts: Sequence[str],
+    mounts_dir: str | None,
+) -> None:
+    """Set up the log and serve until SIGTERM."""
+    from drystone.volumes.daemon import DaemonSetting, run_daemon
+
+    logging.basicConfig(
+        filename=log_file,
+        level=logging.DEBUG if debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    setting = DaemonSetting(Path(root), socket, drivers, driver_opts, Path(mounts_dir) if mounts_dir else None)
+    run_daemon(setting, lambda: logging.getLogger("drystone").info("serving on %s", socket))
+
+
+def _daemon(
+    session: Session,
+    debug: bool,
+    log_file: str | None,
+    root: str,
+    drivers: tuple[str, ...],
+    driver_opts: tuple[str, ...],
+    mounts_dir: str | None,
+) -> None:
+    """Run the daemon in the foreground until SIGTERM; volumes stay mounted."""
+    start_daemon(
+        session.socket,
+        debug=debug or session.debug,
+        log_file=log_file,
+        root=root,
+        drivers=drivers,
+        driver_opts=driver_opts,
+        mounts_dir=mounts_dir,
+    )
+
+
+for _name in ("daemon", "server"):
+    _command = click.command(_name, help=_daemon.__doc__)(
+        click.option("--debug", is_flag=True, help="Log more.")(daemon_options(pass_session(_daemon)))
+    )
+    convoy.add_command(_command)
+
+
+@convoy.command()
+@pass_session
+def info(session: Session) -> None:
+    """Show the daemon and its drivers."""
+    print_answer(session.client.call("GET", "/v1/info"))
+
+
+@convoy.command()
+@click.argument("name", default="")
+@click.option("--driver", default="", help="Driver, if not the daemon's default.")
+@click.option("--size", default="", help="Bytes, or a whole number with k, m, g or t.")
+@click.option("--backup", default="", help="URL of a backup to restore.")
+@click.option("--id", "identity", default="", help="An existing volume of the driver.")
+@click.option("--type", "kind", default="", help="Kind of volume, where the driver has kinds.")
+@click.option("--iops", default=0, help="IOPS, where the driver sells them.")
+@click.option("--vm", is_flag=True, help="Make a disk image for a virtual machine (vfs).")
+@click.option("--s3-endpoint", default="", help="Endpoint of an S3 store that is not Amazon's.")
+@pass_session
+def create(
+    session: Session,
+    name: str,
+    driver: str,
+    size: str,
+    backup: str,
+    identity: str,
+    kind: str,
+    iops: int,
+    vm: bool,
+    s3_endpoint: str,
+) -> None:
+    """Make a volume, empty or out of a backup; prints its UUID."""
+    body = {
+        "Name": name,
+        "DriverName": driver,
+        "Size": parse_size(size) if size else 0,
+        "BackupURL": backup,
+        "DriverVolumeID": identity,
+        "Type": kind,
+        "IOPS": iops,
+        "PrepareForVM": vm,
+        "Endpoint": s3_endpoint,
+        "Verbose": session.verbose,
+    }
+    print_answer(session.client.call("POST", "/v1/volumes/create", body))
+
+
+@convoy.command()
+@click.argument("volumes", nargs=-1, required=True, metavar="VOLUME...")
+@click.option("--reference", "-r", is_flag=True, help="Only forget the volume, where the driver can.")
+@pass_session
+def delete(session: Session, volumes: tuple[str, ...], reference: bool) -> None:
+    """Delete volumes with their snapshots."""
+    for volume in volumes:
+        session.client.call("DELETE", "/v1/volumes/", {"VolumeUUID": volume, "ReferenceOnly": reference})
+
+
+@convoy.command()
+@click.argument("volume")
+@click.option("--mountpoint", default="", help="Where, if not in the daemon's folder of mounts.")
+@pass_session
+def mount(session: Session, volume: str, mountpoint: str) -> None:
+    """Mount a volume; prints where."""
+    body = {"VolumeUUID": volume, "MountPoint": mountpoint, "Verbose": session.verbose}
+    print_answer(session.client.call("POST", "/v1/volumes/mount", body))
+
+
+@convoy.command()
+@click.argument("volume")
+@pass_session
+def umount(session: Session, volume: str) -> None:
+    """Unmount a volume."""
+    session.client.call("POST", "/v1/volumes/umount", {"VolumeUUID": volume})
+
+
+@convoy.command("list")
+@click.option("--driver", default="", help="Only volumes of this driver.")
+@pass_session
+def list_(session: Session, driver: str) -> None:
+    """Show all volumes, by UUID."""
+    print_answer(session.client.call("GET", "/v1/volumes/list", {"Driver": driver}))
+
+
+@convoy.command()
+@click.argument("volume")
+@pass_session
+def inspect(session: Session, volume: str) -> None:
+    """Show a volume and its snapshots."""
+    print_answer(session.client.call("GET", "/v1/volumes/", {"VolumeUUID": volume}))
+
+
+@convoy.group()
+def snapshot() -> None:
+    """Snapshots of volumes."""
+
+
+@snapshot.command("create")
+@click.argument("volume")
+@click.option("--name", default="", help="Name of the snapshot.")
+@pass_session
+def snapshot_create(session: Session, volume: str, name: str) -> None:
+    """Take a snapshot; prints its UUID."""
+    body = {"VolumeUUID": volume, "Name": name, "Verbose": session.verbose}
+    print_answer(session.client.call("POST", "/v1/snapshots/create", body))
+
+
+@snapshot.command("delete")
+@click.argument("name", metavar="SNAPSHOT")
+@pass_session
+def snapshot_delete(session: Session, name: str) -> None:
+    """Delete a snapshot."""
+    session.client.call("DELETE", "/v1/snapshots/", {"SnapshotUUID": name})
+
+
+@snapshot.command("inspect")
+@click.argument("name", metavar="SNAPSHOT")
+@pass_session
+def snapshot_inspect(session: Session, name: str) -> None:
+    """Show a snapshot."""
+    print_answer(session.client.call("GET", "/v1/snapshots/", {"SnapshotUUID": name}))
+
+
+@convoy.group()
+def backup() -> None:
+    """Backups of snapshots."""
+
+
+def _endpoint_option(function: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--s3-endpoint", default="", help="Endpoint of an S3 store that is not Amazon's.")(function)
+
+
+@backup.command("create")
+@click.argument("name", metavar="SNAPSHOT")
+@click.option("--dest", default="", help="Destination, such as vfs:///srv/backup.")
+@_endpoint_option
+@pass_session
+def backup_create(session: Session, name: str, dest: str, s3_endpoint: str) -> None:
+    """Back a snapshot up; prints the backup's URL."""
+    body = {"SnapshotUUID": name, "URL": dest, "Endpoint": s3_endpoint, "Verbose": session.verbose}
+    print_answer(session.client.call("POST", "/v1/backups/create", body))
+
+
+@backup.command("delete")
+@click.argument("url")
+@_endpoint_option
+@pass_session
+def backup_delete(session: Session, url: str, s3_endpoint: str) -> None:
+    """Delete a backup."""
+    session.client.call("DELETE", "/v1/backups", {"URL": url, "Endpoint": s3_endpoint})
+
+
+@backup.command("inspect")
+@click.argument("url")
+@_endpoint_option
+@pass_session
+def backup_inspect(session: Session, url: str, s3_endpoint: str) -> None:
+    """Show a backup."""
+    print_answer(session.client.call("GET", "/v1/backups/inspect", {"URL": url, "Endpoint": s3_endpoint}))
+
+
+@backup.command("list")
+@click.argument("dest")
+@click.option("--volume-uuid", default="", help="Only backups of this volume.")
+@click.option("--volume-name", default="", help="Only backups of volumes of this name.")
+@_endpoint_option
+@pass_session
+def backup_list(session: Session, dest: str, volume_uuid: str, volume_name: str, s3_endpoint: str) -> None:
+    """Show the backups at a destination, by URL."""
+    body = {"URL": dest, "VolumeUUID": volume_uuid, "VolumeName": volume_name, "Endpoint": s3_endpoint}
+    print_answer(session.client.call("GET", "/v1/backups/list", body))
+
+
+def _fail(message: str) -> int:
+    """The failure as Convoy's scripts expect it."""
+    click.echo(json.dumps({"Error": message}, ensure_ascii=False))
+    click.echo(f"level=error msg={json.dumps(message, ensure_ascii=False)}", err=True)
+    return 1
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit code: 0 or 1, 130 after Ctrl-C."""
+    try:
+        convoy.main(args=arguments, prog_name="convoy", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        return _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except DrystoneError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""From an exception to an exit code: the one place where a process of ours ends for a failure."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from drystone.base.errors import DrystoneError, InternalError, KernelError
+from drystone.cli.output import print_error
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C: 128 + SIGINT, as shells count it."""
+
+
+def run(command: click.Command, arguments: Sequence[str] | None = None, *, name: str = "drystone") -> int:
+    """Run a click command; its exit code. Errors are printed to stderr, as JSON when `--json` was given.
+
+    0 success · a class of drystone.base.errors its own code · 2 wrong arguments · 130 Ctrl-C · 141 broken pipe.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    own_words = words[: words.index("--")] if "--" in words else words
+    as_json = "--json" in own_words
+    try:
+        result = command.main(args=words, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        if as_json:
+            print_error({"code": "usage", "message": error.format_message()}, as_json=True)
+        else:
+            error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`| head`): stdout is of no use any more, also not for the interpreter's own flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except DrystoneError as error:
+        print_error(error.to_document(), as_json=as_json)
+        return error.exit_code
+    except OSError as error:
+        known = KernelError(error.strerror or "operation", error.errno or 0, device=str(error.filename or "") or None)
+        print_error(known.to_document(), as_json=as_json)
+        return known.exit_code
+    except Exception as error:  # the outermost supervisor: a defect gets its own exit code
+        if "--debug" in own_words or os.environ.get("DRYSTONE_DEBUG"):
+            raise
+        defect = InternalError(f"{type(error).__name__}: {error}", hint="run again with DRYSTONE_DEBUG=1 and report it")
+        print_error(defect.to_document(), as_json=as_json)
+        return defect.exit_code
+    return result if isinstance(result, int) else 0

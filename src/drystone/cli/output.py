@@ -1,0 +1,52 @@
+"""What every command prints: JSON for machines, a table for people, errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def json_option(function: Function) -> Function:
+    """The flag `--json`, as the parameter `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(function)
+
+
+def print_json(document: object) -> None:
+    """One JSON document, indented by two blanks, on stdout."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A plain aligned table with a heading; nothing at all when stdout is no terminal and there are no rows."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    for row in [[name.upper() for name in columns], *cells]:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
+    """`name  value` lines, aligned."""
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        click.echo(f"{name.ljust(width)}  {value}")
+
+
+def print_error(document: dict[str, object], *, as_json: bool) -> None:
+    """An error on stderr: its JSON object, or one line (and a line with the hint)."""
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False, default=str), err=True)
+        return
+    click.echo(f"drystone: {document['message']}", err=True)
+    if hint := document.get("hint"):
+        click.echo(f"  hint: {hint}", err=True)
+
+
+def interactive() -> bool:
+    """Whether stderr is a terminal, where progress may be drawn."""
+    return sys.stderr.isatty()

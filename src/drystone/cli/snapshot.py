@@ -1,0 +1,77 @@
+"""`drystone snapshot`: snapshots of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from drystone.cli.output import json_option, print_json, print_pairs, print_table
+from drystone.cli.volume import call, dry_run_option, print_result, read_object, socket_option
+
+
+@click.group()
+def snapshot() -> None:
+    """Snapshots of volumes.
+
+    \b
+    Examples:
+      drystone snapshot create db --name monday
+      drystone snapshot list db --json
+    """
+
+
+@snapshot.command()
+@click.argument("volume")
+@click.option("--name", default="", help="Name of the snapshot.")
+@dry_run_option
+@json_option
+@socket_option
+def create(volume: str, name: str, dry_run: bool, as_json: bool, socket: str) -> None:
+    """Take a snapshot, of a mounted volume too; prints its UUID."""
+    body = {"VolumeUUID": volume, "Name": name, "DryRun": dry_run, "Verbose": as_json}
+    print_result(call(socket, "POST", "/snapshots/create", body), as_json=as_json)
+
+
+@snapshot.command("list")
+@click.argument("volume", default="")
+@json_option
+@socket_option
+def list_(volume: str, as_json: bool, socket: str) -> None:
+    """Show the snapshots of a volume, or all."""
+    if volume:
+        volumes = [read_object(call(socket, "GET", "/volumes/", {"VolumeUUID": volume}))]
+    else:
+        volumes = list(read_object(call(socket, "GET", "/volumes/list")).values())
+    found: list[dict[str, Any]] = [each for holder in volumes for each in holder["Snapshots"].values()]
+    if as_json:
+        print_json(found)
+        return
+    rows = [(each["Name"], each["UUID"][:8], each["VolumeName"], each["CreatedTime"]) for each in found]
+    print_table(("name", "uuid", "volume", "created"), rows)
+
+
+@snapshot.command()
+@click.argument("name", metavar="SNAPSHOT")
+@json_option
+@socket_option
+def inspect(name: str, as_json: bool, socket: str) -> None:
+    """Show a snapshot."""
+    document = read_object(call(socket, "GET", "/snapshots/", {"SnapshotUUID": name}))
+    if as_json:
+        print_json(document)
+        return
+    own = [(key, value) for key, value in document.items() if key != "DriverInfo"]
+    print_pairs([*own, *document["DriverInfo"].items()])
+
+
+@snapshot.command()
+@click.argument("names", nargs=-1, required=True, metavar="SNAPSHOT...")
+@dry_run_option
+@socket_option
+def delete(names: Sequence[str], dry_run: bool, socket: str) -> None:
+    """Delete snapshots."""
+    for name in names:
+        answer = call(socket, "DELETE", "/snapshots/", {"SnapshotUUID": name, "DryRun": dry_run})
+        print_result(answer, as_json=False)

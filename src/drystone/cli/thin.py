@@ -1,0 +1,252 @@
+"""`drystone thin`: the metadata of a dm-thin pool, read from its metadata device or from a copy in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drystone.base.errors import BusyError, DamagedError, DrystoneError, UnsupportedError
+from drystone.cli.output import Function, json_option, print_json, print_pairs, print_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from drystone.formats.thin.extents import Runs
+    from drystone.formats.thin.superblock import Superblock
+    from drystone.kernel.blockdev import BlockDevice
+
+    Rows = NDArray[np.uint64]
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=HELP)
+def thin() -> None:
+    """dm-thin metadata: sizes, mappings, differences.
+
+    FILE is a metadata device or a copy of one. The device of an active pool is in use: reserve a metadata snapshot
+    (`dmsetup message POOL 0 reserve_metadata_snap`), read it with -m, and release it.
+
+    \b
+    Examples:
+      drystone thin metadata-size --block-size 2m --pool-size 100g --max-thins 1000
+      drystone thin info /dev/vg/meta
+      drystone thin delta 1 2 -m /dev/vg/meta
+    """
+
+
+def _snapshot_option(function: Function) -> Function:
+    return click.option("-m", "--metadata-snap", "held", is_flag=True, help="Read the reserved metadata snapshot.")(
+        function
+    )
+
+
+_FILE = click.argument("file", type=click.Path())
+
+
+@thin.command(context_settings=HELP)
+@_FILE
+@_snapshot_option
+@json_option
+def info(file: str, *, held: bool, as_json: bool) -> None:
+    """Print the superblock: transaction, sizes, space, roots."""
+    with _open(file, held=held) as (_, superblock):
+        document = _describe(superblock)
+    if as_json:
+        print_json(document)
+        return
+    print_pairs([(name.replace("_", " "), _spell(name, value)) for name, value in document.items()])
+
+
+@thin.command(context_settings=HELP)
+@_FILE
+@_snapshot_option
+@json_option
+def devices(file: str, *, held: bool, as_json: bool) -> None:
+    """List the thin devices with how much each maps."""
+    from drystone.formats.thin.devices import read_devices
+
+    with _open(file, held=held) as (reader, superblock):
+        found = read_devices(reader, superblock).values()
+    size = superblock.data_block_bytes
+    rows = [{**asdict(each), "mapped_bytes": each.mapped_blocks * size} for each in found]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ["dev_id", "mapped_blocks", "mapped_bytes", "transaction_id", "creation_time", "snapshotted_time"]
+    print_table([name.replace("_", " ") for name in columns], [[row[name] for name in columns] for row in rows])
+
+
+@thin.command(context_settings=HELP)
+@click.argument("device", type=click.IntRange(min=0))
+@_FILE
+@_snapshot_option
+@json_option
+def mappings(device: int, file: str, *, held: bool, as_json: bool) -> None:
+    """Print where the blocks of thin device DEVICE (its id) are.
+
+    A line a range: first block of the device, first block of the pool's data, length, time; all but the time in
+    pool blocks. The time counts the pool's snapshots.
+    """
+    from drystone.formats.thin.extents import iter_runs
+    from drystone.formats.thin.mappings import iter_mappings
+
+    with _open(file, held=held) as (reader, superblock):
+        runs = iter_runs(iter_mappings(reader, superblock, device))
+        _print_rows(
+            {
+                "device": device,
+                "block_size": superblock.data_block_bytes,
+                "columns": ["begin", "data", "length", "time"],
+            },
+            _list_runs(runs),
+            as_json=as_json,
+        )
+
+
+@thin.command(context_settings=HELP)
+@click.argument("left", type=click.IntRange(min=0))
+@click.argument("right", type=click.IntRange(min=0))
+@_FILE
+@_snapshot_option
+@json_option
+def delta(left: int, right: int, file: str, *, held: bool, as_json: bool) -> None:
+    """Print what differs between the thin devices LEFT and RIGHT (their ids).
+
+    A line a range: begin and length in pool blocks. A block differs when one device maps it and the other does not,
+    or when both map it to different places. Parts that the devices share are not read, so the cost is that of the
+    difference.
+
+    \b
+    Examples:
+      drystone thin delta 1 2 metadata.img
+      drystone thin delta 1 2 -m /dev/vg/meta --json
+    """
+    from drystone.formats.thin.delta import iter_changed
+
+    with _open(file, held=held) as (reader, superblock):
+        ranges = iter_changed(reader, superblock, left, right)
+        head = {"left": left, "right": right, "block_size": superblock.data_block_bytes, "columns": ["begin", "length"]}
+        _print_rows(head, ranges, as_json=as_json)
+
+
+@thin.command("metadata-size", context_settings=HELP)
+@click.option("-b", "--block-size", required=True, metavar="SIZE", help="Pool block: 64k to 1g, a multiple of 64k.")
+@click.option("-s", "--pool-size", required=True, metavar="SIZE", help="Size of the data device.")
+@click.option("--max-thins", default=1, show_default=True, type=click.IntRange(1, (1 << 24) - 1), help="Thin devices.")
+@json_option
+def metadata_size(block_size: str, pool_size: str, max_thins: int, *, as_json: bool) -> None:
+    """Estimate how large a pool's metadata device must be.
+
+    Sizes take k, m, g or t, powers of 1024. The estimate allows for leaves that are half full.
+    `convoy-pdata_tools thin_metadata_size` is the same with the units and the output of Debian's tool.
+    """
+    from drystone.base.sizes import SECTOR, format_size, parse_size
+    from drystone.formats.pdata.blocks import BLOCK, MOST_BLOCKS
+    from drystone.formats.thin.size import estimate_metadata_size
+
+    sizes = [parse_size(text) for text in (block_size, pool_size)]
+    estimate = estimate_metadata_size(sizes[0] // SECTOR, sizes[1] // SECTOR, max_thins)
+    most = MOST_BLOCKS * BLOCK
+    if as_json:
+        print_json(
+            {
+                "block_size": sizes[0],
+                "pool_size": sizes[1],
+                "max_thins": max_thins,
+                "metadata_size": estimate,
+                "largest_metadata_size": most,
+            }
+        )
+        return
+    click.echo(f"{estimate} bytes ({format_size(estimate)}) of metadata")
+    if estimate > most:
+        click.echo(f"dm-thin uses {most} bytes ({format_size(most)}) at most: take a larger block size", err=True)
+
+
+@contextlib.contextmanager
+def _open(file: str, *, held: bool) -> Iterator[tuple[BlockDevice, Superblock]]:
+    """The device and the superblock to start from; errors name the file.
+
+    The live metadata is read only while nobody else can write it; a reserved snapshot holds still.
+    """
+    from drystone.formats.thin.superblock import read_held_superblock, read_superblock
+    from drystone.kernel.blockdev import open_device
+
+    try:
+        with open_device(file, exclusive=not held) as device:
+            yield device, read_held_superblock(device) if held else read_superblock(device)
+    except (DamagedError, UnsupportedError) as error:
+        raise _name_file(error, file) from error
+    except BusyError as error:
+        hint = "reserve a metadata snapshot of the active pool and read it with -m"
+        raise BusyError(error.message, hint=hint, **error.facts) from error
+
+
+def _name_file(error: DrystoneError, file: str) -> DrystoneError:
+    return type(error)(f"{file}: {error.message}", hint=error.hint, **{**error.facts, "file": file})
+
+
+def _describe(superblock: Superblock) -> dict[str, Any]:
+    """The superblock as JSON values: roots are metadata blocks, sizes say their unit."""
+    return {
+        "transaction_id": superblock.transaction_id,
+        "time": superblock.time,
+        "needs_check": superblock.needs_check,
+        "data_block_size": superblock.data_block_bytes,
+        "data_blocks": superblock.data_space_map.nr_blocks,
+        "data_blocks_used": superblock.data_space_map.nr_allocated,
+        "metadata_blocks": superblock.metadata_space_map.nr_blocks or superblock.metadata_nr_blocks,
+        "metadata_blocks_used": superblock.metadata_space_map.nr_allocated,
+        "held_root": superblock.held_root or None,
+        "data_mapping_root": superblock.data_mapping_root,
+        "device_details_root": superblock.device_details_root,
+        "location": superblock.location,
+        "version": superblock.version,
+        "flags": superblock.flags,
+        "uuid": superblock.uuid.hex() if any(superblock.uuid) else "",
+    }
+
+
+def _spell(name: str, value: object) -> object:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value} bytes" if name == "data_block_size" else value
+
+
+def _list_runs(batches: Iterable[Runs]) -> Iterator[Rows]:
+    import numpy as np
+
+    for runs in batches:
+        yield np.stack((runs.virtual, runs.data, runs.length, runs.time.astype(np.uint64)), axis=1)
+
+
+def _print_rows(head: dict[str, object], batches: Iterable[Rows], *, as_json: bool) -> None:
+    """Rows of numbers as they come, so that memory stays that of a batch: lines, or one JSON object with `rows`.
+
+    A batch is formatted in one go: a line a call costs more than reading the metadata does.
+    """
+    write = sys.stdout.write
+    columns = head["columns"]
+    assert isinstance(columns, list)
+    if not as_json:
+        line = " ".join(["%d"] * len(columns)) + "\n"
+        for rows in batches:
+            write(line * len(rows) % tuple(rows.reshape(-1).tolist()))
+        return
+    import json
+
+    row = "[" + ", ".join(["%d"] * len(columns)) + "]"
+    before = json.dumps(head)[:-1] + ', "rows": [\n'
+    for rows in batches:
+        write(before + ",\n".join([row] * len(rows)) % tuple(rows.reshape(-1).tolist()))
+        before = ",\n"
+    write("\n]}\n" if before == ",\n" else before + "]}\n")

@@ -1,0 +1,355 @@
+"""`drystone volume`: the volume service in our own voice. It talks to the same daemon as `convoy` does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from drystone.base.errors import DrystoneError, UsageError
+from drystone.base.sizes import format_size, parse_size
+from drystone.cli.convoy import DEFAULT_SOCKET, daemon_options, start_daemon
+from drystone.cli.output import interactive, json_option, print_json, print_pairs, print_table
+from drystone.wire.client import Answer, UnixClient
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_POLL_SECONDS = 0.2
+
+
+def socket_option(function: Function) -> Function:
+    """The option `--socket`, as the parameter `socket`."""
+    return click.option(
+        "--socket",
+        "-s",
+        default=DEFAULT_SOCKET,
+        show_default=True,
+        envvar="DRYSTONE_SOCKET",
+        help="The daemon's unix socket.",
+    )(function)
+
+
+def dry_run_option(function: Function) -> Function:
+    """The flag `--dry-run`."""
+    return click.option("--dry-run", is_flag=True, help="Print the program that would be run; change nothing.")(
+        function
+    )
+
+
+def call(socket: str, method: str, route: str, body: Mapping[str, object] | None = None) -> Answer:
+    """One request to the daemon."""
+    return UnixClient(Path(socket)).call(method, f"/v1{route}", body)
+
+
+def read_object(answer: Answer) -> dict[str, Any]:
+    """The answer's JSON object. :raises DrystoneError: it is something else."""
+    document = answer.document()
+    if not isinstance(document, dict):
+        raise DrystoneError("the daemon's answer is no object")
+    return document
+
+
+def call_with_progress(socket: str, method: str, route: str, body: Mapping[str, object], what: str) -> Answer:
+    """A request that takes long; on a terminal its progress is drawn on stderr, as the daemon reports it."""
+    if not interactive():
+        return call(socket, method, route, body)
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    outcome: list[Answer | BaseException] = []
+
+    def ask() -> None:
+        try:
+            outcome.append(call(socket, method, route, body))
+        except (DrystoneError, OSError) as error:
+            outcome.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        asking.start()
+        while asking.is_alive():
+            asking.join(_POLL_SECONDS)
+            for item in _list_work(socket):
+                if item.get("action") == what and item.get("total"):
+                    progress.update(task, completed=item["done"], total=item["total"])
+    answer = outcome[0]
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _list_work(socket: str) -> list[dict[str, Any]]:
+    """What the daemon is at; nothing when it cannot say: the main request reports that."""
+    try:
+        document = call(socket, "GET", "/work").document()
+    except DrystoneError:
+        return []
+    return document if isinstance(document, list) else []
+
+
+def print_volume(document: Mapping[str, Any]) -> None:
+    """A volume for people."""
+    print_pairs(
+        [
+            ("name", document["Name"]),
+            ("uuid", document["UUID"]),
+            ("driver", document["Driver"]),
+            ("size", _spell_size(document["DriverInfo"].get("Size", "0"))),
+            ("mounted at", document["MountPoint"] or "-"),
+            ("created", document["CreatedTime"]),
+            *sorted((f"{document['Driver']} {key}", value) for key, value in document["DriverInfo"].items()),
+        ]
+    )
+    if document["Snapshots"]:
+        click.echo()
+        print_table(
+            ("snapshot", "uuid", "created"),
+            [(each["Name"], each["UUID"], each["CreatedTime"]) for each in document["Snapshots"].values()],
+        )
+
+
+def _spell_size(text: str) -> str:
+    size = int(text) if text.isdigit() else 0
+    return format_size(size) if size else "-"
+
+
+@click.group()
+def volume() -> None:
+    """Volumes on this host: create, mount, snapshot, back up.
+
+    \b
+    Examples:
+      drystone volume daemon --drivers vfs --driver-opts vfs.path=/srv/volumes
+      drystone volume create db --size 10G --dry-run
+      drystone volume backup create monday --dest vfs:///srv/backup
+    """
+
+
+@volume.command()
+@socket_option
+@click.option("--debug", is_flag=True, help="Log more.")
+@daemon_options
+def daemon(
+    socket: str,
+    debug: bool,
+    log_file: str | None,
+    root: str,
+    drivers: tuple[str, ...],
+    driver_opts: tuple[str, ...],
+    mounts_dir: str | None,
+) -> None:
+    """Run the daemon in the foreground until SIGTERM; volumes stay mounted."""
+    start_daemon(
+        Path(socket),
+        debug=debug,
+        log_file=log_file,
+        root=root,
+        drivers=drivers,
+        driver_opts=driver_opts,
+        mounts_dir=mounts_dir,
+    )
+
+
+@volume.command()
+@socket_option
+@json_option
+def info(socket: str, as_json: bool) -> None:
+    """Show the daemon and its drivers."""
+    document = read_object(call(socket, "GET", "/info"))
+    if as_json:
+        print_json(document)
+        return
+    for section, facts in document.items():
+        click.echo(section)
+        print_pairs(
+            [(f"  {key}", ", ".join(value) if isinstance(value, list) else value) for key, value in facts.items()]
+        )
+
+
+@volume.command()
+@click.argument("name", default="")
+@click.option("--size", default="", help="Bytes, or a whole number with k, m, g or t.")
+@click.option("--driver", default="", help="Driver, if not the daemon's default.")
+@click.option("--from-backup", default="", metavar="URL", help="Restore this backup into it.")
+@click.option("--vm", is_flag=True, help="Make a disk image for a virtual machine (vfs).")
+@dry_run_option
+@json_option
+@socket_option
+def create(
+    name: str, size: str, driver: str, from_backup: str, vm: bool, dry_run: bool, as_json: bool, socket: str
+) -> None:
+    """Make a volume, empty or out of a backup; prints its UUID."""
+    body: dict[str, object] = {
+        "Name": name,
+        "DriverName": driver,
+        "Size": parse_size(size) if size else 0,
+        "BackupURL": from_backup,
+        "PrepareForVM": vm,
+        "DryRun": dry_run,
+        "Verbose": as_json,
+    }
+    if from_backup and not dry_run:
+        answer = call_with_progress(socket, "POST", "/volumes/create", body, "restore")
+    else:
+        answer = call(socket, "POST", "/volumes/create", body)
+    print_result(answer, as_json=as_json)
+
+
+def print_result(answer: Answer, *, as_json: bool) -> None:
+    """What a changing command prints: an object as JSON, a text as it is; with --json a text becomes `{"result"}`."""
+    if answer.content_type == "application/json":
+        print_json(answer.document())
+    elif as_json:
+        print_json({"result": answer.text.rstrip("\n")})
+    elif answer.text:
+        click.echo(answer.text.rstrip("\n"))
+
+
+@volume.command("list")
+@click.option("--driver", default="", help="Only volumes of this driver.")
+@json_option
+@socket_option
+def list_(driver: str, as_json: bool, socket: str) -> None:
+    """Show all volumes."""
+    document = read_object(call(socket, "GET", "/volumes/list", {"Driver": driver}))
+    if as_json:
+        print_json(list(document.values()))
+        return
+    rows = [
+        (
+            each["Name"],
+            each["UUID"][:8],
+            each["Driver"],
+            _spell_size(each["DriverInfo"].get("Size", "0")),
+            len(each["Snapshots"]),
+            each["MountPoint"] or "-",
+        )
+        for each in document.values()
+    ]
+    print_table(("name", "uuid", "driver", "size", "snapshots", "mounted at"), rows)
+
+
+@volume.command()
+@click.argument("name", metavar="VOLUME")
+@json_option
+@socket_option
+def inspect(name: str, as_json: bool, socket: str) -> None:
+    """Show a volume and its snapshots."""
+    document = read_object(call(socket, "GET", "/volumes/", {"VolumeUUID": name}))
+    if as_json:
+        print_json(document)
+    else:
+        print_volume(document)
+
+
+@volume.command()
+@click.argument("names", nargs=-1, required=True, metavar="VOLUME...")
+@click.option("--with-snapshots", is_flag=True, help="Delete its snapshots too.")
+@click.option("--keep-data", is_flag=True, help="Only forget the volume, where the driver can.")
+@dry_run_option
+@socket_option
+def delete(names: Sequence[str], with_snapshots: bool, keep_data: bool, dry_run: bool, socket: str) -> None:
+    """Delete volumes. One with snapshots is refused unless --with-snapshots is given."""
+    for name in names:
+        body = {
+            "VolumeUUID": name,
+            "RefuseSnapshots": not with_snapshots,
+            "ReferenceOnly": keep_data,
+            "DryRun": dry_run,
+        }
+        print_result(call(socket, "DELETE", "/volumes/", body), as_json=False)
+
+
+@volume.command()
+@click.argument("name", metavar="VOLUME")
+@click.option("--at", "place", default="", metavar="FOLDER", help="Where, if not in the daemon's folder of mounts.")
+@dry_run_option
+@json_option
+@socket_option
+def mount(name: str, place: str, dry_run: bool, as_json: bool, socket: str) -> None:
+    """Mount a volume; prints where."""
+    if place and not Path(place).is_absolute():
+        raise UsageError(f"{place!r} is no absolute path")
+    body = {"VolumeUUID": name, "MountPoint": place, "DryRun": dry_run, "Verbose": as_json}
+    print_result(call(socket, "POST", "/volumes/mount", body), as_json=as_json)
+
+
+@volume.command()
+@click.argument("name", metavar="VOLUME")
+@dry_run_option
+@socket_option
+def umount(name: str, dry_run: bool, socket: str) -> None:
+    """Unmount a volume."""
+    print_result(call(socket, "POST", "/volumes/umount", {"VolumeUUID": name, "DryRun": dry_run}), as_json=False)
+
+
+@volume.group()
+def backup() -> None:
+    """Backups of snapshots of volumes."""
+
+
+@backup.command("create")
+@click.argument("snapshot")
+@click.option("--dest", required=True, metavar="URL", help="Destination, such as vfs:///srv/backup.")
+@json_option
+@socket_option
+def backup_create(snapshot: str, dest: str, as_json: bool, socket: str) -> None:
+    """Back a snapshot up; prints the backup's URL."""
+    body = {"SnapshotUUID": snapshot, "URL": dest, "Verbose": as_json}
+    print_result(call_with_progress(socket, "POST", "/backups/create", body, "backup"), as_json=as_json)
+
+
+@backup.command("list")
+@click.argument("dest")
+@click.option("--volume", "name", default="", help="Only backups of volumes of this name.")
+@json_option
+@socket_option
+def backup_list(dest: str, name: str, as_json: bool, socket: str) -> None:
+    """Show the backups at a destination."""
+    document = read_object(call(socket, "GET", "/backups/list", {"URL": dest, "VolumeName": name}))
+    if as_json:
+        print_json(list(document.values()))
+        return
+    rows = [
+        (
+            each["VolumeName"],
+            each["SnapshotName"],
+            _spell_size(each["VolumeSize"]),
+            each["CreatedTime"],
+            each["BackupURL"],
+        )
+        for each in document.values()
+    ]
+    print_table(("volume", "snapshot", "size", "created", "url"), rows)
+
+
+@backup.command("inspect")
+@click.argument("url")
+@json_option
+@socket_option
+def backup_inspect(url: str, as_json: bool, socket: str) -> None:
+    """Show a backup."""
+    document = read_object(call(socket, "GET", "/backups/inspect", {"URL": url}))
+    if as_json:
+        print_json(document)
+    else:
+        print_pairs(list(document.items()))
+
+
+@backup.command("delete")
+@click.argument("url")
+@socket_option
+def backup_delete(url: str, socket: str) -> None:
+    """Delete a backup."""
+    call(socket, "DELETE", "/backups", {"URL": url})

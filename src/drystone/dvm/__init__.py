@@ -1,0 +1,1 @@
+"""Volume management as functions from documents to documents."""

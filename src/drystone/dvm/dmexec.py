@@ -1,0 +1,108 @@
+"""The executor: runs a program against a device-mapper.
+
+Before the first instruction: the program is checked whole, what it writes to is opened, its devices are found and
+their UUIDs compared, tables are turned into numbers, memory is locked, signals are held, and the garbage collector
+rests. Between the first suspend and the last resume nothing is printed, imported or forked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from drystone.base.clock import Clock, SystemClock
+from drystone.base.errors import KernelError, MismatchError, NotFoundError
+from drystone.dvm.blocks import BlockDevices, KernelBlocks
+from drystone.dvm.check import check
+from drystone.dvm.instructions import Commit, Flush, Load, Write
+from drystone.dvm.machine import Machine
+from drystone.dvm.program import Program
+from drystone.dvm.references import paths_in
+from drystone.dvm.result import Result
+from drystone.dvm.signals import HeldSignals
+from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
+from drystone.kernel.memory import locked_memory
+
+
+def execute(
+    program: Program,
+    dm: DeviceMapper,
+    *,
+    devices: BlockDevices | None = None,
+    clock: Clock | None = None,
+    memory: Callable[[], AbstractContextManager[None]] = locked_memory,
+) -> Result:
+    """Run `program`; the result says what happened. A failure while it runs is no exception.
+
+    :param devices: finds and opens paths; the machine's own when None.
+    :param clock: measures, and waits between tries.
+    :param memory: keeps memory in RAM while the program runs.
+    :raises UsageError: the check found something. :raises NotFoundError: a device or path that the program needs is
+        not there. :raises MismatchError: a device has another UUID than the program expects.
+    :raises KernelError: device-mapper cannot be used at all, or memory cannot be locked.
+
+    Whatever is raised, nothing was run.
+    """
+    check(program)
+    finder = KernelBlocks() if devices is None else devices
+    with contextlib.ExitStack() as stack:
+        blocks = {}
+        for each in program.instructions:
+            if isinstance(each, Write | Flush | Commit) and each.device not in blocks:
+                blocks[each.device] = stack.enter_context(contextlib.closing(finder.open(each.device)))
+        if blocks:
+            check(program, {path: block.size for path, block in blocks.items()})
+        paths = {
+            path: str(finder.number(path))
+            for each in program.instructions
+            if isinstance(each, Load)
+            for line in each.table
+            for path in paths_in(line.params)
+        }
+        signals = HeldSignals()
+        machine = Machine(
+            program, dm, _find_devices(program, dm), blocks, paths, SystemClock() if clock is None else clock, signals
+        )
+        stack.enter_context(memory())
+        stack.enter_context(_resting_collector())
+        with signals.held():
+            machine.run()
+        return machine.result()
+
+
+def _find_devices(program: Program, dm: DeviceMapper) -> dict[str, DeviceNumber]:
+    numbers: dict[str, DeviceNumber] = {}
+    dm.version()  # opens it, so that no instruction has to
+    for needed in program.devices:
+        try:
+            info = dm.info(needed.name)
+        except KernelError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            raise NotFoundError(
+                f"the program needs the device {needed.name!r}, which is not there",
+                hint="the state has changed since the program was made: make it again",
+                device=needed.name,
+            ) from error
+        if needed.uuid and info.uuid != needed.uuid:
+            raise MismatchError(
+                f"{needed.name!r} has the uuid {info.uuid!r}, the program was made for {needed.uuid!r}",
+                hint="the state has changed since the program was made: make it again",
+                device=needed.name,
+            )
+        numbers[needed.name] = info.number
+    return numbers
+
+
+@contextlib.contextmanager
+def _resting_collector() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,68 @@
+"""Ctrl-C and SIGTERM wait while a program runs: ended in the middle, devices would stay suspended."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class InterruptedWaitError(Exception):
+    """A held signal came while it was let through."""
+
+
+class HeldSignals:
+    """Holds HELD while its `held()` block runs and delivers what came afterwards.
+
+    In the main thread Python's handlers are set aside as well: a signal that another thread of the process receives
+    would run them here. In other threads Python runs no handlers.
+    """
+
+    def __init__(self) -> None:
+        self._came: list[int] = []
+        self._is_open = False
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the signals; those that came are raised again, once each, when the block ends."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        old = {each: signal.getsignal(each) for each in HELD}
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+        for each in HELD:
+            signal.signal(each, self._note)
+        try:
+            yield
+        finally:
+            # Let through what is pending while the noting handlers are in place, then give it to the old ones.
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for number, handler in old.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            for came in dict.fromkeys(self._came):
+                signal.raise_signal(came)
+
+    @contextlib.contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Signals end this block by InterruptedWaitError, and are delivered after the outer one all the same."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._is_open = True
+        try:
+            if self._came:
+                raise InterruptedWaitError
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+            yield
+        finally:
+            self._is_open = False
+            signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._came.append(number)
+        if self._is_open:
+            raise InterruptedWaitError

@@ -1,0 +1,236 @@
+"""The state of device-mapper as a document: what is there, or what is wanted.
+
+    {"version": 1,
+     "devices": [{"name": "pool", "uuid": "DRYSTONE-...",
+                  "table": [{"start": 0, "length": 2097152, "target": "thin-pool", "params": "{meta} {data} 128 0"}],
+                  "transaction": {"transaction_id": 4, "messages": ["create_thin 7"]}}]}
+
+`start` and `length` are sectors of 512 bytes, as in every device-mapper table. Words of `params` are numbers, options,
+and devices: `{name}` for another device of the document, major:minor or an absolute path for one outside it.
+The format is docs/reference/programs.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from drystone.base.documents import decode
+from drystone.base.errors import KernelError, UnsupportedError, UsageError
+from drystone.dvm.references import (
+    check_device_name,
+    check_uuid,
+    names_in,
+    with_numbers_replaced,
+    with_paths_replaced,
+)
+from drystone.kernel.dm.abc import DeviceEntry, DeviceInfo, DeviceMapper, DeviceNumber, TableLine
+
+VERSION = 1
+"""The version of the document's schema that this code writes, and the only one that it reads."""
+
+THIN_POOL = "thin-pool"
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One target of a table: sectors [start, start + length) of the device."""
+
+    start: int
+    length: int
+    target: str
+    params: str = ""
+
+
+class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where a thin pool stands.
+
+    In a current state: the kernel's own transaction id, no messages. In a desired state: the id that the metadata of
+    the pool's owner holds, and the messages that lead to it from the id before (`create_thin 7`, `create_snap 8 7`,
+    `delete 3`; never `set_transaction_id`, which is added).
+    """
+
+    transaction_id: int
+    messages: tuple[str, ...] = ()
+
+
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A device: what is live in the kernel, or is to be.
+
+    :ivar uuid: the dm UUID; it says which device this is, whatever its name. "" in a desired state: any.
+    :ivar table: the live table.
+    :ivar inactive: the table in the inactive slot; current states only.
+    :ivar suspended: whether it holds its input and output; current states only.
+    :ivar transaction: of a thin pool; None when it is not to be looked at.
+    """
+
+    name: str
+    uuid: str = ""
+    table: tuple[Line, ...] = ()
+    read_only: bool = False
+    suspended: bool = False
+    inactive: tuple[Line, ...] = ()
+    transaction: Transaction | None = None
+
+    @property
+    def length(self) -> int:
+        """Sectors of the live table."""
+        return self.table[-1].start + self.table[-1].length if self.table else 0
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether it is a thin pool."""
+        return len(self.table) == 1 and self.table[0].target == THIN_POOL
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A set of devices, in no particular order. Names are unique, and UUIDs too."""
+
+    devices: tuple[Device, ...] = ()
+    version: int = VERSION
+
+    def find(self, name: str) -> Device | None:
+        """The device of that name."""
+        return next((device for device in self.devices if device.name == name), None)
+
+
+def everything(entry: DeviceEntry) -> bool:  # noqa: ARG001  # the selection that looks at nothing
+    """Select every device of the machine."""
+    return True
+
+
+def named(*prefixes: str) -> Callable[[DeviceEntry], bool]:
+    """Select devices whose name begins with one of `prefixes`."""
+    return lambda entry: entry.name.startswith(prefixes)
+
+
+def with_uuid(*prefixes: str) -> Callable[[DeviceEntry], bool]:
+    """Select devices whose UUID begins with one of `prefixes`."""
+    return lambda entry: entry.uuid.startswith(prefixes)
+
+
+def parse_state(data: bytes | str, what: str = "state") -> State:
+    """A state from its JSON text, checked by `check_state`.
+
+    :raises UsageError: no JSON, another schema, or a state that cannot be.
+    """
+    state = decode(data, State, what)
+    check_state(state, what)
+    return state
+
+
+def check_state(state: State, what: str = "state") -> None:
+    """Check what the schema cannot say: names, UUIDs, tables without gaps, references to devices of the document.
+
+    :raises UsageError: naming the device and what is wrong with it.
+    """
+    if state.version != VERSION:
+        raise UsageError(f"{what}: version {state.version} is not known", hint=f"this program reads version {VERSION}")
+    names: set[str] = set()
+    uuids: set[str] = set()
+    for device in state.devices:
+        check_device_name(device.name, f"{what}: device name")
+        check_uuid(device.uuid, device.name)
+        if device.name in names:
+            raise UsageError(f"{what}: two devices are called {device.name!r}")
+        if device.uuid and device.uuid in uuids:
+            raise UsageError(f"{what}: {device.name!r} has the uuid of another device, {device.uuid!r}")
+        names.add(device.name)
+        uuids.add(device.uuid)
+    for device in state.devices:
+        for table in (device.table, device.inactive):
+            check_table(table, f"{what}: {device.name!r}")
+            for line in table:
+                for name in names_in(line.params):
+                    if name not in names:
+                        raise UsageError(f"{what}: {device.name!r} is on {{{name}}}, which is not in the document")
+        if device.transaction is not None and not device.is_pool:
+            raise UsageError(f"{what}: {device.name!r} has a transaction and is no thin pool")
+
+
+def check_table(table: tuple[Line, ...], what: str) -> None:
+    """Check that `table` begins at 0, has no gap, and that every line can be one line of text.
+
+    :raises UsageError: otherwise; `what` begins the message.
+    """
+    expected = 0
+    for line in table:
+        if line.start != expected:
+            raise UsageError(f"{what}: a line of the table begins at sector {line.start}, {expected} was expected")
+        if line.length <= 0:
+            raise UsageError(f"{what}: a line of the table is {line.length} sectors long")
+        if not line.target or len(line.target) > 15 or not line.target.isprintable() or " " in line.target:
+            raise UsageError(f"{what}: {line.target!r} cannot be a target type")
+        if not line.params.isprintable() or line.params != " ".join(line.params.split()):
+            raise UsageError(f"{what}: parameters {line.params!r} are not words with single blanks between them")
+        expected += line.length
+    if expected >= 1 << 55:
+        raise UsageError(f"{what}: the table is {expected} sectors long, more than a device can be")
+
+
+def observe(dm: DeviceMapper, select: Callable[[DeviceEntry], bool] = everything) -> State:
+    """What is there now, of the devices that `select` picks: tables, inactive tables, thin pools' transaction ids.
+
+    Numbers in tables become `{name}` where the device is one of those picked. Devices that go away while this
+    function looks are left out.
+
+    :raises UnsupportedError: a picked device has a name that no document can hold.
+    """
+    entries = [entry for entry in dm.list_devices() if select(entry)]
+    names = {entry.number: entry.name for entry in entries}
+    for entry in entries:
+        try:
+            check_device_name(entry.name)
+        except UsageError as error:
+            raise UnsupportedError(error.message, hint="pick devices by a prefix of name or uuid") from error
+    found = (_observe_device(dm, entry.number, names) for entry in entries)
+    return State(tuple(device for device in found if device is not None))
+
+
+def _observe_device(dm: DeviceMapper, number: DeviceNumber, names: dict[DeviceNumber, str]) -> Device | None:
+    try:
+        info = dm.info(number)
+        table = _lines(dm.table(number), names) if info.live_table else ()
+        inactive = _lines(dm.table(number, inactive=True), names) if info.inactive_table else ()
+        device = Device(info.name, info.uuid, table, info.read_only, info.suspended, inactive)
+        if device.is_pool and info.live_table:
+            return msgspec.structs.replace(device, transaction=_observe_transaction(dm, info))
+    except KernelError as error:
+        if error.errno == 6:  # ENXIO: it is gone
+            return None
+        raise
+    return device
+
+
+def _observe_transaction(dm: DeviceMapper, info: DeviceInfo) -> Transaction | None:
+    # no_flush while suspended: a commit would wait for the input and output that is held.
+    words = dm.status(info.number, no_flush=info.suspended)[0].text.split()
+    # A pool whose metadata cannot be read says "Fail" or "Error" instead of numbers.
+    return Transaction(int(words[0])) if words and words[0].isdigit() else None
+
+
+def _lines(table: list[TableLine], names: dict[DeviceNumber, str]) -> tuple[Line, ...]:
+    return tuple(
+        Line(line.start, line.length, line.target, with_numbers_replaced(line.params, names)) for line in table
+    )
+
+
+def resolve_paths(state: State, number_of: Callable[[str], DeviceNumber]) -> State:
+    """`state` with every absolute path in its tables replaced by the major:minor that `number_of` gives.
+
+    A state that is compared with an observed one holds no paths: the kernel answers in numbers.
+    """
+
+    def resolve(table: tuple[Line, ...]) -> tuple[Line, ...]:
+        return tuple(
+            msgspec.structs.replace(line, params=with_paths_replaced(line.params, lambda path: str(number_of(path))))
+            for line in table
+        )
+
+    return msgspec.structs.replace(
+        state,
+        devices=tuple(
+            msgspec.structs.replace(device, table=resolve(device.table), inactive=resolve(device.inactive))
+            for device in state.devices
+        ),
+    )

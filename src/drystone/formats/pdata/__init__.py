@@ -1,0 +1,1 @@
+"""The persistent-data library of device-mapper: checksums, btrees, arrays, space maps."""

@@ -1,0 +1,57 @@
+"""Checksums of metadata blocks: CRC-32C over bytes 4 to 4095, xored with a salt that tells the block's kind.
+
+The kernel's crc32c starts from ~0 and leaves out the final inversion, so the usual CRC-32C is inverted back.
+Source: dm_bm_checksum in persistent-data/dm-block-manager.c of Linux 6.1, and the salts beside each validator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import google_crc32c
+
+from drystone.formats.pdata.blocks import BLOCK
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+THIN_SUPERBLOCK = 160774
+ERA_SUPERBLOCK = 146538381
+CACHE_SUPERBLOCK = 9031977
+BTREE_NODE = 121107
+ARRAY_BLOCK = 595846735
+BITMAP = 240779
+INDEX_BLOCK = 160478
+
+SALTS = {
+    "thin superblock": THIN_SUPERBLOCK,
+    "era superblock": ERA_SUPERBLOCK,
+    "cache superblock": CACHE_SUPERBLOCK,
+    "btree node": BTREE_NODE,
+    "array block": ARRAY_BLOCK,
+    "space map bitmap": BITMAP,
+    "space map index": INDEX_BLOCK,
+}
+"""Kind of block -> salt: any block of persistent-data is told from the others by it."""
+
+_INVERSION = 0xFFFFFFFF
+
+
+def checksum_block(block: bytes, salt: int) -> int:
+    """The checksum that belongs at offset 0 (u32, little-endian) of the 4096 bytes `block`."""
+    return int(google_crc32c.value(block[4:BLOCK])) ^ _INVERSION ^ salt
+
+
+def checksum_blocks(blocks: NDArray[np.uint8], salt: int) -> NDArray[np.uint32]:
+    """The checksums of `blocks`, shape (n, 4096), as an array of n."""
+    import numpy as np
+
+    plain = np.fromiter(map(google_crc32c.value, blocks[:, 4:]), dtype=np.uint32, count=len(blocks))
+    return plain ^ np.uint32(_INVERSION ^ salt)
+
+
+def identify_block(block: bytes) -> str | None:
+    """The kind of block (a key of SALTS) whose checksum is at the head of `block`; None when it is none."""
+    salt = int.from_bytes(block[:4], "little") ^ checksum_block(block, 0)
+    return next((kind for kind, known in SALTS.items() if known == salt), None)

@@ -1,0 +1,26 @@
+"""A block reader over bytes in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drystone.formats.pdata.blocks import BLOCK
+
+
+class MemoryBlocks:
+    """Metadata blocks out of `data`; bytes beyond the last whole block are not seen.
+
+    :ivar size: bytes of `data`.
+    :ivar blocks_read: how many blocks have been asked for so far, for measurements.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self.size = len(data)
+        whole = len(data) // BLOCK * BLOCK
+        self._blocks = np.frombuffer(memoryview(data)[:whole], dtype=np.uint8).reshape(-1, BLOCK)
+        self.blocks_read = 0
+
+    def read_blocks(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        self.blocks_read += len(numbers)
+        return self._blocks[numbers]

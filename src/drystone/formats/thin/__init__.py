@@ -1,0 +1,1 @@
+"""dm-thin metadata: superblock, mappings, differences, sizes."""

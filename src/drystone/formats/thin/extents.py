@@ -1,0 +1,106 @@
+"""Ranges out of blocks: runs of neighbours merged, also where a run crosses two batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drystone.formats.thin.mappings import MappingBatch
+
+Ranges = NDArray[np.uint64]
+"""Shape (n, 2): begin and length, ascending, neither overlapping nor touching."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Mappings whose virtual and data blocks go up side by side and have one time; arrays of one length."""
+
+    virtual: NDArray[np.uint64]
+    data: NDArray[np.uint64]
+    time: NDArray[np.uint32]
+    length: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.virtual)
+
+
+def merge_blocks(blocks: NDArray[np.uint64]) -> Ranges:
+    """Ranges of `blocks`, which ascend and hold none twice."""
+    begins = np.flatnonzero(np.concatenate(([True], blocks[1:] - blocks[:-1] != 1))[: len(blocks)])
+    lengths = np.diff(np.append(begins, len(blocks)))
+    return np.stack((blocks[begins], lengths.astype(np.uint64)), axis=1)
+
+
+def join_ranges(batches: Iterable[Ranges]) -> Iterator[Ranges]:
+    """The same ranges with those that touch across batches made one. Holds one range back, no more."""
+    held = np.empty((0, 2), dtype=np.uint64)
+    for batch in batches:
+        ranges = batch
+        if not len(ranges):
+            continue
+        if len(held):
+            if held[0, 0] + held[0, 1] == ranges[0, 0]:
+                ranges = ranges.copy()
+                ranges[0] = (held[0, 0], held[0, 1] + ranges[0, 1])
+            else:
+                ranges = np.concatenate((held, ranges))
+        if len(ranges) > 1:
+            yield ranges[:-1]
+        held = ranges[-1:]
+    if len(held):
+        yield held
+
+
+def iter_runs(batches: Iterable[MappingBatch]) -> Iterator[Runs]:
+    """Runs of mappings, merged across batches as well. Holds one run back."""
+    held: Runs | None = None
+    for batch in batches:
+        runs = _join_runs(held, _merge_mappings(batch))
+        held = _cut_runs(runs, slice(-1, None))
+        if len(runs) > 1:
+            yield _cut_runs(runs, slice(None, -1))
+    if held is not None:
+        yield held
+
+
+def to_bytes(ranges: Ranges, block_size: int) -> Ranges:
+    """Ranges of pool blocks as ranges of bytes; `block_size` in bytes."""
+    return ranges * np.uint64(block_size)
+
+
+def _merge_mappings(batch: MappingBatch) -> Runs:
+    breaks = (
+        (batch.virtual[1:] - batch.virtual[:-1] != 1)
+        | (batch.data[1:] - batch.data[:-1] != 1)
+        | (batch.time[1:] != batch.time[:-1])
+    )
+    begins = np.concatenate(([0], np.flatnonzero(breaks) + 1))
+    lengths = np.diff(np.append(begins, len(batch))).astype(np.uint64)
+    return Runs(batch.virtual[begins], batch.data[begins], batch.time[begins], lengths)
+
+
+def _join_runs(held: Runs | None, runs: Runs) -> Runs:
+    if held is None:
+        return runs
+    length = held.length[0]
+    if (
+        held.virtual[0] + length == runs.virtual[0]
+        and held.data[0] + length == runs.data[0]
+        and held.time[0] == runs.time[0]
+    ):
+        rest = _cut_runs(runs, slice(1, None))
+        held = Runs(held.virtual, held.data, held.time, held.length + runs.length[0])
+        runs = rest
+    return Runs(
+        np.concatenate((held.virtual, runs.virtual)),
+        np.concatenate((held.data, runs.data)),
+        np.concatenate((held.time, runs.time)),
+        np.concatenate((held.length, runs.length)),
+    )
+
+
+def _cut_runs(runs: Runs, which: slice) -> Runs:
+    return Runs(runs.virtual[which], runs.data[which], runs.time[which], runs.length[which])

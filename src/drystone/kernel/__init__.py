@@ -1,0 +1,1 @@
+"""The boundary to the kernel: the only room that makes system calls or runs programs."""

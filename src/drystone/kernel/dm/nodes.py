@@ -1,0 +1,186 @@
+r"""/dev/mapper/NAME: there after create, resume and rename, gone after remove, with udev and without.
+
+With a udev daemon its rules make and remove the links; we wait for them, with a limit, and do it ourselves when the
+limit has passed. Without one we make what udev would: a symlink to ../dm-N, or a block device node of our own where
+/dev has no dm-N. The kernel's device table is the truth; nothing here changes it.
+
+Characters that udev does not allow in a link are spelled \xNN, as libdevmapper does (LVM2
+`libdm/libdm-common.c`: letters, digits and #+-.:=@_ stay).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import string
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from drystone.base.clock import Clock, SystemClock
+from drystone.base.errors import KernelError, UsageError
+from drystone.kernel.dm.abc import DeviceNumber
+
+FOLDER = "/dev/mapper"
+CONTROL = "control"
+
+_PLAIN = frozenset((string.ascii_letters + string.digits + "#+-.:=@_").encode("ascii"))
+_MANGLED = re.compile(r"\\x([0-9a-fA-F]{2})")
+_LINK = re.compile(r"(?:\.\./|/dev/)dm-[0-9]+")
+_UDEV_SOCKET = "/run/udev/control"
+_WAIT_STEP_S = 0.01
+_CLOCK = SystemClock()
+
+
+def mangle(name: str) -> str:
+    r"""`name` as it is spelled in /dev/mapper: `a b` becomes `a\x20b`."""
+    return "".join(chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(name))
+
+
+def unmangle(text: str) -> str:
+    """The inverse of `mangle`."""
+    return os.fsdecode(_MANGLED.sub(lambda match: chr(int(match[1], 16)), text).encode("latin-1", "replace"))
+
+
+def may_have_node(name: str) -> bool:
+    """Whether a device of that name can have a node: not "", ".", "..", nor the control node's name."""
+    return name not in {"", ".", "..", CONTROL}
+
+
+def node_path(name: str, folder: str = FOLDER) -> str:
+    """Where the node of the device called `name` is.
+
+    :raises UsageError: it can have none (`may_have_node`).
+    """
+    if not may_have_node(name):
+        raise UsageError(f"a device called {name!r} can have no node in {folder}")
+    return str(Path(folder, mangle(name)))
+
+
+def udev_runs() -> bool:
+    """Whether a udev daemon listens here."""
+    return Path(_UDEV_SOCKET).exists()
+
+
+def leads_to(path: str) -> DeviceNumber | None:
+    """The number of the block device at `path`, symlinks followed; None: there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return DeviceNumber(os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISBLK(found.st_mode) else None
+
+
+def make_node(
+    name: str,
+    number: DeviceNumber,
+    *,
+    folder: str = FOLDER,
+    wait_s: float = 5.0,
+    udev: bool | None = None,
+    clock: Clock = _CLOCK,
+) -> str:
+    """Have /dev/mapper/NAME lead to the device `number`; its path.
+
+    :param udev: whether to wait for a udev daemon first, up to `wait_s` seconds; None: when one runs.
+    :raises KernelError: it cannot be made.
+    """
+    path = node_path(name, folder)
+    if udev is None:
+        udev = udev_runs()
+    if udev and _wait(lambda: leads_to(path) == number, wait_s, clock):
+        return path
+    if leads_to(path) != number:
+        _put_node(Path(path), number)
+    return path
+
+
+def remove_node(
+    name: str, *, folder: str = FOLDER, wait_s: float = 5.0, udev: bool | None = None, clock: Clock = _CLOCK
+) -> None:
+    """Have no /dev/mapper/NAME. What is there and is no node of device-mapper's is left alone.
+
+    :param udev: as in `make_node`.
+    :raises KernelError: it cannot be removed.
+    """
+    path = Path(node_path(name, folder))
+    if udev is None:
+        udev = udev_runs()
+    if udev and _wait(lambda: not os.path.lexists(path), wait_s, clock):
+        return
+    if _is_ours(path):
+        _unlink(path)
+
+
+def stale_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOLDER) -> list[str]:
+    """Paths of device-mapper's nodes in `folder` that lead to no device of that name among `devices`."""
+    wanted = {mangle(name): number for name, number in devices}
+    try:
+        found = sorted(Path(folder).iterdir())
+    except FileNotFoundError:
+        return []
+    return [
+        str(path)
+        for path in found
+        if _is_ours(path) and (path.name not in wanted or leads_to(str(path)) != wanted[path.name])
+    ]
+
+
+def sync_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOLDER) -> list[str]:
+    """Remove stale nodes and make the missing ones, without waiting for udev; the paths that changed.
+
+    :param devices: name and number of every device that there is (and has a table).
+    """
+    known = [(name, number) for name, number in devices if may_have_node(name)]
+    changed = stale_nodes(known, folder=folder)
+    for path in changed:
+        _unlink(Path(path))
+    for name, number in known:
+        path = node_path(name, folder)
+        if leads_to(path) != number:
+            make_node(name, number, folder=folder, udev=False)
+            changed.append(path)
+    return sorted(set(changed))
+
+
+def _put_node(path: Path, number: DeviceNumber) -> None:
+    """A link to ../dm-N where that is the device, else a node; in place of what was there, without a gap."""
+    passing = path.with_name(f".{path.name[:200]}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if leads_to(str(path.parent.parent / f"dm-{number.minor}")) == number:
+            passing.symlink_to(f"../dm-{number.minor}")
+        else:
+            os.mknod(passing, stat.S_IFBLK | 0o600, os.makedev(*number))
+        passing.rename(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            passing.unlink()
+        raise KernelError("make-node", error.errno or 0, device=str(path)) from error
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise KernelError("remove-node", error.errno or 0, device=str(path)) from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether `path` is a link to /dev/dm-N, or a block device node in the folder itself."""
+    try:
+        mode = path.lstat().st_mode
+        return stat.S_ISBLK(mode) or (stat.S_ISLNK(mode) and _LINK.fullmatch(str(path.readlink())) is not None)
+    except OSError:
+        return False
+
+
+def _wait(done: Callable[[], bool], wait_s: float, clock: Clock) -> bool:
+    """Whether `done` became true within `wait_s` seconds."""
+    limit = clock.monotonic() + wait_s
+    while not done():
+        if clock.monotonic() >= limit:
+            return False
+        clock.sleep(_WAIT_STEP_S)
+    return True

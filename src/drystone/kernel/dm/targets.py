@@ -1,0 +1,500 @@
+"""The parameters of device-mapper targets: the words of a table line, and what they mean.
+
+A type a target; `TARGETS` maps a table's type name to it, and a target that is not there is `Opaque`. Two lines mean
+the same when their parsed values are equal: the kernel's own spelling of a table (a feature count that was left out,
+another order, a blank at the end) does not count.
+
+Device fields are text: `253:0`, a path, or a `{name}` reference that is resolved before it meets the kernel. Lengths
+and offsets are sectors of 512 bytes unless the name says otherwise. What the targets report is in `statuses.py`.
+
+Facts: Linux 6.1 `drivers/md/dm-*.c` (the constructors and `STATUSTYPE_TABLE`) and
+`Documentation/admin-guide/device-mapper`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple, Protocol
+
+from drystone.kernel.dm.abc import TableLine
+from drystone.kernel.dm.words import WordReader, join_words, split_words
+
+_DEVICE_LIKE = re.compile(r"\d+:\d+|/.+|\{[^{}]+\}")
+
+
+class Target(Protocol):
+    """The parameters of one target."""
+
+    @property
+    def kind(self) -> str:
+        """The type's name in a table."""
+
+    def to_params(self) -> str:
+        """The text of the table line. `parse` gives the value back."""
+
+    def map_devices(self, change: Callable[[str], str], /) -> Target:
+        """The same with every device field changed, in the order of the text."""
+
+
+class Leg(NamedTuple):
+    """A device, and the sector at which the target's part of it begins."""
+
+    device: str
+    offset: int = 0
+
+
+def _read_legs(reader: WordReader, count: int) -> tuple[Leg, ...]:
+    if reader.left < 2 * count:
+        reader.fail(f"{count} devices with offsets are announced, {reader.left} words are there")
+    return tuple(Leg(reader.word("a device"), reader.whole("an offset")) for _ in range(count))
+
+
+def _change_legs(legs: tuple[Leg, ...], change: Callable[[str], str]) -> tuple[Leg, ...]:
+    return tuple(Leg(change(leg.device), leg.offset) for leg in legs)
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Sectors of `device` from `offset` on."""
+
+    kind: ClassVar[str] = "linear"
+    device: str
+    offset: int = 0
+
+    @classmethod
+    def parse(cls, params: str) -> Linear:
+        reader = WordReader(cls.kind, params)
+        target = cls(reader.word("the device"), reader.whole("the offset"))
+        reader.end()
+        return target
+
+    def to_params(self) -> str:
+        return join_words((self.device, self.offset))
+
+    def map_devices(self, change: Callable[[str], str]) -> Linear:
+        return replace(self, device=change(self.device))
+
+
+@dataclass(frozen=True, slots=True)
+class Striped:
+    """Chunks of `chunk` sectors, on the legs in turn. The length is a multiple of legs times chunk."""
+
+    kind: ClassVar[str] = "striped"
+    chunk: int
+    legs: tuple[Leg, ...]
+
+    @classmethod
+    def parse(cls, params: str) -> Striped:
+        reader = WordReader(cls.kind, params)
+        count = reader.whole("the number of stripes")
+        target = cls(reader.whole("the chunk"), _read_legs(reader, count))
+        reader.end()
+        if not target.legs or not target.chunk:
+            reader.fail("the chunk and the number of stripes are at least 1")
+        return target
+
+    def to_params(self) -> str:
+        return join_words((len(self.legs), self.chunk, *(word for leg in self.legs for word in leg)))
+
+    def map_devices(self, change: Callable[[str], str]) -> Striped:
+        return replace(self, legs=_change_legs(self.legs, change))
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Every read and write fails."""
+
+    kind: ClassVar[str] = "error"
+
+    @classmethod
+    def parse(cls, _params: str) -> Error:
+        """The kernel takes any words here and forgets them."""
+        return cls()
+
+    def to_params(self) -> str:
+        return ""
+
+    def map_devices(self, _change: Callable[[str], str]) -> Error:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Zero:
+    """Reads give zeros, writes are dropped."""
+
+    kind: ClassVar[str] = "zero"
+
+    @classmethod
+    def parse(cls, params: str) -> Zero:
+        WordReader(cls.kind, params).end()
+        return cls()
+
+    def to_params(self) -> str:
+        return ""
+
+    def map_devices(self, _change: Callable[[str], str]) -> Zero:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """dm-raid1: the same sectors on every leg, with a log of regions that differ.
+
+    :ivar region: sectors of a region, a power of two.
+    :ivar log_device: where the log lives (type `disk`), or None for one in memory (type `core`).
+    :ivar sync: `sync`, `nosync` or "" for the log's own mind.
+    """
+
+    kind: ClassVar[str] = "mirror"
+    features_known: ClassVar[tuple[str, ...]] = ("handle_errors", "keep_log")
+    legs: tuple[Leg, ...]
+    region: int
+    log_device: str | None = None
+    sync: str = ""
+    handle_errors: bool = False
+    keep_log: bool = False
+
+    @classmethod
+    def parse(cls, params: str) -> Mirror:
+        reader = WordReader(cls.kind, params)
+        log = reader.word("the log's type")
+        if log not in {"core", "disk"}:
+            reader.fail(f"log type {log!r} is neither core nor disk")
+        words = reader.whole("the number of log arguments")
+        after = reader.left - words
+        log_device = reader.word("the log's device") if log == "disk" else None
+        region = reader.whole("the region size")
+        sync = reader.word("sync or nosync") if reader.left > after else ""
+        if reader.left != after or sync not in {"", "sync", "nosync"}:
+            reader.fail("the log takes a region size and perhaps sync or nosync")
+        legs = _read_legs(reader, reader.whole("the number of mirrors"))
+        given = reader.features(cls.features_known, most=1 << 20, any_case=False)
+        reader.end()
+        if len(legs) < 2 or ("keep_log" in given and "handle_errors" not in given):
+            reader.fail("two legs at least; keep_log goes with handle_errors")
+        return cls(legs, region, log_device, sync, "handle_errors" in given, "keep_log" in given)
+
+    def to_params(self) -> str:
+        log = [word for word in (self.log_device, str(self.region), self.sync) if word]
+        features = [name for name in self.features_known if getattr(self, name)]
+        words: list[object] = ["core" if self.log_device is None else "disk", len(log), *log, len(self.legs)]
+        words += [word for leg in self.legs for word in leg]
+        return join_words([*words, len(features), *features] if features else words)
+
+    def map_devices(self, change: Callable[[str], str]) -> Mirror:
+        log_device = None if self.log_device is None else change(self.log_device)
+        return replace(self, log_device=log_device, legs=_change_legs(self.legs, change))
+
+
+class RaidLeg(NamedTuple):
+    """A leg of a raid set: its metadata device (`-` for none) and its data device (`-` for a missing one)."""
+
+    metadata: str
+    data: str
+
+
+_RAID_FLAGS = ("sync", "nosync", "raid10_use_near_sets")
+_RAID_ORDER = (
+    "sync", "nosync", "rebuild", "daemon_sleep", "min_recovery_rate", "max_recovery_rate", "write_mostly",
+    "max_write_behind", "stripe_cache", "region_size", "raid10_copies", "raid10_format", "raid10_use_near_sets",
+    "delta_disks", "data_offset", "journal_dev", "journal_mode",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Raid:
+    """dm-raid (md beneath): `level` such as raid1 or raid6_zr.
+
+    :ivar chunk: sectors; 0 for raid1, which has none.
+    :ivar options: (name, value) in the kernel's own order; the value is "" where a name stands alone.
+    """
+
+    kind: ClassVar[str] = "raid"
+    level: str
+    chunk: int
+    legs: tuple[RaidLeg, ...]
+    options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, params: str) -> Raid:
+        reader = WordReader(cls.kind, params)
+        level = reader.word("the raid level")
+        end = reader.whole("the number of raid parameters")
+        if not 1 <= end <= reader.left:
+            reader.fail(f"{end} raid parameters are announced, {reader.left} words are there")
+        after = reader.left - end
+        chunk = 0 if reader.words[reader.at] == "-" else reader.whole("the chunk")
+        options = []
+        while reader.left > after:
+            name = reader.word("an option").lower()
+            if name not in _RAID_ORDER:
+                reader.fail(f"option {name!r} is not known")
+            options.append((name, "" if name in _RAID_FLAGS else reader.word(name)))
+        if reader.left != after:
+            reader.fail("an option's value is missing")
+        count = reader.whole("the number of devices")
+        legs = tuple(RaidLeg(*reader.take(2, "a raid device")) for _ in range(min(count, reader.left)))
+        reader.end()
+        if not legs or len(legs) != count:
+            reader.fail("one device at least, each with its metadata device or -")
+        ordered = tuple(sorted(options, key=lambda option: _RAID_ORDER.index(option[0])))
+        return cls(level, 0 if level == "raid1" else chunk, legs, ordered)
+
+    def to_params(self) -> str:
+        options = [word for option in self.options for word in option if word]
+        legs = [word for leg in self.legs for word in leg]
+        return join_words((self.level, 1 + len(options), self.chunk, *options, len(self.legs), *legs))
+
+    def map_devices(self, change: Callable[[str], str]) -> Raid:
+        options = tuple((name, change(value) if name == "journal_dev" else value) for name, value in self.options)
+        legs = tuple(RaidLeg(*(word if word == "-" else change(word) for word in leg)) for leg in self.legs)
+        return replace(self, options=options, legs=legs)
+
+
+_POOL_FEATURES = ("skip_block_zeroing", "ignore_discard", "no_discard_passdown", "read_only", "error_if_no_space")
+
+
+@dataclass(frozen=True, slots=True)
+class ThinPool:
+    """A pool of blocks for thin devices. It stands alone in its table.
+
+    :ivar block: sectors of a block: 128 to 2097152, a multiple of 128.
+    :ivar low_water: free blocks below which the pool sends an event.
+    """
+
+    kind: ClassVar[str] = "thin-pool"
+    features_known: ClassVar[tuple[str, ...]] = _POOL_FEATURES
+    metadata: str
+    data: str
+    block: int
+    low_water: int = 0
+    skip_block_zeroing: bool = False
+    ignore_discard: bool = False
+    no_discard_passdown: bool = False
+    read_only: bool = False
+    error_if_no_space: bool = False
+
+    @classmethod
+    def parse(cls, params: str) -> ThinPool:
+        reader = WordReader(cls.kind, params)
+        metadata, data = reader.word("the metadata device"), reader.word("the data device")
+        block, low_water = reader.whole("the block size"), reader.whole("the low water mark")
+        given = reader.features(cls.features_known, most=4)
+        return cls(metadata, data, block, low_water, *(name in given for name in cls.features_known))
+
+    def to_params(self) -> str:
+        features = [name for name in self.features_known if getattr(self, name)]
+        return join_words((self.metadata, self.data, self.block, self.low_water, len(features), *features))
+
+    def map_devices(self, change: Callable[[str], str]) -> ThinPool:
+        return replace(self, metadata=change(self.metadata), data=change(self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class Thin:
+    """A thin device `dev_id` of the pool; blocks that it lacks are read from `external_origin` or as zeros."""
+
+    kind: ClassVar[str] = "thin"
+    pool: str
+    dev_id: int
+    external_origin: str | None = None
+
+    @classmethod
+    def parse(cls, params: str) -> Thin:
+        reader = WordReader(cls.kind, params)
+        target = cls(reader.word("the pool"), reader.whole("the device id"))
+        if reader.left:
+            target = replace(target, external_origin=reader.word("the external origin"))
+        reader.end()
+        return target
+
+    def to_params(self) -> str:
+        words = (self.pool, self.dev_id)
+        return join_words(words if self.external_origin is None else (*words, self.external_origin))
+
+    def map_devices(self, change: Callable[[str], str]) -> Thin:
+        origin = None if self.external_origin is None else change(self.external_origin)
+        return replace(self, pool=change(self.pool), external_origin=origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A dm-snapshot of `origin`, whose exceptions live on `cow`.
+
+    :ivar store: `P` persistent, `PO` persistent and told of overflow, `N` in memory.
+    :ivar chunk: sectors of a chunk, a power of two.
+    """
+
+    kind: ClassVar[str] = "snapshot"
+    features_known: ClassVar[tuple[str, ...]] = ("discard_zeroes_cow", "discard_passdown_origin")
+    origin: str
+    cow: str
+    store: str
+    chunk: int
+    discard_zeroes_cow: bool = False
+    discard_passdown_origin: bool = False
+
+    @classmethod
+    def parse(cls, params: str) -> Snapshot:
+        reader = WordReader(cls.kind, params)
+        origin, cow = reader.word("the origin"), reader.word("the exception store's device")
+        store = reader.word("the store's type").upper()
+        if store not in {"P", "PO", "N"}:
+            reader.fail(f"the store's type {store!r} is not P, PO or N")
+        chunk, given = reader.whole("the chunk"), reader.features(cls.features_known, most=2)
+        if "discard_passdown_origin" in given and "discard_zeroes_cow" not in given:
+            reader.fail("discard_passdown_origin goes with discard_zeroes_cow")
+        return cls(origin, cow, store, chunk, *(name in given for name in cls.features_known))
+
+    def to_params(self) -> str:
+        features = [name for name in self.features_known if getattr(self, name)]
+        words = (self.origin, self.cow, self.store, self.chunk)
+        return join_words((*words, len(features), *features) if features else words)
+
+    def map_devices(self, change: Callable[[str], str]) -> Snapshot:
+        return replace(self, origin=change(self.origin), cow=change(self.cow))
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotMerge(Snapshot):
+    """Copies a snapshot's exceptions back into its origin. The origin's own device takes this table."""
+
+    kind: ClassVar[str] = "snapshot-merge"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOrigin:
+    """A device with snapshots: its writes copy the old chunk to them first."""
+
+    kind: ClassVar[str] = "snapshot-origin"
+    device: str
+
+    @classmethod
+    def parse(cls, params: str) -> SnapshotOrigin:
+        reader = WordReader(cls.kind, params)
+        target = cls(reader.word("the device"))
+        reader.end()
+        return target
+
+    def to_params(self) -> str:
+        return join_words((self.device,))
+
+    def map_devices(self, change: Callable[[str], str]) -> SnapshotOrigin:
+        return replace(self, device=change(self.device))
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A fast device before a slow one.
+
+    :ivar block: sectors of a cache block: 64 to 2097152, a multiple of 64.
+    """
+
+    kind: ClassVar[str] = "cache"
+    metadata: str
+    fast: str
+    origin: str
+    block: int
+    features: tuple[str, ...] = ()
+    policy: str = "default"
+    policy_args: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, params: str) -> Cache:
+        reader = WordReader(cls.kind, params)
+        metadata, fast, origin = (reader.word(f"the {what} device") for what in ("metadata", "cache", "origin"))
+        block, features = reader.whole("the block size"), reader.counted("features")
+        policy, policy_args = reader.word("the policy"), reader.counted("policy arguments")
+        reader.end()
+        return cls(metadata, fast, origin, block, features, policy, policy_args)
+
+    def to_params(self) -> str:
+        words = (self.metadata, self.fast, self.origin, self.block, len(self.features), *self.features)
+        return join_words((*words, self.policy, len(self.policy_args), *self.policy_args))
+
+    def map_devices(self, change: Callable[[str], str]) -> Cache:
+        return replace(self, metadata=change(self.metadata), fast=change(self.fast), origin=change(self.origin))
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """Remembers in which era each block of `block` sectors (a multiple of 8) was last written."""
+
+    kind: ClassVar[str] = "era"
+    metadata: str
+    origin: str
+    block: int
+
+    @classmethod
+    def parse(cls, params: str) -> Era:
+        reader = WordReader(cls.kind, params)
+        target = cls(reader.word("the metadata device"), reader.word("the origin"), reader.whole("the block size"))
+        reader.end()
+        return target
+
+    def to_params(self) -> str:
+        return join_words((self.metadata, self.origin, self.block))
+
+    def map_devices(self, change: Callable[[str], str]) -> Era:
+        return replace(self, metadata=change(self.metadata), origin=change(self.origin))
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Any other target (crypt, flakey, delay): its words as they are. What looks like a device is taken for one."""
+
+    kind: str
+    words: tuple[str, ...]
+
+    def to_params(self) -> str:
+        return join_words(self.words)
+
+    def map_devices(self, change: Callable[[str], str]) -> Opaque:
+        words = tuple(change(word) if _DEVICE_LIKE.fullmatch(word) else word for word in self.words)
+        return replace(self, words=words)
+
+
+TARGETS: dict[str, Callable[[str], Target]] = {
+    **{kind.kind: kind.parse for kind in (Linear, Striped, Error, Zero, Mirror, Raid, ThinPool, Thin, Cache, Era)},
+    **{kind.kind: kind.parse for kind in (Snapshot, SnapshotMerge, SnapshotOrigin)},
+}
+"""A table's type name -> the parser of its parameters."""
+
+
+def parse_target(line: TableLine) -> Target:
+    """The typed parameters of a table line; `Opaque` for a type that is not in TARGETS.
+
+    :raises UsageError: the words are not what the target takes; the message names the one that is wrong.
+    """
+    parse = TARGETS.get(line.target)
+    return Opaque(line.target, tuple(split_words(line.params))) if parse is None else parse(line.params)
+
+
+def make_line(start: int, length: int, target: Target) -> TableLine:
+    """The table line of `target` for sectors [start, start + length)."""
+    return TableLine(start, length, target.kind, target.to_params())
+
+
+def devices(line: TableLine) -> list[str]:
+    """The device fields of a line, in the order of the text; a device that is named twice is there twice.
+
+    :raises UsageError: as `parse_target`.
+    """
+    found: list[str] = []
+
+    def note(device: str) -> str:
+        found.append(device)
+        return device
+
+    parse_target(line).map_devices(note)
+    return found
+
+
+def map_devices(line: TableLine, change: Callable[[str], str]) -> TableLine:
+    """The line with every device field changed; its parameters are in our spelling afterwards.
+
+    :raises UsageError: as `parse_target`.
+    """
+    return make_line(line.start, line.length, parse_target(line).map_devices(change))

@@ -1,0 +1,81 @@
+"""The words of target parameters, statuses and messages, and a reader of them.
+
+Facts: Linux 6.1 `drivers/md/dm-table.c`, dm_split_args: blanks part words, a backslash quotes one character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NoReturn
+
+from drystone.base.errors import UsageError
+
+_WORD = re.compile(r"(?:\\.|[^ \t\n\v\f\r])+", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_SPECIAL = re.compile(r"([ \t\n\v\f\r\\])")
+_LARGEST = (1 << 64) - 1
+
+
+def split_words(text: str) -> list[str]:
+    """The words of `text`, without their quoting."""
+    return [_ESCAPED.sub(r"\1", word) for word in _WORD.findall(text)]
+
+
+def join_words(words: Iterable[object]) -> str:
+    """The inverse of `split_words`."""
+    return " ".join(_SPECIAL.sub(r"\\\1", str(word)) for word in words)
+
+
+class WordReader:
+    """Takes the words of one text from the left.
+
+    Every complaint is a UsageError that names `kind`, what was looked for, and the whole text.
+    """
+
+    def __init__(self, kind: str, params: str) -> None:
+        self.kind = kind
+        self.words = split_words(params)
+        self.at = 0
+
+    def fail(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.kind}: {message}", hint=f"the parameters were: {join_words(self.words)}")
+
+    @property
+    def left(self) -> int:
+        return len(self.words) - self.at
+
+    def word(self, what: str) -> str:
+        if not self.left:
+            self.fail(f"{what} is missing")
+        self.at += 1
+        return self.words[self.at - 1]
+
+    def whole(self, what: str) -> int:
+        text = self.word(what)
+        if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) <= _LARGEST):
+            self.fail(f"{what} {text!r} is not a whole number")
+        return int(text)
+
+    def take(self, count: int, what: str) -> tuple[str, ...]:
+        if count > self.left:
+            self.fail(f"{what}: {count} words are announced, {self.left} are there")
+        self.at += count
+        return tuple(self.words[self.at - count : self.at])
+
+    def counted(self, what: str) -> tuple[str, ...]:
+        return self.take(self.whole(f"the number of {what}"), what)
+
+    def features(self, known: Iterable[str], *, most: int, any_case: bool = True) -> frozenset[str]:
+        """`[<n> <feature>...]` with n up to `most`; none when no word is left."""
+        words = self.counted("features") if self.left else ()
+        if len(words) > most:
+            self.fail(f"{len(words)} features are given, {most} are taken")
+        given = frozenset(word.lower() if any_case else word for word in words)
+        for name in sorted(given.difference(known)):
+            self.fail(f"feature {name!r} is not known")
+        return given
+
+    def end(self) -> None:
+        if self.left:
+            self.fail(f"{self.left} words too many, from {self.words[self.at]!r}")

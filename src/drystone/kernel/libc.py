@@ -1,0 +1,66 @@
+"""The C library's calls that Python does not offer, and `ioctl` in a form that never holds the interpreter's lock.
+
+`fcntl.ioctl` keeps the interpreter's lock whenever the buffer is longer than 1024 bytes (CPython,
+Modules/fcntlmodule.c). A status call on a thin pool may wait for a disk, and would hold up every thread of a daemon
+meanwhile. A call through ctypes gives the lock up for its whole time, whatever the length.
+
+Every function returns the call's answer, or raises OSError with errno. None retries after a signal (EINTR): what a
+signal handler raised is raised first, by the interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_IOCTL = _LIBC.ioctl
+_IOCTL.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
+_MOUNT = _LIBC.mount
+_MOUNT.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+_UMOUNT2 = _LIBC.umount2
+_UMOUNT2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+_FALLOCATE = _LIBC.fallocate64
+_FALLOCATE.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+
+
+def _raise_if_failed(answer: int) -> int:
+    if answer < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return answer
+
+
+def _c_text(text: str) -> bytes:
+    """`text` for a C function, which would stop at a NUL without a word."""
+    data = os.fsencode(text)
+    if b"\0" in data:
+        raise ValueError(f"{text!r} holds a NUL")
+    return data
+
+
+def ioctl_buffer(handle: int, request: int, buffer: bytearray) -> int:
+    """ioctl with a pointer to `buffer`, which the kernel may write to."""
+    view = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+    return _raise_if_failed(int(_IOCTL(handle, request, ctypes.addressof(view))))
+
+
+def ioctl_value(handle: int, request: int, value: int = 0) -> int:
+    """ioctl with a number in place of the pointer."""
+    return _raise_if_failed(int(_IOCTL(handle, request, value)))
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
+    """mount(2). :raises ValueError: a text holds a NUL."""
+    texts = [_c_text(each) for each in (source, target, kind)]
+    _raise_if_failed(int(_MOUNT(*texts, flags, _c_text(data))))
+
+
+def umount2(target: str, flags: int) -> None:
+    """umount2(2). :raises ValueError: a text holds a NUL."""
+    _raise_if_failed(int(_UMOUNT2(_c_text(target), flags)))
+
+
+def fallocate(handle: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2): `mode` of FALLOC_FL_ bits, offset and length in bytes."""
+    _raise_if_failed(int(_FALLOCATE(handle, mode, offset, length)))

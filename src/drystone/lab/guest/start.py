@@ -1,0 +1,94 @@
+"""A guest's first process: from the host's file tree, read-only, to a root of the guest's own, then the agent.
+
+Nothing that the guest writes reaches the host, except into the folders that the boot document names. The root is an
+overlay whose upper side is a tmpfs; the old root is let go of by pivot_root, which the kernel's own helpers (modprobe)
+follow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from drystone.lab.guest import calls
+
+PLACE = "/run/drystone"
+"""Where the lab keeps its things inside a guest; a tmpfs."""
+
+
+def _mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    Path(target).mkdir(parents=True, exist_ok=True)
+    calls.mount(source, target, kind, flags, options)
+
+
+def build_root(boot: dict[str, Any]) -> None:
+    """Make the overlay, mount what a Linux root needs, and pivot into it.
+
+    :raises OSError: a mount failed.
+    """
+    for path in boot["overlay_modules"]:
+        calls.load_module(path)
+    calls.mount("", "/", "", calls.MS_REMOUNT | calls.MS_RDONLY | calls.MS_NOSUID)
+    calls.mount("", "/", "", calls.MS_PRIVATE | calls.MS_REC)
+    place = boot["mount_point"]
+    calls.mount("tmpfs", place, "tmpfs", 0, "mode=755")
+    upper, work, root = f"{place}/upper", f"{place}/work", f"{place}/root"
+    for folder in (upper, work):
+        Path(folder).mkdir()
+    _mount("overlay", root, "overlay", calls.MS_NOSUID, f"lowerdir=/,upperdir={upper},workdir={work}")
+    _mount("/dev", f"{root}/dev", "", calls.MS_MOVE)
+    _mount("proc", f"{root}/proc", "proc")
+    _mount("sysfs", f"{root}/sys", "sysfs")
+    _mount("tmpfs", f"{root}/run", "tmpfs", 0, "mode=755")
+    _mount("tmpfs", f"{root}/dev/shm", "tmpfs", 0, "mode=1777")  # noqa: S108 - every Linux root has it
+    _mount("devpts", f"{root}/dev/pts", "devpts", 0, "mode=620,ptmxmode=666")
+    Path(f"{root}{PLACE}/old").mkdir(parents=True)
+    disk_folders = {str(Path(file).parent) for disk in boot["disks"] for file in (disk["path"], disk["log"]) if file}
+    for folder in sorted({*boot["folders"], *disk_folders}):
+        _mount("none", f"{root}{folder}", "hostfs", calls.MS_NOSUID, folder)
+    release = os.uname().release
+    modules = Path(f"{root}/lib/modules/{release}")
+    modules.parent.mkdir(exist_ok=True)
+    if not modules.exists():
+        modules.symlink_to(boot["modules_folder"])
+    calls.pivot_root(root, f"{root}{PLACE}/old")
+    os.chdir("/")
+    calls.detach(f"{PLACE}/old")
+
+
+def set_up(boot: dict[str, Any]) -> None:
+    """Modules, names, interfaces.
+
+    :raises OSError: a step failed.
+    """
+    os.umask(0o022)
+    Path("/run/lock").mkdir()
+    Path("/run/tmp").mkdir()
+    Path("/run/tmp").chmod(0o1777)
+    for path in boot["modules"]:
+        calls.load_module(path)
+    calls.set_host_name(boot["name"])
+    hosts = "".join(f"{address} {name}\n" for name, address in boot["hosts"])
+    Path("/etc/hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
+    from drystone.lab.guest.network import bring_up
+
+    bring_up("lo", "127.0.0.1", 8)
+    bring_up("vec0", boot["address"])
+    if boot["disks"]:
+        from drystone.lab.guest.disks import serve_disks
+
+        serve_disks(boot["disks"], boot["cache"])
+
+
+def main(path: str) -> None:
+    """Boot from the document at `path` (on the host's file tree), then serve until the power goes."""
+    boot = json.loads(Path(path).read_text())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    build_root(boot)
+    set_up(boot)
+    from drystone.lab.guest.agent import Agent, open_line
+
+    Agent(open_line("/dev/ttyS0"), boot).serve()

@@ -1,0 +1,97 @@
+"""What a lab is to be: nodes, memory, disks, as values that travel as JSON; and the addresses that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from drystone.base.errors import UsageError
+from drystone.base.sizes import format_size
+
+SMALLEST_MEMORY = 96 << 20
+"""Bytes: with less a guest does not boot."""
+DEFAULT_MEMORY = 512 << 20
+MOST_NODES = 32
+MOST_DISKS = 16
+"""A node; nbd offers 16 devices unless told otherwise."""
+BOOT_TIMEOUT = 60.0
+"""Seconds. A guest is up within 10; a machine that is busy with other things may need longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpec:
+    """One disk: its backing file on the host, its size in bytes, and where its log of writes goes ("" for none)."""
+
+    path: str
+    size: int
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One guest. `port` counts from 1 and makes its addresses; `memory` is in bytes."""
+
+    name: str
+    port: int
+    memory: int = DEFAULT_MEMORY
+    disks: tuple[DiskSpec, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """IPv4, among the guests only."""
+        return f"10.77.0.{self.port}"
+
+    @property
+    def mac(self) -> str:
+        """Fixed, so that others find the node again after its next boot."""
+        return f"02:00:00:00:00:{self.port:02x}"
+
+
+@dataclass(frozen=True, slots=True)
+class LabSpec:
+    """A whole lab.
+
+    `folders` are host folders that the guests may write to, at the same path; `owned` labs end with whoever started
+    them; `memory_place` is where the guests' memory lives, `source` the folder that holds our package, `disks_folder`
+    what is removed with the lab ("" for nothing). `boot_timeout` is in seconds.
+    """
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    folders: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    owned: bool = True
+    boot_timeout: float = BOOT_TIMEOUT
+    memory_place: str = ""
+    source: str = ""
+    disks_folder: str = ""
+
+    def to_document(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+def parse_spec(document: dict[str, Any]) -> LabSpec:
+    """The inverse of LabSpec.to_document, for a document that our own program wrote."""
+    nodes = tuple(
+        NodeSpec(**{**node, "disks": tuple(DiskSpec(**disk) for disk in node["disks"])}) for node in document["nodes"]
+    )
+    return LabSpec(
+        **{**document, "nodes": nodes, "folders": tuple(document["folders"]), "modules": tuple(document["modules"])}
+    )
+
+
+def check_counts(nodes: int, disks: int, memory: int) -> None:
+    """Whether a lab of so many nodes with so many disks and bytes of memory each can be.
+
+    :raises UsageError: it cannot.
+    """
+    if not 1 <= nodes <= MOST_NODES:
+        raise UsageError(f"a lab has 1 to {MOST_NODES} nodes, not {nodes}")
+    if not 0 <= disks <= MOST_DISKS:
+        raise UsageError(f"a node has at most {MOST_DISKS} disks, not {disks}")
+    if memory < SMALLEST_MEMORY:
+        raise UsageError(
+            f"a guest does not boot with {format_size(memory)} of memory",
+            hint=f"{format_size(SMALLEST_MEMORY)} or more",
+        )

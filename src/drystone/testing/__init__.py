@@ -1,0 +1,1 @@
+"""Fakes and conformance checks, shipped for tests of ours and of others."""

@@ -1,0 +1,1 @@
+"""Volumes, snapshots and backups on one host: the daemon and its drivers."""

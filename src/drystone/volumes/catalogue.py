@@ -1,0 +1,322 @@
+"""The catalogue: which volumes and snapshots there are, the pools' transactions, and the journal.
+
+SQLite, write-ahead log, synchronous=FULL: every method that changes something is one transaction and is durable,
+through a power cut too, when it returns. Readers see the last committed state and never wait for a writer.
+
+The journal. Each operation is written down before its first effect (`begin_*`, which also reserves the name) and
+struck out in the same transaction that records its result (`finish_*`). What is in the journal when the daemon starts
+was cut short; reconcile.py ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from drystone.base.clock import Clock
+from drystone.base.errors import (
+    DamagedError,
+    DrystoneError,
+    ExhaustedError,
+    ExistsError,
+    NotFoundError,
+    UnsupportedError,
+)
+from drystone.base.files import sync_folder
+from drystone.volumes.driver import Snapshot, Volume
+from drystone.volumes.pools import Pool
+from drystone.volumes.queries import migrations, named
+
+_BUSY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the journal.
+
+    :ivar action: create, delete, snapshot-create, snapshot-delete or mount.
+    :ivar volume: as it will be (create, mount) or was (the others).
+    """
+
+    id: int
+    action: str
+    volume: Volume
+    snapshot: Snapshot | None
+    begun: str
+
+
+class Catalogue:
+    """The database at `path`. `open` before use; safe to use from several threads."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._writing = threading.Lock()
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+
+    def open(self) -> None:
+        """Make or migrate the file. Durable when it returns.
+
+        :raises UnsupportedError: a newer Drystone wrote it. :raises DamagedError: it is no database, or is corrupt.
+        """
+        try:
+            connection = self._connection()
+            self._migrate(connection)
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise DamagedError(f"the catalogue {self.path} is corrupt", hint="restore the file from a copy")
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, self.path) from error
+        sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._guard:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._local = threading.local()
+
+    # Reading
+
+    def list_volumes(self) -> list[Volume]:
+        """Oldest first."""
+        return [_volume(row) for row in self._read("list_volumes")]
+
+    def get_volume(self, uuid: str) -> Volume:
+        """:raises NotFoundError: there is none."""
+        for row in self._read("get_volume", uuid=uuid):
+            return _volume(row)
+        raise NotFoundError(f"there is no volume {uuid}")
+
+    def list_snapshots(self, volume: str | None = None) -> list[Snapshot]:
+        """Oldest first; of one volume, or of all."""
+        rows = self._read("list_snapshots") if volume is None else self._read("list_snapshots_of", volume=volume)
+        return [_snapshot(row) for row in rows]
+
+    def get_snapshot(self, uuid: str) -> Snapshot:
+        """:raises NotFoundError: there is none."""
+        for row in self._read("get_snapshot", uuid=uuid):
+            return _snapshot(row)
+        raise NotFoundError(f"there is no snapshot {uuid}")
+
+    def list_operations(self) -> list[Operation]:
+        """What has begun and not ended, oldest first."""
+        found = []
+        for id_, action, document, begun in self._read("list_operations"):
+            assert isinstance(id_, int)
+            content = json.loads(str(document))
+            snapshot = content["snapshot"]
+            volume = Volume(**content["volume"])
+            found.append(Operation(id_, str(action), volume, Snapshot(**snapshot) if snapshot else None, str(begun)))
+        return found
+
+    def get_pool(self, name: str) -> Pool | None:
+        """The record of a pool, None for one that this root never made."""
+        for row in self._read("get_pool", name=name):
+            return _pool(row)
+        return None
+
+    # Writing: each durable when it returns
+
+    def put_pool(self, pool: Pool) -> None:
+        """Write down a pool's transaction."""
+        with self._write() as connection:
+            connection.execute(named()["put_pool"], asdict(pool))
+
+    def begin_create(self, volume: Volume) -> Operation:
+        """Reserve the name. :raises ExistsError: it is taken, or being taken."""
+        with self._write() as connection:
+            if connection.execute(named()["taken_volume_name"], {"name": volume.name}).fetchone():
+                raise ExistsError(f"there is a volume {volume.name!r} already", hint="pick another name, or delete it")
+            return self._begin(connection, "create", volume, None)
+
+    def finish_create(self, operation: Operation) -> None:
+        """The volume exists."""
+        with self._write() as connection:
+            row = asdict(operation.volume)
+            connection.execute(named()["insert_volume"], {**row, "facts": json.dumps(operation.volume.facts)})
+            self._end(connection, operation)
+
+    def begin_delete(self, volume: Volume) -> Operation:
+        """The volume is shown until it is gone."""
+        with self._write() as connection:
+            return self._begin(connection, "delete", volume, None)
+
+    def finish_delete(self, operation: Operation) -> None:
+        """The volume and its snapshots are gone."""
+        with self._write() as connection:
+            connection.execute(named()["delete_volume"], {"uuid": operation.volume.uuid})
+            self._end(connection, operation)
+
+    def forget_volume(self, volume: Volume) -> None:
+        """The volume and its snapshots are not ours any more."""
+        with self._write() as connection:
+            connection.execute(named()["delete_volume"], {"uuid": volume.uuid})
+
+    def begin_create_snapshot(self, volume: Volume, snapshot: Snapshot) -> Operation:
+        """Reserve the name. :raises ExistsError: it is taken, or being taken."""
+        with self._write() as connection:
+            if connection.execute(named()["taken_snapshot_name"], {"name": snapshot.name}).fetchone():
+                raise ExistsError(f"there is a snapshot {snapshot.name!r} already", hint="pick another name")
+            return self._begin(connection, "snapshot-create", volume, snapshot)
+
+    def finish_create_snapshot(self, operation: Operation) -> None:
+        """The snapshot exists."""
+        snapshot = operation.snapshot
+        assert snapshot is not None
+        with self._write() as connection:
+            row = asdict(snapshot)
+            connection.execute(named()["insert_snapshot"], {**row, "facts": json.dumps(snapshot.facts)})
+            self._end(connection, operation)
+
+    def begin_delete_snapshot(self, volume: Volume, snapshot: Snapshot) -> Operation:
+        """The snapshot is shown until it is gone."""
+        with self._write() as connection:
+            return self._begin(connection, "snapshot-delete", volume, snapshot)
+
+    def finish_delete_snapshot(self, operation: Operation) -> None:
+        """The snapshot is gone."""
+        assert operation.snapshot is not None
+        with self._write() as connection:
+            connection.execute(named()["delete_snapshot"], {"uuid": operation.snapshot.uuid})
+            self._end(connection, operation)
+
+    def begin_mount(self, volume: Volume) -> Operation:
+        """`volume.mount_point` is where it is going to be; it may become known only at `finish_mount`."""
+        with self._write() as connection:
+            return self._begin(connection, "mount", volume, None)
+
+    def finish_mount(self, operation: Operation, mount_point: str) -> None:
+        """It is mounted there, and shall be after every restart."""
+        with self._write() as connection:
+            connection.execute(named()["set_mount_point"], {"uuid": operation.volume.uuid, "mount_point": mount_point})
+            self._end(connection, operation)
+
+    def set_umounted(self, volume: Volume) -> None:
+        """It is not mounted, and shall not be after a restart."""
+        with self._write() as connection:
+            connection.execute(named()["set_mount_point"], {"uuid": volume.uuid, "mount_point": ""})
+
+    def drop(self, operation: Operation) -> None:
+        """Strike out an operation that left nothing behind."""
+        with self._write() as connection:
+            self._end(connection, operation)
+
+    # Underneath
+
+    def _begin(
+        self, connection: sqlite3.Connection, action: str, volume: Volume, snapshot: Snapshot | None
+    ) -> Operation:
+        begun = self._clock.now().isoformat(timespec="seconds")
+        document = {"volume": asdict(volume), "snapshot": asdict(snapshot) if snapshot else None}
+        cursor = connection.execute(
+            named()["begin_operation"],
+            {
+                "action": action,
+                "volume_uuid": volume.uuid,
+                "volume_name": volume.name,
+                "snapshot_uuid": snapshot.uuid if snapshot else "",
+                "snapshot_name": snapshot.name if snapshot else "",
+                "document": json.dumps(document),
+                "begun": begun,
+            },
+        )
+        assert cursor.lastrowid is not None
+        return Operation(cursor.lastrowid, action, volume, snapshot, begun)
+
+    def _end(self, connection: sqlite3.Connection, operation: Operation) -> None:
+        connection.execute(named()["end_operation"], {"id": operation.id})
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._local.connection = connection
+            with self._guard:
+                self._connections.append(connection)
+        return connection
+
+    def _read(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
+        try:
+            return self._connection().execute(named()[query], parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, self.path) from error
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed and durable, or as if it had never been."""
+        with self._writing:
+            try:
+                connection = self._connection()
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    # SQLite may have rolled back by itself (a full disk); a second rollback would be an error.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            except sqlite3.DatabaseError as error:
+                raise _translate(error, self.path) from error
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        scripts = migrations()
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(scripts):
+            raise UnsupportedError(
+                f"the catalogue {self.path} has version {version}, this Drystone knows up to {len(scripts)}",
+                hint="run the newer Drystone that wrote it",
+            )
+        for number, script in enumerate(scripts[version:], version + 1):
+            try:
+                connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+
+def _volume(row: tuple[object, ...]) -> Volume:
+    uuid, name, driver, size, created, mount_point, facts = row
+    assert isinstance(size, int)
+    content: dict[str, str] = json.loads(str(facts))
+    return Volume(str(uuid), str(name), str(driver), size, str(created), str(mount_point), content)
+
+
+def _snapshot(row: tuple[object, ...]) -> Snapshot:
+    uuid, name, volume, created, size, facts = row
+    assert isinstance(size, int)
+    content: dict[str, str] = json.loads(str(facts))
+    return Snapshot(str(uuid), str(name), str(volume), str(created), size, content)
+
+
+def _pool(row: tuple[object, ...]) -> Pool:
+    name, uuid, *numbers = row
+    whole = [each for each in numbers if isinstance(each, int)]
+    return Pool(str(name), str(uuid), *whole)
+
+
+def _translate(error: sqlite3.DatabaseError, path: Path) -> DrystoneError:
+    """SQLite's error as one of ours."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        return ExhaustedError(f"no room for the catalogue {path}", hint="make room on that file system")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return DamagedError(f"the catalogue {path} is damaged: {error}", hint="restore the file from a copy")
+    return DrystoneError(f"the catalogue {path}: {error}")

@@ -1,0 +1,95 @@
+"""The daemon: one process that owns a root folder, its catalogue and its pools, and serves them on a unix socket.
+
+SIGTERM: no new request is taken, those in flight finish, the socket is removed, the process ends with 0. Volumes stay
+active and mounted: containers that use them go on. The next start finds them as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from drystone.base.clock import Clock, SystemClock
+from drystone.base.errors import UsageError
+from drystone.kernel.filelock import FileLock
+from drystone.volumes.backups import Backups
+from drystone.volumes.catalogue import Catalogue
+from drystone.volumes.driver import Driver, Setting
+from drystone.volumes.options import parse_options
+from drystone.volumes.pools import PoolRecords
+from drystone.volumes.registry import find_factories
+from drystone.volumes.routes import Api, make_handlers
+from drystone.volumes.service import VolumeService
+from drystone.volumes.work import Work
+from drystone.wire.application import make_application
+from drystone.wire.server import bind_unix, serve_unix
+
+log = logging.getLogger(__name__)
+
+SOCKET = Path("/var/run/convoy/convoy.sock")
+ROOT = Path("/var/lib/convoy")
+SOCKET_MODE = 0o660
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSetting:
+    """What a daemon is started with.
+
+    :ivar drivers: names, the first is the default.
+    :ivar options: the words of --driver-opts, as they were given.
+    :ivar mounts: "" for a folder of the root.
+    """
+
+    root: Path
+    socket: Path
+    drivers: Sequence[str]
+    options: Sequence[str]
+    mounts: Path | None = None
+
+
+def run_daemon(setting: DaemonSetting, ready: Callable[[], None], clock: Clock | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    :param ready: called when requests are answered.
+    :raises UsageError: a wrong option. :raises BusyError: another daemon has the root or the socket.
+    """
+    clock = clock or SystemClock()
+    if not setting.root.is_absolute():
+        raise UsageError(f"root {setting.root} is no absolute path")
+    mounts = setting.mounts or setting.root / "mounts"
+    catalogue = Catalogue(setting.root / "catalogue.db", clock)
+    drivers = make_drivers(setting, mounts, clock, catalogue)
+    setting.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mounts.mkdir(parents=True, exist_ok=True, mode=0o755)
+    lock = FileLock(setting.root / "lock")
+    lock.take(f"the root {setting.root}")
+    try:
+        handle = bind_unix(setting.socket, mode=SOCKET_MODE)
+        try:
+            catalogue.open()
+            service = VolumeService(setting.root, mounts, catalogue, drivers, clock)
+            service.start()
+        except BaseException:
+            handle.close()
+            setting.socket.unlink(missing_ok=True)
+            raise
+        work = Work()
+        api = Api(service, Backups(clock, work), work)
+        try:
+            serve_unix(make_application(make_handlers(api)), handle, setting.socket, ready)
+        finally:
+            api.close()
+            service.stop()
+    finally:
+        lock.release()
+
+
+def make_drivers(setting: DaemonSetting, mounts: Path, clock: Clock, pools: PoolRecords) -> dict[str, Driver]:
+    """The drivers that are asked for; nothing is started. :raises UsageError: a wrong name or option."""
+    found = find_factories(setting.drivers, parse_options(setting.options))
+    return {
+        name: factory.make(Setting(setting.root / name, mounts, options, clock, pools))
+        for name, (factory, options) in found.items()
+    }

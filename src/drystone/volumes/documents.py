@@ -1,0 +1,142 @@
+"""The JSON that the daemon takes and gives: requests as msgspec Structs, answers with exactly the keys of seed 000."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from drystone.base.clock import format_ruby
+from drystone.base.errors import UsageError
+from drystone.base.sizes import parse_size
+from drystone.volumes.driver import Snapshot, Volume
+
+
+class CreateVolume(msgspec.Struct, rename="pascal"):
+    """POST /volumes/create. `Size` is whole bytes or text with a unit; 0 and "" mean the driver's default."""
+
+    name: str = ""
+    driver_name: str = ""
+    size: int | str = 0
+    backup_url: str = msgspec.field(default="", name="BackupURL")
+    driver_volume_id: str = msgspec.field(default="", name="DriverVolumeID")
+    type: str = ""
+    iops: int = msgspec.field(default=0, name="IOPS")
+    prepare_for_vm: bool = msgspec.field(default=False, name="PrepareForVM")
+    endpoint: str = ""
+    verbose: bool = False
+    dry_run: bool = False
+
+
+class VolumeRequest(msgspec.Struct, rename="pascal"):
+    """Names a volume: GET and DELETE /volumes/, POST /volumes/mount and /volumes/umount."""
+
+    volume_uuid: str = msgspec.field(default="", name="VolumeUUID")
+    mount_point: str = ""
+    reference_only: bool = False
+    refuse_snapshots: bool = False
+    verbose: bool = False
+    dry_run: bool = False
+
+
+class CreateSnapshot(msgspec.Struct, rename="pascal"):
+    """POST /snapshots/create."""
+
+    name: str = ""
+    volume_uuid: str = msgspec.field(default="", name="VolumeUUID")
+    verbose: bool = False
+    dry_run: bool = False
+
+
+class SnapshotRequest(msgspec.Struct, rename="pascal"):
+    """Names a snapshot: GET and DELETE /snapshots/."""
+
+    snapshot_uuid: str = msgspec.field(default="", name="SnapshotUUID")
+    dry_run: bool = False
+
+
+class BackupRequest(msgspec.Struct, rename="pascal"):
+    """The routes under /backups."""
+
+    url: str = msgspec.field(default="", name="URL")
+    snapshot_uuid: str = msgspec.field(default="", name="SnapshotUUID")
+    volume_uuid: str = msgspec.field(default="", name="VolumeUUID")
+    volume_name: str = ""
+    endpoint: str = ""
+    verbose: bool = False
+
+
+class ListVolumes(msgspec.Struct, rename="pascal"):
+    """GET /volumes/list; `Driver` "" for all."""
+
+    driver: str = ""
+
+
+class Reference(msgspec.Struct, rename="pascal"):
+    """GET /uuid: what a name or a beginning stands for."""
+
+    key: str = ""
+
+
+def read_size(size: int | str) -> int | None:
+    """Bytes of a request's size; None where none was asked.
+
+    :raises UsageError: negative, or no size.
+    """
+    if isinstance(size, str):
+        if not size:
+            return None
+        size = parse_size(size)
+    if size < 0:
+        raise UsageError(f"size {size} is negative")
+    return size or None
+
+
+def spell_time(created: str) -> str:
+    """The catalogue's ISO 8601 moment as Convoy spells it."""
+    return format_ruby(datetime.fromisoformat(created))
+
+
+def volume_document(
+    volume: Volume, info: Mapping[str, str], snapshots: Sequence[tuple[Snapshot, Mapping[str, str]]]
+) -> dict[str, object]:
+    """A volume object; `snapshots` with their DriverInfo."""
+    return {
+        "UUID": volume.uuid,
+        "Name": volume.name,
+        "Driver": volume.driver,
+        "MountPoint": volume.mount_point,
+        "CreatedTime": spell_time(volume.created),
+        "DriverInfo": dict(info),
+        "Snapshots": {each.uuid: snapshot_document(volume, each, facts) for each, facts in snapshots},
+    }
+
+
+def snapshot_document(volume: Volume, snapshot: Snapshot, info: Mapping[str, str]) -> dict[str, object]:
+    """A snapshot object."""
+    return {
+        "UUID": snapshot.uuid,
+        "VolumeUUID": volume.uuid,
+        "VolumeName": volume.name,
+        "VolumeCreatedAt": spell_time(volume.created),
+        "Name": snapshot.name,
+        "CreatedTime": spell_time(snapshot.created),
+        "DriverInfo": dict(info),
+    }
+
+
+BACKUP_KEYS = (
+    "BackupURL",
+    "BackupUUID",
+    "DriverName",
+    "VolumeUUID",
+    "VolumeName",
+    "VolumeSize",
+    "VolumeCreatedAt",
+    "SnapshotUUID",
+    "SnapshotName",
+    "SnapshotCreatedAt",
+    "CreatedTime",
+)
+"""The keys of a backup object, in order."""

@@ -1,0 +1,281 @@
+# ruff: noqa: ARG002  # the parameters are those of the Protocol, needed here or not
+"""Driver `devicemapper`: thin volumes and snapshots in a pool over two block devices.
+
+Volumes stay active while the daemon runs and after it. Their file systems are made by mkfs at creation and found out
+by looking at mount, so a restored volume keeps its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drystone.backup.thin_source import ThinMap
+from drystone.base.errors import BusyError, DamagedError, KernelError, UnavailableError, UnsupportedError, UsageError
+from drystone.base.names import check_name
+from drystone.base.sizes import SECTOR, format_size, parse_size
+from drystone.dvm.text import render_text
+from drystone.kernel.mounts import Mount
+from drystone.volumes.driver import Change, Fill, Plan, Setting, Snapshot, Volume, Wish
+from drystone.volumes.drivers.adoption import adopt
+from drystone.volumes.drivers.host import Host, RealHost, mapper_path
+from drystone.volumes.drivers.thin_pool import ThinDevice, ThinPool
+from drystone.volumes.locks import VolumeLocks
+from drystone.volumes.options import check_known
+
+if TYPE_CHECKING:
+    from drystone.backup.source import Source
+
+NAME = "devicemapper"
+FILE_SYSTEMS = ("ext4", "xfs")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """The options `dm.*`, checked: block size in sectors of 512 bytes, default size in bytes."""
+
+    data: str
+    metadata: str
+    name: str
+    block_sectors: int
+    default_size: int
+    file_system: str
+
+
+class DeviceMapperDriver:
+    """See the module."""
+
+    name = NAME
+
+    def __init__(self, setting: Setting, options: PoolOptions, host: Host) -> None:
+        self._setting = setting
+        self._options = options
+        self._host = host
+        self._pool: ThinPool | None = None
+        self._reading = VolumeLocks()
+
+    def start(self, volumes: Sequence[Volume]) -> None:
+        options = self._options
+        metadata, data = self._host.find_device(options.metadata), self._host.find_device(options.data)
+        record = adopt(self._host, self._setting.pools, options, metadata, data, has_volumes=bool(volumes))
+        pool = ThinPool(self._host, self._setting.pools, record)
+        pool.bring_up(metadata.number, data.number, [_device(each) for each in volumes])
+        self._pool = pool
+
+    def stop(self) -> None:
+        self._host.close()
+
+    def info(self) -> dict[str, str]:
+        pool = self._started()
+        return {
+            "Driver": NAME,
+            "Root": str(self._setting.root),
+            "DataDevice": self._options.data,
+            "MetadataDevice": self._options.metadata,
+            "ThinpoolDevice": mapper_path(pool.name),
+            "ThinpoolSize": str(pool.size),
+            "ThinpoolBlockSize": str(pool.block_bytes),
+            "DefaultVolumeSize": str(self._options.default_size),
+        }
+
+    def plan_volume(self, wish: Wish) -> Plan:
+        for flag, value in (("--id", wish.identity), ("--type", wish.kind), ("--iops", wish.iops), ("--vm", wish.vm)):
+            if value:
+                raise UsageError(f"driver {NAME} has no {flag}")
+        pool = self._started()
+        size = self._options.default_size if wish.size is None else wish.size
+        check_size(size, pool.block_bytes)
+        pool.check_room()
+        return Plan(size, {"DevID": str(pool.new_id())})
+
+    def create_volume(self, volume: Volume, fill: Fill | None) -> None:
+        path = self._started().create(_device(volume))
+        if fill is None:
+            self._host.make_filesystem(self._options.file_system, path)
+        else:
+            fill(Path(path))
+
+    def delete_volume(self, volume: Volume, *, keep_data: bool = False) -> None:
+        if keep_data:
+            raise UnsupportedError(
+                f"driver {NAME} cannot forget a volume and keep its data", hint="leave --reference out to delete it"
+            )
+        for mount in self._mounts_of(volume):
+            raise BusyError(f"volume {volume.name} is mounted at {mount.target}", hint="unmount it first")
+        self._started().delete(volume.uuid, int(volume.facts["DevID"]))
+
+    def volume_info(self, volume: Volume) -> dict[str, str]:
+        return {
+            "DevID": volume.facts["DevID"],
+            "Device": mapper_path(f"{self._options.name}-{volume.uuid}"),
+            "MountPoint": volume.mount_point,
+            "Size": str(volume.size),
+        }
+
+    def mount(self, volume: Volume, mount_point: str) -> str:
+        target = self._target(volume, mount_point)
+        if self.is_mounted(volume, target):
+            return target
+        path = mapper_path(f"{self._options.name}-{volume.uuid}")
+        kind = self._host.probe(path)
+        if kind not in FILE_SYSTEMS:
+            found = f"holds {kind}" if kind else "holds nothing that is known"
+            raise DamagedError(
+                f"volume {volume.name} cannot be mounted: it {found}", hint=f"make a file system on {path}"
+            )
+        self._host.mount(path, target, kind)
+        return target
+
+    def umount(self, volume: Volume) -> None:
+        if not self.is_mounted(volume, volume.mount_point):
+            return
+        self._host.unmount(volume.mount_point)
+        if Path(volume.mount_point).parent == self._setting.mounts:
+            with contextlib.suppress(OSError):  # the folder is a convenience; what keeps it is no reason to fail
+                Path(volume.mount_point).rmdir()
+
+    def is_mounted(self, volume: Volume, mount_point: str) -> bool:
+        target = self._target(volume, mount_point)
+        return any(each.target == target for each in self._mounts_of(volume))
+
+    def plan_snapshot(self, volume: Volume, uuid: str) -> dict[str, str]:
+        pool = self._started()
+        pool.check_room()
+        return {"DevID": str(pool.new_id())}
+
+    def create_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        self._started().snapshot(_device(volume), int(snapshot.facts["DevID"]))
+
+    def delete_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        self._started().delete(snapshot.uuid, int(snapshot.facts["DevID"]))
+
+    def snapshot_info(self, volume: Volume, snapshot: Snapshot) -> dict[str, str]:
+        return {"DevID": snapshot.facts["DevID"], "Size": str(snapshot.size)}
+
+    @contextlib.contextmanager
+    def read_snapshot(self, snapshot: Snapshot, base: Snapshot | None) -> Iterator[Source]:
+        pool = self._started()
+        device = ThinDevice(snapshot.uuid, int(snapshot.facts["DevID"]), snapshot.size // SECTOR, read_only=True)
+        older = int(base.facts["DevID"]) if base else None
+        with self._reading.hold(snapshot.uuid), pool.active(device) as path, contextlib.ExitStack() as stack:
+            with pool.reserved() as held_root:
+                thin_map = ThinMap(self._options.metadata, held_root, device.dev_id, older)
+                source = stack.enter_context(self._host.read_thin(path, thin_map))
+            yield source
+
+    def can_read_delta(self) -> bool:
+        return True
+
+    def preview(self, change: Change) -> str:
+        pool, volume = self._started(), change.volume
+        path = mapper_path(pool.device_name(volume.uuid))
+        match change.action:
+            case "create":
+                program = pool.compile((f"create_thin {volume.facts['DevID']}",), add=(_device(volume),))
+                return render_text(program) + f"# then: mkfs.{self._options.file_system} {path}\n"
+            case "delete":
+                program = pool.compile((f"delete {volume.facts['DevID']}",), remove=(volume.uuid,))
+                return render_text(program)
+            case "snapshot-create":
+                assert change.snapshot is not None
+                text = f"create_snap {change.snapshot.facts['DevID']} {volume.facts['DevID']}"
+                return render_text(pool.compile((text,), keep=(volume.uuid,)))
+            case "snapshot-delete":
+                assert change.snapshot is not None
+                text = f"delete {change.snapshot.facts['DevID']}"
+                return render_text(pool.compile((text,), remove=(change.snapshot.uuid,)))
+            case "mount":
+                return f"# no program: mount {path} {self._target(volume, change.mount_point)}\n"
+            case _:
+                return f"# no program: umount {volume.mount_point}\n"
+
+    def _started(self) -> ThinPool:
+        if self._pool is None:
+            raise UnavailableError(f"driver {NAME} has not started")
+        return self._pool
+
+    def _target(self, volume: Volume, mount_point: str) -> str:
+        return mount_point or str(self._setting.mounts / volume.uuid)
+
+    def _mounts_of(self, volume: Volume) -> list[Mount]:
+        """Where the volume is mounted; nowhere when its device is not active."""
+        try:
+            number = self._started().number_of(volume.uuid)
+        except KernelError as error:
+            if error.errno == errno.ENXIO:
+                return []
+            raise
+        return [each for each in self._host.list_mounts() if each.number == number]
+
+
+def _device(volume: Volume) -> ThinDevice:
+    return ThinDevice(volume.uuid, int(volume.facts["DevID"]), volume.size // SECTOR)
+
+
+def check_size(size: int, block: int, what: str = "size") -> None:
+    """:raises UsageError: no whole number of the pool's blocks (bytes both), or none at all."""
+    if size <= 0:
+        raise UsageError(f"{what} {size} is no size of a volume")
+    if size % block:
+        below = size - size % block
+        near = f"{below} or {below + block}" if below else f"{block}"
+        raise UsageError(
+            f"{what} {size} is no multiple of the pool's block size of {block} bytes ({format_size(block)})",
+            hint=f"take {near}",
+        )
+
+
+class Factory:
+    """Makes the driver out of its options, which are checked here; the devices are looked at when it starts."""
+
+    prefix = "dm"
+    known = (
+        "dm.datadev",
+        "dm.metadatadev",
+        "dm.thinpoolname",
+        "dm.thinpoolblocksize",
+        "dm.defaultvolumesize",
+        "dm.fs",
+    )
+
+    def make(self, setting: Setting) -> DeviceMapperDriver:
+        return DeviceMapperDriver(setting, read_options(setting.options), RealHost())
+
+
+def read_options(options: Mapping[str, str]) -> PoolOptions:
+    """The options, checked by themselves. :raises UsageError: one error for each thing that is wrong."""
+    check_known(options, Factory.known, NAME)
+    for key in ("dm.datadev", "dm.metadatadev"):
+        if key not in options:
+            raise UsageError(f"driver {NAME} needs the option {key}", hint=f"--driver-opts {key}=/dev/...")
+        if not options[key].startswith("/"):
+            raise UsageError(f"{key}={options[key]} is no absolute path")
+    name = check_name(options.get("dm.thinpoolname", "convoy-pool"), "dm.thinpoolname")
+    if len(name) > 80:
+        raise UsageError("dm.thinpoolname has more than 80 characters: device names could not hold it")
+    block_sectors = _read_block_size(options.get("dm.thinpoolblocksize", "4096"))
+    default_size = parse_size(options.get("dm.defaultvolumesize", "100G"))
+    check_size(default_size, block_sectors * SECTOR, "dm.defaultvolumesize")
+    file_system = options.get("dm.fs", "ext4")
+    if file_system not in FILE_SYSTEMS:
+        raise UsageError(f"dm.fs={file_system} is not known", hint="ext4 or xfs")
+    return PoolOptions(options["dm.datadev"], options["dm.metadatadev"], name, block_sectors, default_size, file_system)
+
+
+def _read_block_size(text: str) -> int:
+    """Sectors. Limits: Linux drivers/md/dm-thin.c, 64 KiB to 1 GiB in steps of 64 KiB."""
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"dm.thinpoolblocksize={text} is no whole number of sectors")
+    sectors = int(text)
+    if not 128 <= sectors <= 2097152:
+        raise UsageError(f"dm.thinpoolblocksize={text} is not between 128 and 2097152 sectors")
+    if sectors % 128:
+        raise UsageError(f"dm.thinpoolblocksize={text} is no multiple of 128 sectors")
+    return sectors
+
+
+FACTORY = Factory()

@@ -1,0 +1,147 @@
+"""What the driver `devicemapper` needs of the machine: device-mapper, devices, file systems, mounts.
+
+One Protocol and the real thing. Tests bring a simulated one that can be killed at any call.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from drystone.backup.source import Source
+from drystone.backup.thin_source import ThinMap, ThinSource
+from drystone.dvm.dmexec import execute
+from drystone.dvm.program import Program
+from drystone.dvm.result import Result
+from drystone.kernel import filesystems, mounts
+from drystone.kernel.blockdev import device_number, device_path, open_device, size_of
+from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
+from drystone.kernel.dm.device_mapper import KernelDeviceMapper
+from drystone.kernel.dm.nodes import make_node, node_path, remove_node
+from drystone.kernel.mounts import Mount
+from drystone.kernel.sysfs import holders
+
+BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A block device that a pool is to use: bytes, number, and who has it now, in words ("" for nobody)."""
+
+    path: str
+    number: DeviceNumber
+    size: int
+    user: str
+
+
+class Host(Protocol):
+    """A machine. Errors are those of drystone.kernel."""
+
+    @property
+    def dm(self) -> DeviceMapper:
+        """Its device-mapper."""
+
+    def close(self) -> None:
+        """Let go of handles."""
+
+    def find_device(self, path: str) -> Found:
+        """:raises UsageError: no block device. :raises NotFoundError: no such path."""
+
+    def read_first_block(self, path: str) -> bytes:
+        """The first 4096 bytes of a device."""
+
+    def probe(self, path: str) -> str:
+        """The kind of what is on a device, such as ext4; "" when nothing is known."""
+
+    def execute(self, program: Program) -> Result:
+        """Run a program."""
+
+    def make_node(self, name: str, number: DeviceNumber) -> str:
+        """Have /dev/mapper/NAME."""
+
+    def remove_node(self, name: str) -> None:
+        """Have none."""
+
+    def make_filesystem(self, kind: str, path: str) -> None:
+        """mkfs."""
+
+    def list_mounts(self) -> list[Mount]:
+        """What is mounted."""
+
+    def mount(self, path: str, target: str, kind: str) -> None:
+        """Mount a device at a folder, which is made when it is missing."""
+
+    def unmount(self, target: str) -> None:
+        """Unmount."""
+
+    def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
+        """The bytes of a thin device for a backup."""
+
+
+class RealHost:
+    """This machine."""
+
+    def __init__(self) -> None:
+        self._dm = KernelDeviceMapper()
+
+    @property
+    def dm(self) -> DeviceMapper:
+        return self._dm
+
+    def close(self) -> None:
+        self._dm.close()
+
+    def find_device(self, path: str) -> Found:
+        number = device_number(path)
+        return Found(path, number, size_of(path), _user_of(number))
+
+    def read_first_block(self, path: str) -> bytes:
+        with open_device(path) as device:
+            return device.pread(0, BLOCK)
+
+    def probe(self, path: str) -> str:
+        found = filesystems.probe(path)
+        if found is None:
+            return ""
+        return found.kind or "a partition table"
+
+    def execute(self, program: Program) -> Result:
+        return execute(program, self._dm)
+
+    def make_node(self, name: str, number: DeviceNumber) -> str:
+        return make_node(name, number)
+
+    def remove_node(self, name: str) -> None:
+        remove_node(name)
+
+    def make_filesystem(self, kind: str, path: str) -> None:
+        filesystems.make(kind, path)
+
+    def list_mounts(self) -> list[Mount]:
+        return mounts.list_mounts()
+
+    def mount(self, path: str, target: str, kind: str) -> None:
+        Path(target).mkdir(parents=True, exist_ok=True)
+        mounts.mount(path, target, kind)
+
+    def unmount(self, target: str) -> None:
+        mounts.unmount(target)
+
+    def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
+        return ThinSource(path, thin_map)
+
+
+def _user_of(number: DeviceNumber) -> str:
+    """Who has a block device, in words."""
+    for each in mounts.mounts_of(number):
+        return f"mounted at {each.target}"
+    for holder in holders(number):
+        return f"used by {device_path(holder)}"
+    return ""
+
+
+def mapper_path(name: str) -> str:
+    """The path of a device-mapper device by name."""
+    return node_path(name)

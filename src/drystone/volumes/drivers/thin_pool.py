@@ -1,0 +1,276 @@
+"""A thin pool and its devices, every change a program.
+
+The order of one change, under the pool's lock:
+
+1. the record says transaction T + 1 (durable);
+2. the program sends the messages and `set_transaction_id T T+1` as its last step;
+3. the caller's journal is struck out.
+
+Killed in between, the kernel is at T or at T + 1. At the next start a pool at T takes the record back to T: the
+messages may have been sent or not, and the journal's operation, which is undone or completed by messages that are
+harmless when there is nothing to do, settles that (volumes/reconcile.py).
+
+Devices: `<pool>` itself, `<pool>-<uuid>` for each volume and for a snapshot while it is backed up. Their dm UUIDs
+begin with `DRYSTONE-<uuid of the pool>-`, so that devices of other users of device-mapper are never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from drystone.backup.thin_source import reserved_metadata_snapshot
+from drystone.base.errors import BusyError, DamagedError, ExhaustedError, KernelError, MismatchError, UnavailableError
+from drystone.dvm.dmactivate import activate
+from drystone.dvm.program import Program
+from drystone.dvm.state import Device, Line, State, Transaction, observe, with_uuid
+from drystone.dvm.thin_pool import LARGEST_ID
+from drystone.kernel.dm.abc import DeviceNumber, Uuid
+from drystone.kernel.dm.statuses import ThinPoolStatus
+from drystone.kernel.dm.targets import ThinPool as PoolTarget
+from drystone.volumes.drivers.host import Host, mapper_path
+from drystone.volumes.pools import Pool, PoolRecords
+
+_METADATA_FULL = 0.9
+"""The share of used metadata blocks from which on no new work is taken: the kernel needs some to write at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThinDevice:
+    """An active thin device: `key` is the UUID of the volume or snapshot, `sectors` of 512 bytes."""
+
+    key: str
+    dev_id: int
+    sectors: int
+    read_only: bool = False
+
+
+class ThinPool:
+    """The pool of `record`. `bring_up` before anything else."""
+
+    def __init__(self, host: Host, records: PoolRecords, record: Pool) -> None:
+        self._host = host
+        self._records = records
+        self._record = record
+        self._lock = threading.Lock()
+        self._reserving = threading.Lock()
+        self._next = record.next_device
+
+    @property
+    def name(self) -> str:
+        """The dm name of the pool."""
+        return self._record.name
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes in a block."""
+        return self._record.block_sectors * 512
+
+    @property
+    def size(self) -> int:
+        """Bytes of the pool's data."""
+        return self._record.data_sectors * 512
+
+    @property
+    def low_water(self) -> int:
+        """Free blocks below which no new work is taken: a twentieth of the pool."""
+        return max(1, self._record.data_sectors // self._record.block_sectors // 20)
+
+    def device_name(self, key: str) -> str:
+        """The dm name of the device of a volume or snapshot."""
+        return f"{self.name}-{key}"
+
+    def new_id(self) -> int:
+        """A thin id that nothing had before. It is on record once a change used it.
+
+        :raises ExhaustedError: all 2**24 were given out.
+        """
+        with self._lock:
+            if self._next > LARGEST_ID:
+                raise ExhaustedError(f"pool {self.name} has given out all thin ids", hint="make a new pool")
+            self._next += 1
+            return self._next - 1
+
+    def bring_up(self, metadata: DeviceNumber, data: DeviceNumber, devices: Sequence[ThinDevice]) -> None:
+        """Have the pool and exactly `devices` active, from whatever state.
+
+        :raises MismatchError: the pool is at another transaction than the record.
+        """
+        with self._lock:
+            current = observe(self._host.dm, with_uuid(self._prefix))
+            pool = current.find(self.name)
+            if pool is not None and pool.transaction is not None:
+                self.settle(pool.transaction.transaction_id)
+            target = PoolTarget(str(metadata), str(data), self._record.block_sectors, self.low_water)
+            line = Line(0, self._record.data_sectors, PoolTarget.kind, target.to_params())
+            wanted = Device(
+                self.name, self._uuid("pool"), (line,), transaction=Transaction(self._record.transaction_id)
+            )
+            state = State((wanted, *(self._device(each) for each in devices)))
+            self._run(activate(current, state))
+            for device in current.devices:
+                if state.find(device.name) is None:
+                    self._host.remove_node(device.name)
+            for device in state.devices:
+                self._make_node(device.name)
+
+    def settle(self, transaction_id: int) -> None:
+        """Take the record back when a crash left the pool one transaction behind.
+
+        :raises MismatchError: the pool is at another transaction than a crash of ours could leave.
+        """
+        known = self._record.transaction_id
+        if transaction_id == known:
+            return
+        if transaction_id + 1 != known:
+            raise MismatchError(
+                f"pool {self.name} is at transaction {transaction_id}, the catalogue at {known}",
+                hint="something else changed the pool, or the catalogue is an old copy; nothing was changed",
+                pool=transaction_id,
+                catalogue=known,
+            )
+        self._put(replace(self._record, transaction_id=transaction_id))
+
+    def create(self, device: ThinDevice) -> str:
+        """Make an empty thin device and activate it; its path."""
+        self._change((f"create_thin {device.dev_id}",), add=(device,))
+        return mapper_path(self.device_name(device.key))
+
+    def delete(self, key: str, dev_id: int) -> None:
+        """Deactivate a device where it is active, and delete its thin id where there is one.
+
+        :raises BusyError: it is open.
+        """
+        self._change((f"delete {dev_id}",), remove=(key,))
+
+    def snapshot(self, origin: ThinDevice, dev_id: int) -> None:
+        """Make a snapshot of an active device. It is suspended meanwhile, a mounted file system frozen."""
+        self._change((f"create_snap {dev_id} {origin.dev_id}",), keep=(origin.key,))
+
+    @contextlib.contextmanager
+    def active(self, device: ThinDevice) -> Iterator[str]:
+        """Have a snapshot's device active for a while; its path."""
+        self._change((), add=(device,))
+        try:
+            yield mapper_path(self.device_name(device.key))
+        finally:
+            self._change((), remove=(device.key,))
+
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[int]:
+        """Hold the pool's one metadata snapshot; yields its block. Others wait."""
+        with self._reserving, reserved_metadata_snapshot(self._host.dm, Uuid(self._uuid("pool"))) as held_root:
+            yield held_root
+
+    def number_of(self, key: str) -> DeviceNumber:
+        """The number of an active device. :raises KernelError: it is not active (ENXIO)."""
+        return self._host.dm.info(Uuid(self._uuid(key))).number
+
+    def check_room(self) -> None:
+        """:raises ExhaustedError: the pool is too full for new work. :raises DamagedError: it needs a check."""
+        status = ThinPoolStatus.parse(self._host.dm.status(Uuid(self._uuid("pool")))[0].text)
+        hint = "delete volumes or snapshots, or give the pool a larger device"
+        if not isinstance(status, ThinPoolStatus):
+            raise DamagedError(
+                f"pool {self.name} has failed: its metadata cannot be used", hint="see dmesg; thin_check"
+            )
+        if status.needs_check or status.mode == "ro":
+            raise DamagedError(
+                f"pool {self.name} needs a check: the kernel takes no more changes", hint="see dmesg; thin_check"
+            )
+        free = status.total_data - status.used_data
+        if status.mode == "out_of_data_space" or free < self.low_water:
+            raise ExhaustedError(
+                f"pool {self.name} is full: {free} of {status.total_data} blocks are free, "
+                f"new work needs {self.low_water}",
+                hint=hint,
+                free_blocks=free,
+                total_blocks=status.total_data,
+            )
+        if status.used_metadata > status.total_metadata * _METADATA_FULL:
+            raise ExhaustedError(
+                f"the metadata of pool {self.name} is full: "
+                f"{status.used_metadata} of {status.total_metadata} blocks are used",
+                hint=hint,
+            )
+
+    def compile(
+        self,
+        messages: Sequence[str],
+        *,
+        add: Sequence[ThinDevice] = (),
+        remove: Sequence[str] = (),
+        keep: Sequence[str] = (),
+    ) -> Program:
+        """The program of a change of the pool as it is now. Only the devices that are named are looked at.
+
+        :param remove, keep: keys of devices that shall be inactive, or stay active around the change.
+        """
+        involved = {self._uuid("pool")} | {self._uuid(key) for key in (*remove, *keep)}
+        involved |= {self._uuid(each.key) for each in add}
+        current = observe(self._host.dm, lambda entry: entry.uuid in involved)
+        pool = current.find(self.name)
+        if pool is None:
+            raise UnavailableError(f"pool {self.name} is not active", hint="start the daemon again")
+        transaction = Transaction(self._record.transaction_id + 1, tuple(messages)) if messages else None
+        wanted = [Device(pool.name, pool.uuid, pool.table, transaction=transaction)]
+        kept = {self._uuid(key) for key in keep}
+        wanted += [Device(each.name, each.uuid, each.table) for each in current.devices if each.uuid in kept]
+        wanted += [self._device(each) for each in add]
+        return activate(current, State(tuple(wanted)))
+
+    def _change(
+        self,
+        messages: Sequence[str],
+        *,
+        add: Sequence[ThinDevice] = (),
+        remove: Sequence[str] = (),
+        keep: Sequence[str] = (),
+    ) -> None:
+        with self._lock:
+            program = self.compile(messages, add=add, remove=remove, keep=keep)
+            before = self._record
+            if messages:
+                self._put(replace(before, transaction_id=before.transaction_id + 1, next_device=self._next))
+            try:
+                self._run(program)
+            except KernelError as error:
+                if messages:
+                    self._settle_with_kernel()
+                if error.errno == errno.EBUSY:
+                    raise BusyError(f"{error.device or self.name} is in use", hint="see who has it open") from error
+                raise
+        for key in remove:
+            self._host.remove_node(self.device_name(key))
+        for device in add:
+            self._make_node(self.device_name(device.key))
+
+    def _settle_with_kernel(self) -> None:
+        """After a failure: whatever the program left, the record follows the kernel."""
+        status = ThinPoolStatus.parse(self._host.dm.status(Uuid(self._uuid("pool")), no_flush=True)[0].text)
+        if isinstance(status, ThinPoolStatus):
+            self.settle(status.transaction_id)
+
+    def _run(self, program: Program) -> None:
+        self._host.execute(program).require_done()
+
+    def _put(self, record: Pool) -> None:
+        self._records.put_pool(record)
+        self._record = record
+
+    def _make_node(self, name: str) -> None:
+        self._host.make_node(name, self._host.dm.info(name).number)
+
+    @property
+    def _prefix(self) -> str:
+        return f"DRYSTONE-{self._record.uuid}-"
+
+    def _uuid(self, key: str) -> str:
+        return self._prefix + key
+
+    def _device(self, device: ThinDevice) -> Device:
+        line = Line(0, device.sectors, "thin", f"{{{self.name}}} {device.dev_id}")
+        return Device(self.device_name(device.key), self._uuid(device.key), (line,), read_only=device.read_only)

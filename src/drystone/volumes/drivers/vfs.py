@@ -1,0 +1,207 @@
+# ruff: noqa: ARG002  # the parameters are those of the Protocol, needed here or not
+"""Driver `vfs`: a volume is a folder, a snapshot an archive of it. Needs no kernel support and no rights.
+
+    <vfs.path>/<name>-<8 hex of the UUID>/     a volume's files; with --vm the sparse `disk.img`
+    <vfs.path>/.snapshots/<uuid>.tar           a snapshot (drivers/archive.py)
+    <vfs.path>/.making-<uuid>, .gone-<uuid>    a volume that is being made, or deleted
+
+A snapshot is taken file by file: what is written meanwhile may be in it or not. Stop the writer, or use the driver
+`devicemapper`, where one moment of the whole volume is wanted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drystone.base.errors import DamagedError, UnsupportedError, UsageError
+from drystone.base.files import sync_folder
+from drystone.base.sizes import parse_size, to_sectors
+from drystone.volumes.driver import Change, Fill, Plan, Setting, Snapshot, Volume, Wish
+from drystone.volumes.drivers.archive import pack, unpack
+from drystone.volumes.options import check_known
+
+if TYPE_CHECKING:
+    from drystone.backup.source import Source
+
+NAME = "vfs"
+PATH = "vfs.path"
+DEFAULT_SIZE = "vfs.defaultvolumesize"
+IMAGE = "disk.img"
+"""The file of a volume made with --vm."""
+
+_DEFAULT_SIZE_TEXT = "100G"
+
+
+class VfsDriver:
+    """See the module. `path` need not exist yet; `default_size` bytes for --vm."""
+
+    name = NAME
+
+    def __init__(self, setting: Setting, path: Path, default_size: int) -> None:
+        self._setting = setting
+        self._path = path
+        self._default_size = default_size
+
+    @property
+    def _snapshots(self) -> Path:
+        return self._path / ".snapshots"
+
+    def start(self, volumes: Sequence[Volume]) -> None:
+        try:
+            self._snapshots.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"{PATH}={self._path} is no folder") from error
+        except PermissionError as error:
+            raise UsageError(f"{PATH}={self._path} cannot be written") from error
+        for volume in volumes:
+            if not self._folder(volume).is_dir():
+                raise DamagedError(
+                    f"volume {volume.name} is in the catalogue, its folder {self._folder(volume)} is not there",
+                    hint=f"is {self._path} the right {PATH}, and is it mounted?",
+                    volume=volume.uuid,
+                )
+
+    def stop(self) -> None:
+        """Nothing is held."""
+
+    def info(self) -> dict[str, str]:
+        return {
+            "Driver": NAME,
+            "Root": str(self._setting.root),
+            "Path": str(self._path),
+            "DefaultVolumeSize": str(self._default_size),
+        }
+
+    def plan_volume(self, wish: Wish) -> Plan:
+        for flag, value in (("--id", wish.identity), ("--type", wish.kind), ("--iops", wish.iops)):
+            if value:
+                raise UsageError(f"driver {NAME} has no {flag}")
+        size = wish.size or 0
+        if wish.vm:
+            size = self._default_size if wish.size is None else wish.size
+            to_sectors(size, "a disk image's size")
+            if not size:
+                raise UsageError("a disk image's size cannot be 0")
+        return Plan(size, {"Folder": f"{wish.name}-{wish.uuid[:8]}", "PrepareForVM": str(wish.vm).lower()})
+
+    def create_volume(self, volume: Volume, fill: Fill | None) -> None:
+        making = self._path / f".making-{volume.uuid}"
+        making.mkdir(mode=0o755)
+        if fill is not None:
+            archive = self._path / f".making-{volume.uuid}.tar"
+            fill(archive)
+            unpack(archive, making)
+            archive.unlink()
+        elif volume.facts["PrepareForVM"] == "true":
+            handle = os.open(making / IMAGE, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                os.ftruncate(handle, volume.size)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_folder(making)
+        making.rename(self._folder(volume))
+        sync_folder(self._path)
+
+    def delete_volume(self, volume: Volume, *, keep_data: bool = False) -> None:
+        if keep_data:
+            return
+        gone = self._path / f".gone-{volume.uuid}"
+        with contextlib.suppress(FileNotFoundError):
+            self._folder(volume).rename(gone)
+        for folder in (gone, self._path / f".making-{volume.uuid}"):
+            if folder.exists():
+                shutil.rmtree(folder)
+        (self._path / f".making-{volume.uuid}.tar").unlink(missing_ok=True)
+        sync_folder(self._path)
+
+    def volume_info(self, volume: Volume) -> dict[str, str]:
+        return {
+            "Path": str(self._folder(volume)),
+            "MountPoint": volume.mount_point,
+            "Size": str(volume.size),
+            "PrepareForVM": volume.facts["PrepareForVM"],
+        }
+
+    def mount(self, volume: Volume, mount_point: str) -> str:
+        own = str(self._folder(volume))
+        if mount_point not in {"", own}:
+            raise UnsupportedError(f"driver {NAME} mounts no volume elsewhere; it is at {own}")
+        if not self._folder(volume).is_dir():
+            raise DamagedError(f"the folder {own} of volume {volume.name} is not there")
+        return own
+
+    def umount(self, volume: Volume) -> None:
+        """A folder is always there; that it is not mounted any more is the catalogue's to know."""
+
+    def is_mounted(self, volume: Volume, mount_point: str) -> bool:
+        return mount_point in {"", str(self._folder(volume))} and self._folder(volume).is_dir()
+
+    def plan_snapshot(self, volume: Volume, uuid: str) -> dict[str, str]:
+        return {"File": f"{uuid}.tar"}
+
+    def create_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        pack(self._folder(volume), self._file(snapshot))
+
+    def delete_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        self._file(snapshot).unlink(missing_ok=True)
+        sync_folder(self._snapshots)
+
+    def snapshot_info(self, volume: Volume, snapshot: Snapshot) -> dict[str, str]:
+        return {"FilePath": str(self._file(snapshot)), "Size": str(snapshot.size)}
+
+    @contextlib.contextmanager
+    def read_snapshot(self, snapshot: Snapshot, base: Snapshot | None) -> Iterator[Source]:
+        from drystone.backup.source import DeviceSource
+
+        with DeviceSource(self._file(snapshot)) as source:
+            yield source
+
+    def can_read_delta(self) -> bool:
+        return False
+
+    def preview(self, change: Change) -> str:
+        folder = self._folder(change.volume)
+        snapshot = change.snapshot
+        lines = {
+            "create": [f"mkdir {folder}"],
+            "delete": [f"rm -r {folder}"],
+            "mount": [f"# {folder} is there already; nothing is mounted"],
+            "umount": ["# nothing is mounted"],
+            "snapshot-create": [f"tar -c -f {self._file(snapshot)} -C {folder} ." if snapshot else ""],
+            "snapshot-delete": [f"rm {self._file(snapshot)}" if snapshot else ""],
+        }[change.action]
+        if change.action == "create" and change.volume.facts["PrepareForVM"] == "true":
+            lines.append(f"truncate -s {change.volume.size} {folder / IMAGE}")
+        return "\n".join(lines) + "\n"
+
+    def _folder(self, volume: Volume) -> Path:
+        return self._path / volume.facts["Folder"]
+
+    def _file(self, snapshot: Snapshot) -> Path:
+        return self._snapshots / snapshot.facts["File"]
+
+
+class _Factory:
+    """Makes the driver out of its options."""
+
+    prefix = "vfs"
+
+    def make(self, setting: Setting) -> VfsDriver:
+        check_known(setting.options, (PATH, DEFAULT_SIZE), NAME)
+        path = setting.options.get(PATH)
+        if path is None:
+            raise UsageError(f"driver {NAME} needs the option {PATH}", hint=f"--driver-opts {PATH}=/srv/volumes")
+        if not Path(path).is_absolute():
+            raise UsageError(f"{PATH}={path} is no absolute path")
+        size = parse_size(setting.options.get(DEFAULT_SIZE, _DEFAULT_SIZE_TEXT))
+        to_sectors(size, DEFAULT_SIZE)
+        return VfsDriver(setting, Path(path), size)
+
+
+FACTORY = _Factory()

@@ -1,0 +1,85 @@
+"""After a crash: end what the journal says was cut short, and mount again what was mounted.
+
+Creations are undone: nobody was told that they succeeded. Deletions are completed. A mount is recorded when it is there
+and forgotten when it is not. Each step is harmless when done twice, so a crash in here is mended by the next start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from drystone.base.errors import DrystoneError
+from drystone.volumes.catalogue import Catalogue, Operation
+from drystone.volumes.driver import Driver
+
+log = logging.getLogger(__name__)
+
+
+def reconcile(catalogue: Catalogue, drivers: Mapping[str, Driver]) -> None:
+    """End every operation of the journal whose driver runs; one that fails stays for the next start, and is logged."""
+    for operation in catalogue.list_operations():
+        driver = drivers.get(operation.volume.driver)
+        if driver is None:
+            log.warning("%s is left as it is: its driver does not run", _name(operation))
+            continue
+        try:
+            outcome = _end(catalogue, driver, operation)
+        except (DrystoneError, OSError) as error:
+            log.error("%s was cut short and cannot be ended now: %s", _name(operation), error)  # noqa: TRY400  # the message is the news, not our stack
+        else:
+            log.warning("%s was cut short and is %s", _name(operation), outcome)
+
+
+def _end(catalogue: Catalogue, driver: Driver, operation: Operation) -> str:
+    """End one operation; what became of it, in a word."""
+    volume, snapshot = operation.volume, operation.snapshot
+    match operation.action:
+        case "create":
+            driver.delete_volume(volume)
+            catalogue.drop(operation)
+            return "undone"
+        case "delete":
+            driver.delete_volume(volume)
+            catalogue.finish_delete(operation)
+            return "completed"
+        case "snapshot-create":
+            assert snapshot is not None
+            driver.delete_snapshot(volume, snapshot)
+            catalogue.drop(operation)
+            return "undone"
+        case "snapshot-delete":
+            assert snapshot is not None
+            driver.delete_snapshot(volume, snapshot)
+            catalogue.finish_delete_snapshot(operation)
+            return "completed"
+        case _:
+            return _end_mount(catalogue, driver, operation)
+
+
+def _end_mount(catalogue: Catalogue, driver: Driver, operation: Operation) -> str:
+    volume = operation.volume
+    if driver.is_mounted(volume, volume.mount_point):
+        catalogue.finish_mount(operation, driver.mount(volume, volume.mount_point))
+        return "completed"
+    catalogue.drop(operation)
+    return "undone"
+
+
+def _name(operation: Operation) -> str:
+    subject = operation.snapshot.name if operation.snapshot else operation.volume.name
+    return f"{operation.action} of {subject!r}, begun {operation.begun},"
+
+
+def remount(catalogue: Catalogue, drivers: Mapping[str, Driver]) -> None:
+    """Mount each volume that was mounted and is not; one that cannot be stays recorded, and is logged."""
+    for volume in catalogue.list_volumes():
+        driver = drivers.get(volume.driver)
+        if not volume.mount_point or driver is None or driver.is_mounted(volume, volume.mount_point):
+            continue
+        try:
+            driver.mount(volume, volume.mount_point)
+        except (DrystoneError, OSError) as error:
+            log.error("volume %s is not mounted at %s again: %s", volume.name, volume.mount_point, error)  # noqa: TRY400  # likewise
+        else:
+            log.warning("mounted volume %s at %s again", volume.name, volume.mount_point)

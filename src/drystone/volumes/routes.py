@@ -1,0 +1,270 @@
+"""The daemon's routes, bare and under /v1. Each reads a JSON body (GET and DELETE too) and answers text or JSON.
+
+Handlers run in threads, those that only look in a pool of their own, so that no backup and no mkfs keeps a list
+waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import msgspec
+from litestar import Response, Router, delete, get, post
+from litestar.types import ControllerRouterHandler
+
+from drystone.base.documents import decode
+from drystone.base.errors import UnsupportedError
+from drystone.base.names import new_uuid
+from drystone.volumes.backups import Backups
+from drystone.volumes.documents import (
+    BackupRequest,
+    CreateSnapshot,
+    CreateVolume,
+    ListVolumes,
+    Reference,
+    SnapshotRequest,
+    VolumeRequest,
+    read_size,
+)
+from drystone.volumes.driver import Wish
+from drystone.volumes.service import VolumeService
+from drystone.volumes.work import Work
+from drystone.wire.application import AnyRequest
+
+Kind = TypeVar("Kind")
+Value = TypeVar("Value")
+
+_WORKERS = 64
+_LOOKERS = 8
+
+
+class Api:
+    """What the routes call: requests in, answers out, in threads."""
+
+    def __init__(self, service: VolumeService, backups: Backups, work: Work) -> None:
+        self.service = service
+        self.backups = backups
+        self.work = work
+        self._workers = ThreadPoolExecutor(_WORKERS, "work")
+        self._lookers = ThreadPoolExecutor(_LOOKERS, "look")
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._workers.shutdown()
+        self._lookers.shutdown()
+
+    async def do(self, call: Callable[[], Value]) -> Value:
+        """Run what changes something."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, call)
+
+    async def look(self, call: Callable[[], Value]) -> Value:
+        """Run what only looks."""
+        return await asyncio.get_running_loop().run_in_executor(self._lookers, call)
+
+    # The calls, each within a thread
+
+    def create(self, wanted: CreateVolume) -> Response[bytes]:
+        """POST /volumes/create."""
+        uuid = new_uuid()
+        wish = Wish(
+            uuid,
+            wanted.name,
+            read_size(wanted.size),
+            wanted.prepare_for_vm,
+            wanted.driver_volume_id,
+            wanted.type,
+            wanted.iops,
+        )
+        _check_endpoint(wanted.endpoint)
+        origin = self.backups.origin(wanted.backup_url, uuid) if wanted.backup_url else None
+        if wanted.dry_run:
+            return _text(self.service.preview_create(wish, wanted.driver_name, origin))
+        volume = self.service.create(wish, wanted.driver_name, origin)
+        return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.uuid)
+
+    def delete(self, wanted: VolumeRequest) -> Response[bytes]:
+        """DELETE /volumes/."""
+        if wanted.dry_run:
+            return _text(self.service.preview("delete", wanted.volume_uuid))
+        self.service.delete(
+            wanted.volume_uuid, keep_data=wanted.reference_only, refuse_snapshots=wanted.refuse_snapshots
+        )
+        return _text("")
+
+    def mount(self, wanted: VolumeRequest) -> Response[bytes]:
+        """POST /volumes/mount."""
+        if wanted.dry_run:
+            return _text(self.service.preview("mount", wanted.volume_uuid, wanted.mount_point))
+        volume = self.service.mount(wanted.volume_uuid, wanted.mount_point)
+        return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.mount_point)
+
+    def umount(self, wanted: VolumeRequest) -> Response[bytes]:
+        """POST /volumes/umount."""
+        if wanted.dry_run:
+            return _text(self.service.preview("umount", wanted.volume_uuid))
+        self.service.umount(wanted.volume_uuid)
+        return _text("")
+
+    def create_snapshot(self, wanted: CreateSnapshot) -> Response[bytes]:
+        """POST /snapshots/create."""
+        if wanted.dry_run:
+            return _text(self.service.preview_snapshot(wanted.volume_uuid, wanted.name))
+        snapshot = self.service.create_snapshot(wanted.volume_uuid, wanted.name)
+        return _json(self.service.inspect_snapshot(snapshot.uuid)) if wanted.verbose else _text(snapshot.uuid)
+
+    def delete_snapshot(self, wanted: SnapshotRequest) -> Response[bytes]:
+        """DELETE /snapshots/."""
+        if wanted.dry_run:
+            return _text(self.service.preview("snapshot-delete", wanted.snapshot_uuid))
+        self.service.delete_snapshot(wanted.snapshot_uuid)
+        return _text("")
+
+    def create_backup(self, wanted: BackupRequest) -> Response[bytes]:
+        """POST /backups/create."""
+        _check_endpoint(wanted.endpoint)
+        service = self.service
+        snapshot = service.find_snapshot(wanted.snapshot_uuid)
+        siblings = service.catalogue.list_snapshots(snapshot.volume)
+        with service.uses.using(*(each.uuid for each in siblings)):
+            snapshot = service.catalogue.get_snapshot(snapshot.uuid)
+            volume = service.catalogue.get_volume(snapshot.volume)
+            driver = service.driver_of(volume.driver)
+            others = [each for each in siblings if each.uuid != snapshot.uuid]
+            url = self.backups.create(driver, volume, snapshot, others, wanted.url)
+        return _json(self.backups.inspect(url)) if wanted.verbose else _text(url)
+
+    def list_backups(self, wanted: BackupRequest) -> Response[bytes]:
+        """GET /backups/list."""
+        _check_endpoint(wanted.endpoint)
+        return _json(self.backups.list(wanted.url, wanted.volume_uuid, wanted.volume_name))
+
+    def delete_backup(self, wanted: BackupRequest) -> Response[bytes]:
+        """DELETE /backups."""
+        _check_endpoint(wanted.endpoint)
+        self.backups.delete(wanted.url)
+        return _text("")
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """:raises UnsupportedError: an S3 endpoint, which no store here uses yet."""
+    if endpoint:
+        raise UnsupportedError("destinations s3:// are not served by this version", hint="leave --s3-endpoint out")
+
+
+def _json(document: object) -> Response[bytes]:
+    return Response(msgspec.json.encode(document), status_code=200, media_type="application/json")
+
+
+def _text(text: str) -> Response[bytes]:
+    return Response(text.encode(), status_code=200, media_type="text/plain")
+
+
+async def _read(request: AnyRequest, kind: type[Kind]) -> Kind:
+    """The body as a request; nothing at all is a request with nothing in it."""
+    return decode(await request.body() or b"{}", kind, "request")
+
+
+def make_handlers(api: Api) -> list[ControllerRouterHandler]:
+    """Every route, bare and under /v1."""
+    handlers = [*_looking(api), *_volumes(api), *_snapshots(api), *_backups(api)]
+    return [*handlers, Router("/v1", route_handlers=handlers)]
+
+
+def _looking(api: Api) -> list[ControllerRouterHandler]:
+    """Routes that change nothing."""
+    service = api.service
+
+    @get("/info")
+    async def info() -> Response[bytes]:
+        return _json(await api.look(service.info))
+
+    @get("/uuid")
+    async def uuid(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, Reference)
+        return _json({"UUID": await api.look(lambda: service.find_uuid(wanted.key))})
+
+    @get("/work")
+    async def work() -> Response[bytes]:
+        return _json(api.work.list())
+
+    @get("/volumes/list")
+    async def list_volumes(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, ListVolumes)
+        return _json(await api.look(lambda: service.list_volumes(wanted.driver)))
+
+    @get("/volumes/")
+    async def inspect(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, VolumeRequest)
+        return _json(await api.look(lambda: service.inspect(wanted.volume_uuid)))
+
+    @get("/snapshots/")
+    async def inspect_snapshot(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, SnapshotRequest)
+        return _json(await api.look(lambda: service.inspect_snapshot(wanted.snapshot_uuid)))
+
+    return [info, uuid, work, list_volumes, inspect, inspect_snapshot]
+
+
+def _volumes(api: Api) -> list[ControllerRouterHandler]:
+    @post("/volumes/create")
+    async def create(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, CreateVolume)
+        return await api.do(lambda: api.create(wanted))
+
+    @delete("/volumes/", status_code=200)
+    async def remove(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, VolumeRequest)
+        return await api.do(lambda: api.delete(wanted))
+
+    @post("/volumes/mount")
+    async def mount(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, VolumeRequest)
+        return await api.do(lambda: api.mount(wanted))
+
+    @post("/volumes/umount")
+    async def umount(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, VolumeRequest)
+        return await api.do(lambda: api.umount(wanted))
+
+    return [create, remove, mount, umount]
+
+
+def _snapshots(api: Api) -> list[ControllerRouterHandler]:
+    @post("/snapshots/create")
+    async def create(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, CreateSnapshot)
+        return await api.do(lambda: api.create_snapshot(wanted))
+
+    @delete("/snapshots/", status_code=200)
+    async def remove(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, SnapshotRequest)
+        return await api.do(lambda: api.delete_snapshot(wanted))
+
+    return [create, remove]
+
+
+def _backups(api: Api) -> list[ControllerRouterHandler]:
+    @post("/backups/create")
+    async def create(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, BackupRequest)
+        return await api.do(lambda: api.create_backup(wanted))
+
+    @get("/backups/list")
+    async def list_backups(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, BackupRequest)
+        return await api.do(lambda: api.list_backups(wanted))
+
+    @get("/backups/inspect")
+    async def inspect(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, BackupRequest)
+        return _json(await api.do(lambda: api.backups.inspect(wanted.url)))
+
+    @delete("/backups", status_code=200)
+    async def remove(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, BackupRequest)
+        return await api.do(lambda: api.delete_backup(wanted))
+
+    return [create, list_backups, inspect, remove]

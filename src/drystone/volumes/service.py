@@ -1,0 +1,315 @@
+"""The volume service: names, order and journal around the drivers. No HTTP here and no kernel.
+
+What changes a volume holds that volume's lock; what only looks takes none and reads the catalogue's last committed
+state. An operation is in the journal before its first effect and struck out with its result.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from drystone.base.clock import Clock
+from drystone.base.errors import BusyError, DrystoneError, RefusedError, UnavailableError, UsageError
+from drystone.base.names import check_name, find_by_reference, new_uuid
+from drystone.volumes.catalogue import Catalogue
+from drystone.volumes.documents import snapshot_document, volume_document
+from drystone.volumes.driver import Change, Driver, Fill, Snapshot, Volume, Wish
+from drystone.volumes.locks import Uses, VolumeLocks
+from drystone.volumes.reconcile import reconcile, remount
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a new volume is restored from: the driver and size (bytes) it must have, and who writes its content."""
+
+    driver: str
+    size: int
+    facts: Mapping[str, str]
+    fill: Fill
+
+
+class VolumeService:
+    """Volumes and snapshots over a catalogue and some drivers.
+
+    :param drivers: by name; the first is the default.
+    """
+
+    def __init__(
+        self, root: Path, mounts: Path, catalogue: Catalogue, drivers: Mapping[str, Driver], clock: Clock
+    ) -> None:
+        self.root = root
+        self.mounts = mounts
+        self.catalogue = catalogue
+        self.drivers = dict(drivers)
+        self.clock = clock
+        self.locks = VolumeLocks()
+        self.uses = Uses()
+
+    def start(self) -> None:
+        """Bring up every driver, end what a crash cut short, mount what was mounted."""
+        volumes = self.catalogue.list_volumes()
+        for name, driver in self.drivers.items():
+            driver.start([each for each in volumes if each.driver == name])
+        reconcile(self.catalogue, self.drivers)
+        remount(self.catalogue, self.drivers)
+
+    def stop(self) -> None:
+        """Let go of handles; volumes stay mounted."""
+        for driver in self.drivers.values():
+            driver.stop()
+        self.catalogue.close()
+
+    # Looking: no locks
+
+    def info(self) -> dict[str, dict[str, object]]:
+        """General, and a section a driver."""
+        general: dict[str, object] = {
+            "Root": str(self.root),
+            "DriverList": list(self.drivers),
+            "DefaultDriver": next(iter(self.drivers)),
+            "MountsDir": str(self.mounts),
+        }
+        sections: dict[str, dict[str, object]] = {"General": general}
+        for name, driver in self.drivers.items():
+            sections[name] = dict(driver.info())
+        return sections
+
+    def list_volumes(self, driver: str = "") -> dict[str, dict[str, object]]:
+        """Volume objects by UUID. :raises UsageError: no such driver here."""
+        if driver and driver not in self.drivers:
+            raise UsageError(f"this daemon runs no driver {driver!r}", hint="it runs " + ", ".join(self.drivers))
+        by_volume: dict[str, list[Snapshot]] = {}
+        for snapshot in self.catalogue.list_snapshots():
+            by_volume.setdefault(snapshot.volume, []).append(snapshot)
+        return {
+            volume.uuid: self._describe(volume, by_volume.get(volume.uuid, []))
+            for volume in self.catalogue.list_volumes()
+            if driver in {"", volume.driver}
+        }
+
+    def inspect(self, reference: str) -> dict[str, object]:
+        """A volume object."""
+        volume = self.find_volume(reference)
+        return self._describe(volume, self.catalogue.list_snapshots(volume.uuid))
+
+    def inspect_snapshot(self, reference: str) -> dict[str, object]:
+        """A snapshot object."""
+        snapshot = self.find_snapshot(reference)
+        volume = self.catalogue.get_volume(snapshot.volume)
+        return snapshot_document(volume, snapshot, self._snapshot_info(volume, snapshot))
+
+    def find_volume(self, reference: str) -> Volume:
+        """By UUID, name, or an unambiguous beginning of a UUID."""
+        volumes = {each.uuid: each for each in self.catalogue.list_volumes()}
+        return volumes[find_by_reference(reference, ((each.uuid, each.name) for each in volumes.values()), "volume")]
+
+    def find_snapshot(self, reference: str) -> Snapshot:
+        """By UUID, name, or an unambiguous beginning of a UUID."""
+        snapshots = {each.uuid: each for each in self.catalogue.list_snapshots()}
+        pairs = ((each.uuid, each.name) for each in snapshots.values())
+        return snapshots[find_by_reference(reference, pairs, "snapshot")]
+
+    def find_uuid(self, reference: str) -> str:
+        """The UUID of the volume or snapshot that is meant."""
+        pairs = [(each.uuid, each.name) for each in self.catalogue.list_volumes()]
+        pairs += [(each.uuid, each.name) for each in self.catalogue.list_snapshots()]
+        return find_by_reference(reference, pairs, "volume or snapshot")
+
+    def driver_of(self, name: str) -> Driver:
+        """:raises UnavailableError: the daemon was started without it."""
+        driver = self.drivers.get(name)
+        if driver is None:
+            raise UnavailableError(f"driver {name!r} does not run here", hint=f"start the daemon with --drivers {name}")
+        return driver
+
+    # Volumes
+
+    def plan(self, wish: Wish, driver_name: str, origin: Origin | None) -> Volume:
+        """The volume that a wish comes to. :raises DrystoneError: it cannot be; nothing was changed."""
+        name = check_name(wish.name or f"volume-{wish.uuid[:8]}", "volume name")
+        if origin is not None:
+            wish = _restored_wish(wish, driver_name, origin)
+            driver_name = origin.driver
+        driver_name = driver_name or next(iter(self.drivers))
+        if driver_name not in self.drivers:
+            raise UsageError(f"this daemon runs no driver {driver_name!r}", hint="it runs " + ", ".join(self.drivers))
+        plan = self.drivers[driver_name].plan_volume(replace(wish, name=name))
+        return Volume(wish.uuid, name, driver_name, plan.size, self._now(), "", plan.facts)
+
+    def create(self, wish: Wish, driver_name: str = "", origin: Origin | None = None) -> Volume:
+        """Make a volume, empty or restored. :raises ExistsError: the name is taken."""
+        volume = self.plan(wish, driver_name, origin)
+        driver = self.drivers[volume.driver]
+        operation = self.catalogue.begin_create(volume)
+        try:
+            driver.create_volume(volume, origin.fill if origin else None)
+        except (DrystoneError, OSError):
+            driver.delete_volume(volume)
+            self.catalogue.drop(operation)
+            raise
+        self.catalogue.finish_create(operation)
+        log.info("created volume %s (%s)", volume.name, volume.uuid)
+        return volume
+
+    def delete(self, reference: str, *, keep_data: bool = False, refuse_snapshots: bool = False) -> None:
+        """Delete a volume with its snapshots.
+
+        :param keep_data: only forget it, where the driver can.
+        :raises BusyError: it is mounted, or a snapshot is being backed up. :raises RefusedError: it has snapshots, and
+            `refuse_snapshots`.
+        """
+        with self.locks.hold(self.find_volume(reference).uuid):
+            volume = self.find_volume(reference)
+            driver = self.driver_of(volume.driver)
+            snapshots = self.catalogue.list_snapshots(volume.uuid)
+            self._check_deletable(volume, snapshots, refuse_snapshots=refuse_snapshots)
+            if keep_data:
+                driver.delete_volume(volume, keep_data=True)
+                self.catalogue.forget_volume(volume)
+                return
+            for snapshot in snapshots:
+                self._delete_snapshot(driver, volume, snapshot)
+            operation = self.catalogue.begin_delete(volume)
+            try:
+                driver.delete_volume(volume)
+            except (DrystoneError, OSError):
+                self.catalogue.drop(operation)
+                raise
+            self.catalogue.finish_delete(operation)
+        log.info("deleted volume %s (%s)", volume.name, volume.uuid)
+
+    def mount(self, reference: str, mount_point: str = "") -> Volume:
+        """Mount a volume; mounted there already is fine. :raises BusyError: it is mounted elsewhere."""
+        if mount_point and not Path(mount_point).is_absolute():
+            raise UsageError(f"mount point {mount_point!r} is no absolute path")
+        with self.locks.hold(self.find_volume(reference).uuid):
+            volume = self.find_volume(reference)
+            driver = self.driver_of(volume.driver)
+            if volume.mount_point and driver.is_mounted(volume, volume.mount_point):
+                if mount_point in {"", volume.mount_point}:
+                    return volume
+                raise BusyError(f"volume {volume.name} is mounted at {volume.mount_point}")
+            operation = self.catalogue.begin_mount(replace(volume, mount_point=mount_point))
+            try:
+                place = driver.mount(volume, mount_point)
+            except (DrystoneError, OSError):
+                self.catalogue.drop(operation)
+                raise
+            self.catalogue.finish_mount(operation, place)
+            return replace(volume, mount_point=place)
+
+    def umount(self, reference: str) -> None:
+        """Unmount a volume. :raises UsageError: it is not mounted. :raises BusyError: somebody is in it."""
+        with self.locks.hold(self.find_volume(reference).uuid):
+            volume = self.find_volume(reference)
+            if not volume.mount_point:
+                raise UsageError(f"volume {volume.name} is not mounted")
+            self.driver_of(volume.driver).umount(volume)
+            self.catalogue.set_umounted(volume)
+
+    # Snapshots
+
+    def plan_snapshot(self, reference: str, name: str) -> tuple[Volume, Snapshot]:
+        """The snapshot that is asked for; nothing is changed."""
+        volume = self.find_volume(reference)
+        uuid = new_uuid()
+        name = check_name(name or f"snapshot-{uuid[:8]}", "snapshot name")
+        facts = self.driver_of(volume.driver).plan_snapshot(volume, uuid)
+        return volume, Snapshot(uuid, name, volume.uuid, self._now(), volume.size, facts)
+
+    def create_snapshot(self, reference: str, name: str = "") -> Snapshot:
+        """Take a snapshot. :raises ExistsError: the name is taken."""
+        with self.locks.hold(self.find_volume(reference).uuid):
+            volume, snapshot = self.plan_snapshot(reference, name)
+            driver = self.driver_of(volume.driver)
+            operation = self.catalogue.begin_create_snapshot(volume, snapshot)
+            try:
+                driver.create_snapshot(volume, snapshot)
+            except (DrystoneError, OSError):
+                driver.delete_snapshot(volume, snapshot)
+                self.catalogue.drop(operation)
+                raise
+            self.catalogue.finish_create_snapshot(operation)
+        return snapshot
+
+    def delete_snapshot(self, reference: str) -> None:
+        """Delete a snapshot. :raises BusyError: it is being backed up."""
+        volume = self.find_snapshot(reference).volume
+        with self.locks.hold(volume):
+            snapshot = self.find_snapshot(reference)
+            self.uses.check_free(snapshot.uuid, f"snapshot {snapshot.name}")
+            holder = self.catalogue.get_volume(snapshot.volume)
+            self._delete_snapshot(self.driver_of(holder.driver), holder, snapshot)
+
+    # What would happen
+
+    def preview(self, action: str, reference: str, mount_point: str = "") -> str:
+        """The text of what delete, mount, umount or snapshot-delete would do."""
+        if action == "snapshot-delete":
+            snapshot = self.find_snapshot(reference)
+            volume = self.catalogue.get_volume(snapshot.volume)
+            return self.driver_of(volume.driver).preview(Change(action, volume, snapshot))
+        volume = self.find_volume(reference)
+        return self.driver_of(volume.driver).preview(Change(action, volume, None, mount_point))
+
+    def preview_create(self, wish: Wish, driver_name: str, origin: Origin | None) -> str:
+        """The text of what `create` would do."""
+        volume = self.plan(wish, driver_name, origin)
+        return self.drivers[volume.driver].preview(Change("create", volume))
+
+    def preview_snapshot(self, reference: str, name: str) -> str:
+        """The text of what `create_snapshot` would do."""
+        volume, snapshot = self.plan_snapshot(reference, name)
+        return self.driver_of(volume.driver).preview(Change("snapshot-create", volume, snapshot))
+
+    # Underneath
+
+    def _now(self) -> str:
+        return self.clock.now().isoformat(timespec="seconds")
+
+    def _describe(self, volume: Volume, snapshots: list[Snapshot]) -> dict[str, object]:
+        driver = self.drivers.get(volume.driver)
+        info = driver.volume_info(volume) if driver else {}
+        return volume_document(volume, info, [(each, self._snapshot_info(volume, each)) for each in snapshots])
+
+    def _snapshot_info(self, volume: Volume, snapshot: Snapshot) -> dict[str, str]:
+        driver = self.drivers.get(volume.driver)
+        return driver.snapshot_info(volume, snapshot) if driver else {}
+
+    def _check_deletable(self, volume: Volume, snapshots: list[Snapshot], *, refuse_snapshots: bool) -> None:
+        if volume.mount_point:
+            raise BusyError(f"volume {volume.name} is mounted at {volume.mount_point}", hint="unmount it first")
+        if snapshots and refuse_snapshots:
+            raise RefusedError(
+                f"volume {volume.name} has {len(snapshots)} snapshots, which would go with it",
+                hint="delete them first, or add --with-snapshots",
+            )
+        for snapshot in snapshots:
+            self.uses.check_free(snapshot.uuid, f"snapshot {snapshot.name}")
+
+    def _delete_snapshot(self, driver: Driver, volume: Volume, snapshot: Snapshot) -> None:
+        operation = self.catalogue.begin_delete_snapshot(volume, snapshot)
+        try:
+            driver.delete_snapshot(volume, snapshot)
+        except (DrystoneError, OSError):
+            self.catalogue.drop(operation)
+            raise
+        self.catalogue.finish_delete_snapshot(operation)
+
+
+def _restored_wish(wish: Wish, driver_name: str, origin: Origin) -> Wish:
+    """The wish with the backup's size. :raises UsageError: another size or driver was asked for."""
+    if driver_name and driver_name != origin.driver:
+        raise UsageError(f"the backup was made by driver {origin.driver!r}, not {driver_name!r}")
+    if wish.size is not None and wish.size != origin.size:
+        raise UsageError(
+            f"the backup's volume has {origin.size} bytes, {wish.size} were asked for",
+            hint="leave --size out; a volume can be made larger later",
+        )
+    vm = wish.vm or origin.facts.get("PrepareForVM") == "true"
+    return replace(wish, size=origin.size or None, vm=vm)

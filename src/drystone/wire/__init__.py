@@ -1,0 +1,1 @@
+"""HTTP over unix sockets and TCP: serving and calling."""

@@ -1,0 +1,189 @@
+"""The daemon as a process: its routes by hand, its end, its death, and a second one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import Host
+
+
+def client(host: Host) -> httpx.Client:
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(host.socket)), base_url="http://daemon", timeout=30)
+
+
+def test_routes_are_bare_and_under_v1(running: Host) -> None:
+    with client(running) as http:
+        for prefix in ("", "/v1"):
+            made = http.post(f"{prefix}/volumes/create", json={"Name": f"db{len(prefix)}"})
+            assert (made.status_code, made.headers["content-type"].split(";")[0]) == (200, "text/plain")
+            body = {"VolumeUUID": made.text}
+            assert http.request("GET", f"{prefix}/volumes/", json=body).json()["UUID"] == made.text
+            assert made.text in http.request("GET", f"{prefix}/volumes/list", json={}).json()
+            assert http.get(f"{prefix}/info").json()["General"]["DefaultDriver"] == "vfs"
+            assert http.request("GET", f"{prefix}/uuid", json={"Key": f"db{len(prefix)}"}).json() == {"UUID": made.text}
+            snapshot = http.post(f"{prefix}/snapshots/create", json={**body, "Name": f"s{len(prefix)}"}).text
+            named = {"SnapshotUUID": snapshot}
+            assert http.request("GET", f"{prefix}/snapshots/", json=named).json()["VolumeUUID"] == made.text
+            assert http.request("DELETE", f"{prefix}/snapshots/", json=named).status_code == 200
+            assert http.post(f"{prefix}/volumes/mount", json=body).text.startswith("/")
+            assert http.post(f"{prefix}/volumes/umount", json=body).status_code == 200
+            assert http.request("DELETE", f"{prefix}/volumes/", json=body).status_code == 200
+
+
+def test_failures_are_text_or_problem_documents(running: Host) -> None:
+    with client(running) as http:
+        plain = http.request("GET", "/volumes/", json={"VolumeUUID": "x"})
+        assert (plain.status_code, plain.text) == (404, "there is no volume 'x'\n")
+        asked = http.request("GET", "/volumes/", json={"VolumeUUID": "x"}, headers={"Accept": "application/json"})
+        assert asked.headers["content-type"] == "application/problem+json"
+        assert (asked.json()["status"], asked.json()["code"]) == (404, "not-found")
+        assert asked.json()["request_id"] == asked.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b"{", 400), (b"[]", 400), (b'{"Name": 5}', 400), (b"\xff\xfe", 400), (b"x" * 3_000_000, 413)],
+)
+def test_bodies_that_are_wrong(running: Host, content: bytes, status: int) -> None:
+    with client(running) as http:
+        assert http.post("/volumes/create", content=content).status_code == status
+        assert http.get("/nowhere").status_code == 404
+        assert http.get("/volumes/create").status_code == 405
+        assert http.request("GET", "/volumes/list").json() == {}
+
+
+def test_a_client_that_hangs_holds_nobody_up(running: Host) -> None:
+    with socket.socket(socket.AF_UNIX) as hanging, socket.socket(socket.AF_UNIX) as silent:
+        hanging.connect(str(running.socket))
+        hanging.sendall(b"POST /volumes/create HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        silent.connect(str(running.socket))
+        with client(running) as http:
+            assert http.get("/info").status_code == 200
+
+
+def test_the_socket_is_for_root_and_its_group(running: Host) -> None:
+    assert stat.S_IMODE(running.socket.stat().st_mode) == 0o660
+    assert stat.S_IMODE(running.root.stat().st_mode) == 0o700
+
+
+def test_sigterm_finishes_what_is_under_way(running: Host) -> None:
+    place = Path(running.convoy("create", "db").text and running.convoy("mount", "db").text)
+    with (place / "file").open("wb") as file:
+        file.write(b"\xa5" * (192 << 20))
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.append(running.convoy("snapshot", "create", "db").out))
+    asking.start()
+    limit = time.monotonic() + 20
+    while not list((running.volumes / ".snapshots").iterdir()):
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    assert running.stop() == 0
+    asking.join()
+    assert not running.socket.exists()
+    running.start()
+    assert running.convoy("snapshot", "inspect", answers[0].strip()).code == 0
+
+
+def test_everything_is_there_after_a_restart_and_a_kill(running: Host) -> None:
+    running.convoy("create", "db")
+    place = running.convoy("mount", "db").text
+    running.convoy("snapshot", "create", "db", "--name", "monday")
+    before = running.convoy("list").document
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        running.stop(number)
+        running.start()
+        assert running.convoy("list").document == before
+        assert running.convoy("inspect", "db").document["MountPoint"] == place
+
+
+def test_a_second_daemon(running: Host, tmp_path: Path) -> None:
+    other = Host(tmp_path, tmp_path)
+    other.socket = running.socket.with_name("other")
+    same_root = other.run(
+        "drystone.cli.convoy",
+        [
+            *other.daemon_words()[:3],
+            "--root",
+            str(running.root),
+            "--drivers",
+            "vfs",
+            "--driver-opts",
+            f"vfs.path={running.volumes}",
+        ],
+    )
+    assert (same_root.code, same_root.document["Error"]) == (
+        1,
+        f"the root {running.root} is in use by process {running.daemon.pid if running.daemon else 0}",
+    )
+    other.socket, other.root = running.socket, tmp_path / "other-root"
+    same_socket = other.run("drystone.cli.convoy", other.daemon_words())
+    assert same_socket.code == 1
+    assert "another daemon answers" in same_socket.document["Error"]
+    assert running.convoy("info").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--drivers", "zfs"], "there is no driver 'zfs'"),
+        (["--drivers", "vfs"], "needs the option vfs.path"),
+        ([], "no driver was named"),
+        (["--drivers", "vfs", "--driver-opts", "vfs.path"], "has no '='"),
+        (["--drivers", "vfs", "--driver-opts", "vfs.path=/x", "--driver-opts", "dm.fs=xfs"], "belongs to no driver"),
+        (["--drivers", "devicemapper"], "needs the option dm.datadev"),
+    ],
+)
+def test_a_daemon_that_cannot_start_changes_nothing(host: Host, words: list[str], message: str) -> None:
+    ran = host.convoy("daemon", "--root", str(host.root), *words)
+    assert ran.code == 1
+    assert message in ran.document["Error"]
+    assert not host.root.exists()
+    assert not host.socket.exists()
+
+
+def test_our_own_voice(running: Host) -> None:
+    drystone = running.drystone
+    assert "mkdir" in drystone("volume", "create", "db", "--dry-run").text
+    assert drystone("volume", "list", "--json").document == []
+    uuid = drystone("volume", "create", "db").text
+    assert drystone("volume", "create", "db").code == 4
+    assert "db" in drystone("volume", "list").text
+    assert drystone("volume", "inspect", "db", "--json").document["UUID"] == uuid
+    assert uuid in drystone("volume", "inspect", "db").text
+    place = drystone("volume", "mount", "db").text
+    assert drystone("volume", "delete", "db").code == 5
+    assert drystone("snapshot", "create", "db", "--name", "monday", "--json").document["Name"] == "monday"
+    assert drystone("snapshot", "list", "db", "--json").document[0]["Name"] == "monday"
+    assert "monday" in drystone("snapshot", "list").text
+    assert "VolumeName" in drystone("snapshot", "inspect", "monday").text
+    dest = f"vfs://{running.folder / 'backups'}"
+    url = drystone("volume", "backup", "create", "monday", "--dest", dest).text
+    assert url in drystone("volume", "backup", "list", dest).text
+    assert drystone("volume", "backup", "inspect", url, "--json").document["SnapshotName"] == "monday"
+    assert drystone("volume", "umount", "db").code == 0
+    refused = drystone("volume", "delete", "db")
+    assert (refused.code, "--with-snapshots" in refused.err) == (13, True)
+    assert drystone("volume", "delete", "db", "--with-snapshots").code == 0
+    assert not Path(place).exists()
+    assert drystone("volume", "create", "db", "--from-backup", url).code == 0
+    assert drystone("volume", "backup", "delete", url).code == 0
+    assert drystone("volume", "backup", "delete", url).code == 3
+    assert json.loads(drystone("volume", "inspect", "none", "--json").err)["code"] == "not-found"
+    assert "General" in drystone("volume", "info").text
+
+
+def test_help_needs_no_daemon(host: Host) -> None:
+    for words in (["--help"], ["backup", "create", "--help"], ["--version"]):
+        done = subprocess.run([sys.executable, "-m", "drystone.cli.convoy", *words], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from drystone.formats.pdata.blocks import BLOCK
+from drystone.formats.pdata.layout import count_max_entries, make_node_dtype
+
+
+@pytest.mark.parametrize(("value_size", "entries"), [(4, 336), (8, 252), (12, 201), (16, 168), (24, 126)])
+def test_entries_of_a_node(value_size: int, entries: int) -> None:
+    assert count_max_entries(value_size) == entries
+
+
+@pytest.mark.parametrize("value", ["<u4", "<u8", "V12", "V24"])
+def test_a_node_is_one_block_with_values_behind_all_keys(value: str) -> None:
+    kind = np.dtype(value)
+    node = make_node_dtype(kind)
+    assert node.itemsize == BLOCK
+    assert node.fields is not None
+    assert node.fields["keys"][1] == 32
+    assert node.fields["values"][1] == 32 + 8 * count_max_entries(kind.itemsize)

@@ -1,0 +1,64 @@
+"""What the programs say, decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from drystone.base.errors import DrystoneError, UnsupportedError, UsageError
+from drystone.kernel import filesystems
+from drystone.kernel.filesystems import Signature, parse_blkid
+from drystone.kernel.programs import Outcome, run_program
+
+
+def test_a_file_system() -> None:
+    text = "ID_FS_LABEL=a_label\nID_FS_LABEL_ENC=a\\x20label\nID_FS_UUID=1-2\nID_FS_TYPE=ext4\nID_FS_USAGE=filesystem\n"
+    assert parse_blkid(text) == Signature("ext4", "a label", "1-2", "filesystem")
+
+
+def test_a_partition_table() -> None:
+    assert parse_blkid("ID_PART_TABLE_UUID=9\nID_PART_TABLE_TYPE=gpt\n") == Signature("gpt", "", "9", "partition-table")
+
+
+@pytest.mark.parametrize("text", ["", "nonsense\n=\n"])
+def test_nothing_known(text: str) -> None:
+    assert parse_blkid(text) is None
+
+
+def test_a_plain_file_can_hold_a_file_system(tmp_path: Path) -> None:
+    file = tmp_path / "image"
+    with file.open("wb") as handle:
+        handle.truncate(1 << 20)
+    assert filesystems.probe(str(file)) is None
+    filesystems.make("ext4", str(file), label="x")
+    found = filesystems.probe(str(file))
+    assert found is not None
+    assert (found.kind, found.label) == ("ext4", "x")
+    filesystems.check("ext4", str(file))
+
+
+def test_a_failure_keeps_what_the_program_said(tmp_path: Path) -> None:
+    file = tmp_path / "image"
+    file.write_bytes(b"")
+    with pytest.raises(DrystoneError, match=r"e2fsck on .* failed") as caught:
+        filesystems.check("ext4", str(file))
+    assert caught.value.facts["status"] == 8
+    assert "superblock" in str(caught.value.facts["output"])
+
+
+def test_kinds() -> None:
+    with pytest.raises(UsageError, match="ext4, xfs"):
+        filesystems.grow("vfat", "/dev/null")
+
+
+def test_a_missing_program_names_its_package() -> None:
+    with pytest.raises(UnsupportedError, match="no-such-program is not installed") as caught:
+        run_program("no-such-program", [], package="some-package")
+    assert caught.value.hint == "apt-get install some-package"
+
+
+def test_the_last_line_of_errors_comes_first() -> None:
+    assert Outcome("p", 1, "out\n", "one\ntwo\n\n").last_line() == "two"
+    assert Outcome("p", 1, "out\n", "").last_line() == "out"
+    assert Outcome("p", 1, "", "").last_line() == "p ended with 1"

@@ -1,0 +1,217 @@
+"""The folder store: conformance, one winner among processes, power cuts, and failing steps."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drystone.base.errors import DrystoneError, ExhaustedError, KernelError
+from drystone.store import Store
+from drystone.store.folder import FolderStore
+from drystone.testing.stores import CONFORMANCE, MemoryStore, RecordedSteps, surely_there
+
+CHECK_IDS = [check.__name__ for check in CONFORMANCE]
+
+
+@pytest.mark.parametrize("check", CONFORMANCE, ids=CHECK_IDS)
+def test_folder_store_conforms(check: Callable[[Store], None], tmp_path: Path) -> None:
+    check(FolderStore(tmp_path / "deep" / "store"))
+
+
+@pytest.mark.parametrize("check", CONFORMANCE, ids=CHECK_IDS)
+def test_memory_store_conforms(check: Callable[[Store], None]) -> None:
+    check(MemoryStore())
+
+
+def passing_files(folder: Path) -> list[str]:
+    return [name for _, _, names in os.walk(folder) for name in names if name.startswith(".")]
+
+
+def test_nothing_is_made_before_the_first_put(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    assert list(store.list("")) == []
+    assert store.clean() == 0
+    assert not (tmp_path / "store").exists()
+
+
+def test_one_winner_among_processes(tmp_path: Path) -> None:
+    program = (
+        "import sys; from drystone.store.folder import FolderStore\n"
+        "store = FolderStore(sys.argv[1]); print('ready', flush=True); sys.stdin.readline()\n"
+        "print(sum(store.put_if_absent(f'race/{n}', sys.argv[2].encode() * 5000) for n in range(200)))"
+    )
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), str(number)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(4)
+    ]  # fmt: skip
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    wins = []
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    for racer in racers:
+        wins.append(int(racer.communicate()[0]))
+        assert racer.returncode == 0
+    assert sum(wins) == 200
+    store = FolderStore(tmp_path)
+    for number in range(200):
+        data = store.get(f"race/{number}")
+        assert len(data) == 5000
+        assert len(set(data)) == 1
+    assert passing_files(tmp_path) == []
+
+
+def put_some(steps: RecordedSteps, root: Path) -> list[tuple[int, str]]:
+    """Put into two stores at one root, as two processes would; (steps done when it was acknowledged, key)."""
+    acknowledged = []
+    first, second = FolderStore(root, steps), FolderStore(root, steps)
+    for store, key in (
+        (first, "a/b/1"), (second, "a/b/2"), (first, "a/c/d/3"), (second, "a/b/1"), (second, "e"), (first, "a/b/4"),
+    ):  # fmt: skip
+        store.put_if_absent(key, key.encode())
+        acknowledged.append((len(steps.log), key))
+    return acknowledged
+
+
+def lost_at_power_cuts(steps: RecordedSteps, root: Path, acknowledged: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Cuts (after so many steps) that lose an acknowledged object."""
+    before = {root.parent, *root.parent.parents}
+    return [
+        (cut, key)
+        for cut in range(len(steps.log) + 1)
+        for at, key in acknowledged
+        if at <= cut and root / key not in surely_there(steps.log[:cut], before)
+    ]
+
+
+def test_no_power_cut_loses_an_acknowledged_object(tmp_path: Path) -> None:
+    steps = RecordedSteps()
+    root = tmp_path / "new" / "store"
+    acknowledged = put_some(steps, root)
+    assert lost_at_power_cuts(steps, root, acknowledged) == []
+
+
+@pytest.mark.parametrize("forgotten", ["own folder", "parents"])
+def test_the_power_cut_check_finds_a_forgotten_sync(tmp_path: Path, forgotten: str) -> None:
+    class Forgetful(RecordedSteps):
+        def sync_folder(self, path: Path) -> None:
+            holds_objects = any(each.is_file() for each in path.iterdir())
+            if holds_objects != (forgotten == "own folder"):
+                super().sync_folder(path)
+
+    steps = Forgetful()
+    root = tmp_path / "new" / "store"
+    acknowledged = put_some(steps, root)
+    assert lost_at_power_cuts(steps, root, acknowledged)
+
+
+def test_an_object_is_never_seen_in_part(tmp_path: Path) -> None:
+    # The passing file gets its second name only after its bytes are synced.
+    steps = RecordedSteps()
+    put_some(steps, tmp_path)
+    seen: set[str] = set()
+    for step, path in steps.log:
+        if step == "link":
+            assert any(name.startswith(".passing.") for name in seen)
+            assert not path.name.startswith(".")
+        if step == "write":
+            seen.add(path.name)
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_a_failing_step_leaves_no_object_or_a_whole_one(tmp_path: Path, number: int) -> None:
+    failed = []
+
+    def fail(at: int, step: str) -> None:
+        if at == number:
+            failed.append(step)
+            raise OSError(errno.ENOSPC, "no space")
+
+    store = FolderStore(tmp_path / "store", RecordedSteps(fail))
+    try:
+        store.put_if_absent("a/b", b"data")
+    except ExhaustedError:
+        assert failed
+    except KernelError as error:
+        pytest.fail(str(error))
+    again = FolderStore(tmp_path / "store")
+    objects = dict(again.list(""))
+    assert objects in ({}, {"a/b": 4})
+    again.put_if_absent("a/b", b"data")
+    assert again.get("a/b") == b"data"
+    if failed != ["unlink"]:
+        assert passing_files(tmp_path) == []
+
+
+def test_clean_removes_what_a_killed_writer_left_and_no_living_one(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put_if_absent("a/1", b"x")
+    program = (
+        "import os, sys; from pathlib import Path; from drystone.store.folder import SystemSteps\n"
+        "SystemSteps().write(Path(sys.argv[1]) / f'.passing.{os.getpid()}.0', b'part')\n"
+        "print('written', flush=True); sys.stdin.readline(); os._exit(9)"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "a")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "written\n"
+    assert store.clean() == 0
+    assert len(passing_files(tmp_path)) == 1
+    writer.communicate("\n")
+    assert store.clean() == 1
+    assert passing_files(tmp_path) == []
+    assert dict(store.list("")) == {"a/1": 1}
+
+
+def test_a_writer_whose_passing_file_was_cleaned_starts_over(tmp_path: Path) -> None:
+    class Cleaned(RecordedSteps):
+        def link(self, path: Path, target: Path) -> None:
+            if len(self.log) < 6:
+                path.unlink()
+            super().link(path, target)
+
+    steps = Cleaned()
+    store = FolderStore(tmp_path, steps)
+    assert store.put_if_absent("a", b"data")
+    assert [step for step, _ in steps.log].count("write") > 1
+    assert store.get("a") == b"data"
+
+
+def test_a_writer_that_never_gets_through_says_so(tmp_path: Path) -> None:
+    class Cleaned(RecordedSteps):
+        def link(self, path: Path, target: Path) -> None:
+            path.unlink()
+            super().link(path, target)
+
+    with pytest.raises(DrystoneError, match="vanished"):
+        FolderStore(tmp_path, Cleaned()).put_if_absent("a", b"data")
+
+
+def test_a_file_where_a_folder_should_be_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(KernelError) as caught:
+        FolderStore(tmp_path / "file").put_if_absent("a", b"")
+    assert caught.value.errno == errno.ENOTDIR
+    assert caught.value.device == str(tmp_path / "file" / "a")
+
+
+def test_folders_removed_by_others_are_made_again(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.put_if_absent("a/1", b"")
+    store.delete("a/1")
+    (tmp_path / "store" / "a").rmdir()
+    assert store.put_if_absent("a/2", b"")
+    assert dict(store.list("a")) == {"a/2": 0}
