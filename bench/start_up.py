@@ -14,9 +14,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pairs import measure
-
 from drystone.testing.thin_metadata import write_thin_metadata
+from pairs import measure
 
 BIN = Path(sys.executable).parent
 PEER = [sys.executable, "-c", "pass"]

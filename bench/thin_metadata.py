@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pairs import measure
 
 from drystone.formats.pdata.blocks import BLOCK
 from drystone.formats.pdata.checksum import BTREE_NODE, INDEX_BLOCK, THIN_SUPERBLOCK, checksum_block, checksum_blocks
 from drystone.formats.pdata.layout import INTERNAL, LEAF, make_node_dtype
 from drystone.formats.pdata.spacemap import ROOT
 from drystone.formats.thin import layout
+from pairs import measure
 
 FULL = 252
 DRYSTONE = str(Path(sys.executable).parent / "drystone")

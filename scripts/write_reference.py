@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from drystone.cli.convoy import convoy
-from drystone.cli.dvm import dvm
-from drystone.cli.pdata_tools import pdata_tools
 
 from drystone.base.errors import error_classes
+from drystone.cli.convoy import convoy
+from drystone.cli.dvm import dvm
 from drystone.cli.main import drystone
+from drystone.cli.pdata_tools import pdata_tools
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"

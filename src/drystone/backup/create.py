@@ -27,7 +27,7 @@ from drystone.backup.mapping import MapMaker, Tables
 from drystone.backup.objects import put_own, read_manifest, read_segment
 from drystone.backup.operations import announced, describe, living, still_announced
 from drystone.backup.pipeline import Progress, ordered
-from drystone.backup.segment import SLOTS, Segment
+from drystone.backup.segment import Segment
 from drystone.backup.source import Source, chunk_runs
 from drystone.backup.tuning import Tuning
 from drystone.backup.writer import PackWriter
@@ -131,7 +131,7 @@ def _shape(source: Source, base: Manifest | None, tuning: Tuning) -> Shape:
                 f"the base has {base.head.size} bytes and the source {source.size}", hint="make a full backup"
             )
     else:
-        shape = Shape(source.size, tuning.chunk_size, SLOTS)
+        shape = Shape(source.size, tuning.chunk_size, tuning.segment_slots)
     check_shape(shape)
     return shape
 

@@ -21,6 +21,11 @@ from drystone.store import Store
 
 VERSION = 1
 
+_BOOT = "/proc/sys/kernel/random/boot_id"
+
+_UNDER_WAY: set[str] = set()
+"""Keys of this process's own operations: another one of its pid is left from a store that failed when it ended."""
+
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What is being done, to which backup, upon which base, and by which process."""
@@ -55,6 +60,10 @@ def _start_of(pid: int) -> int:
     return int(text.rpartition(")")[2].split()[19])
 
 
+def _name_space() -> str:
+    return str(Path("/proc/self/ns/pid").readlink())
+
+
 def _host() -> str:
     return f"{_first_line('/etc/machine-id')}/{platform.node()}"
 
@@ -69,32 +78,36 @@ def describe(operation: str, volume: str, backup: str, base: str = "", writer: b
         base=base,
         writer=writer.hex(),
         host=_host(),
-        boot=_first_line("/proc/sys/kernel/random/boot_id"),
-        pids=str(Path("/proc/self/ns/pid").readlink()),
+        boot=_first_line(_BOOT),
+        pids=_name_space(),
         pid=pid,
         started=_start_of(pid),
     )
 
 
-def is_dead(operation: Operation) -> bool:
-    """Whether its process is surely gone, as far as this machine can tell."""
+def is_dead(key: str, operation: Operation) -> bool:
+    """Whether nobody does it any more, as far as this machine can tell."""
     if operation.host != _host():
         return False
-    if operation.boot != _first_line("/proc/sys/kernel/random/boot_id"):
+    if operation.boot != _first_line(_BOOT):
         return True
-    return operation.pids == str(Path("/proc/self/ns/pid").readlink()) and (
-        _start_of(operation.pid) != operation.started
-    )
+    if operation.pids != _name_space():
+        return False
+    if operation.pid == os.getpid() and _start_of(operation.pid) == operation.started:
+        return key not in _UNDER_WAY
+    return _start_of(operation.pid) != operation.started
 
 
 @contextmanager
 def announced(store: Store, operation: Operation) -> Iterator[str]:
     """Say that the operation is under way while the block runs; yields the key of the object that says so."""
     key = operation_key(new_uuid())
-    store.put_if_absent(key, msgspec.json.encode(operation))
+    _UNDER_WAY.add(key)
     try:
+        store.put_if_absent(key, msgspec.json.encode(operation))
         yield key
     finally:
+        _UNDER_WAY.discard(key)
         store.delete(key)
 
 
@@ -114,7 +127,7 @@ def living(store: Store, *, force: bool = False) -> dict[str, Operation]:
                 raise DamagedError(f"{key} tells no operation: {error}", hint="sweep --force removes it") from error
             store.delete(key)
             continue
-        if force or is_dead(operation):
+        if force or is_dead(key, operation):
             store.delete(key)
         else:
             found[key] = operation

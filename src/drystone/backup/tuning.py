@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from drystone.backup.codec import LEVEL
+from drystone.backup.segment import SLOTS
 from drystone.base.errors import UsageError
 from drystone.base.sizes import format_size
 
@@ -14,7 +15,7 @@ CHUNK_SIZE = 1 << 20
 
 _LEAST_MEMORY = 48 << 20
 _BATCH = 4 << 20
-_LARGEST_PACK = 32 << 20
+PACK_SIZE = 32 << 20
 _INDEX_ENTRY = 320
 """Bytes of memory that an entry of the index takes: a key of 32 bytes, a place, and the dict's own."""
 
@@ -26,6 +27,8 @@ class Tuning:
     :ivar memory: bytes for buffers, packs and the index together; what the interpreter takes comes on top.
     :ivar threads: that read, hash and compress, or fetch, unpack and write; 0: one more than there are cores.
     :ivar chunk_size: bytes, for a volume's first backup; later ones keep it.
+    :ivar segment_slots: chunks a map segment, likewise.
+    :ivar pack: bytes of a full pack; less where memory is short.
     :ivar level: zstd's.
 
     :raises UsageError: less memory than a run needs.
@@ -34,6 +37,8 @@ class Tuning:
     memory: int = 256 << 20
     threads: int = 0
     chunk_size: int = CHUNK_SIZE
+    segment_slots: int = SLOTS
+    pack: int = PACK_SIZE
     level: int = LEVEL
 
     def __post_init__(self) -> None:
@@ -50,7 +55,7 @@ class Tuning:
     @property
     def pack_size(self) -> int:
         """Bytes of a full pack. Four are in memory at once: two being filled, two being put."""
-        return min(_LARGEST_PACK, self.memory // 16)
+        return min(self.pack, self.memory // 16)
 
     @property
     def batch_size(self) -> int:

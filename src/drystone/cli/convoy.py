@@ -8,7 +8,6 @@ arguments: click takes both.
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,6 +90,8 @@ def start_daemon(
     mounts_dir: str | None,
 ) -> None:
     """Set up the log and serve until SIGTERM."""
+    import logging
+
     from drystone.volumes.daemon import DaemonSetting, run_daemon
 
     logging.basicConfig(

@@ -23,9 +23,10 @@ _AS_JSON = json_option
 def dm(ctx: click.Context) -> None:
     """Device-mapper devices, tables and targets of this kernel.
 
-    A DEVICE is a name, uuid:TEXT, MAJOR:MINOR or the path of its node. Lengths and offsets are in sectors of 512
-    bytes. Every command needs root. Nothing here asks back: for changes that are planned, checked and undone when they
-    fail, see "drystone dvm".
+    A DEVICE is a name, uuid:TEXT, MAJOR:MINOR or the path of its node. Names are the kernel's own: what dmsetup calls
+    "a b" is "a\\x20b" there. Lengths and offsets are in sectors of 512 bytes. Every command needs root.
+
+    Nothing here asks back. For changes that are planned, checked and undone when they fail, see "drystone dvm".
 
     \b
     Examples:

@@ -103,12 +103,14 @@ class _Checker:
         raise UsageError(f"{where}: {message}", hint=hint, pc=self.pc, instruction=shown or None)
 
     def run(self) -> None:
-        for self.pc, each in enumerate(self.code):
+        for pc, each in enumerate(self.code):
+            self.pc = pc
             if isinstance(each, Label):
                 if each.label in self.labels:
                     self.fail("the label stands twice")
-                self.labels[each.label] = self.pc
-        for self.pc, each in enumerate(self.code):
+                self.labels[each.label] = pc
+        for pc, each in enumerate(self.code):
+            self.pc = pc
             self.check_fields(each)
             clear, pending = self.at[self.pc]
             if clear is None and pending is None:
@@ -222,8 +224,8 @@ class _Checker:
         elif self.pc + 1 < len(self.code) and isinstance(self.code[self.pc + 1], _HANDLERS):
             self.reach(self.pc + 1, replace(clear, leftover=None), pending=True)
         else:
-            # Nobody deals with a failure: the program ends here when there is one.
-            self.check_end(clear, "failed")
+            # Nobody deals with a failure: the program ends here when there is one, whatever object is open.
+            self.check_end(replace(clear, is_open=()), "failed")
 
     # ------------------------------------------------------------------ effects
 

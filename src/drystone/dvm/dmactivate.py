@@ -20,6 +20,7 @@ import msgspec
 
 from drystone.base.errors import UsageError
 from drystone.dvm.changes import Changes, Kind, compare, grows_pool, needs_load
+from drystone.dvm.graph import Graph
 from drystone.dvm.instructions import (
     AnyInstruction,
     Changing,
@@ -41,7 +42,7 @@ from drystone.dvm.inverse import inverse
 from drystone.dvm.program import Needed, Program
 from drystone.dvm.references import names_in
 from drystone.dvm.state import Device, State, Transaction
-from drystone.dvm.thin_pool import Plan, plan, probe, write_last, write_making
+from drystone.dvm.thin_pool import Plan, plan, probe, write_arrival, write_last, write_making
 from drystone.dvm.unwinding import Writer
 
 
@@ -55,14 +56,10 @@ def activate(current: State, desired: State) -> Program:
     :raises MismatchError: a thin pool is neither at the desired transaction id nor one before it.
     """
     changes = compare(current, desired)
-    asleep = [
-        name
-        for name in changes.of_kind(Kind.NEW)
-        if (transaction := changes.after[name].transaction) is not None and transaction.messages
-    ]
+    asleep = [name for name, transaction in _unasked(changes).items() if transaction.messages]
     if len(asleep) > 1:
         raise UsageError(
-            f"{len(asleep)} thin pools with messages are not active: {', '.join(asleep)}",
+            f"{len(asleep)} thin pools with messages cannot be asked for their transactions: {', '.join(asleep)}",
             hint="activate them one at a time, so that each can say at which transaction it is",
         )
     if asleep:
@@ -74,6 +71,15 @@ def activate(current: State, desired: State) -> Program:
             return Program()
         code = writer.finish()
     return Program(tuple(code), _needed(code, current))
+
+
+def _unasked(changes: Changes) -> dict[str, Transaction]:
+    """Wanted transactions of pools whose own is not known: they are not active, or stand on a suspended device."""
+    return {
+        name: after.transaction
+        for name, after in changes.after.items()
+        if after.transaction is not None and (name not in changes.before or changes.before[name].transaction is None)
+    }
 
 
 def _needed(code: Iterable[AnyInstruction], current: State) -> tuple[Needed, ...]:
@@ -88,31 +94,37 @@ def _needed(code: Iterable[AnyInstruction], current: State) -> tuple[Needed, ...
 
 
 def _wake_pool(changes: Changes, pool: str, current: State) -> list[AnyInstruction]:
-    """A program for a pool that is not active, so that nobody knows yet whether its messages were sent.
+    """A program for a pool of which nobody knows yet whether its messages were sent.
 
-    It makes the pool active and asks it, then goes on in one of two ways: each is a whole program of its own from
-    there on.
+    It brings the pool and what is below it to their desired tables and asks the pool, then goes on in one of two ways:
+    each is a whole program of its own from there on.
     """
     wanted = changes.after[pool].transaction
     assert wanted is not None
     desired = State(tuple(changes.after.values()))
     inside = changes.new_graph.below(pool) | {pool}
-    asleep = msgspec.structs.replace(changes.after[pool], transaction=None)
-    basis = tuple(asleep if name == pool else device for name, device in changes.after.items() if name in inside)
+    quiet = msgspec.structs.replace(changes.after[pool], transaction=None)
+    basis = [quiet if name == pool else device for name, device in changes.after.items() if name in inside]
     uuids = {device.uuid for device in basis if device.uuid}
-    outside = tuple(d for d in current.devices if d.name not in inside and d.uuid not in uuids)
-    first = compare(State(tuple(d for d in current.devices if d not in outside)), State(basis))
+    before = [device for device in current.devices if device.name in inside or device.uuid in uuids]
+    # What those stood on until now stays as it is for the time being.
+    graph = Graph(current.devices)
+    lower = {name for device in before for name in graph.below(device.name)} - {device.name for device in before}
+    staying = [device for device in current.devices if device.name in lower]
+    basis += [msgspec.structs.replace(device, suspended=False, inactive=()) for device in staying]
+    first = compare(State((*before, *staying)), State(tuple(basis)))
 
     writer = Writer()
     _write_changes(writer, first)
     behind = writer.new_label("behind")
     writer.tolerate(probe(pool, wanted.transaction_id), "EINVAL", behind)
+    outside = [device for device in current.devices if device not in before and device not in staying]
     for place, at in (("", wanted.transaction_id), (behind, wanted.transaction_id - 1)):
         if place:
             writer.plain(Label(place), ClearFail())
             writer.do(probe(pool, at))
-        awake = msgspec.structs.replace(asleep, transaction=Transaction(at))
-        middle = State((*outside, *(awake if device is asleep else device for device in basis)))
+        awake = msgspec.structs.replace(quiet, transaction=Transaction(at))
+        middle = State((*outside, *(awake if device is quiet else device for device in basis)))
         rest = Writer(prefix=f"at{at}-", way_out=writer.target)
         _write_changes(rest, compare(middle, desired))
         writer.plain(*rest.finish())
@@ -141,17 +153,16 @@ def _write_changes(writer: Writer, changes: Changes) -> None:
 
 
 def _plans(changes: Changes) -> dict[str, Plan]:
-    """What the pools that are active are to be told, by name."""
+    """What the pools that could be asked are to be told, by name."""
     plans: dict[str, Plan] = {}
     for name, after in changes.after.items():
         before = changes.before.get(name)
-        if before is None or after.transaction is None:
-            continue
-        if not before.is_pool:
-            raise UsageError(f"{name!r} is there and no thin pool, and is to become one", hint="remove it first")
-        found = plan(name, before.transaction, after.transaction)
-        if found is not None:
-            plans[name] = found
+        if before is not None and before.table and before.is_pool != after.is_pool:
+            raise UsageError(f"{name!r} cannot turn into a thin pool, or from one", hint="make it under another name")
+        if before is not None and before.transaction is not None and after.transaction is not None:
+            found = plan(name, before.transaction, after.transaction)
+            if found is not None:
+                plans[name] = found
     return plans
 
 
@@ -193,6 +204,7 @@ def _switch_sets(changes: Changes) -> dict[str, tuple[str, ...]]:
 
 
 def _write_unit(writer: Writer, changes: Changes, unit: tuple[str, ...], plans: dict[str, Plan]) -> None:
+    unasked = _unasked(changes)
     asleep = changes.kinds[unit[0]] is Kind.EARLY and changes.before[unit[0]].suspended
     if not asleep:
         _write_messages(writer, changes, unit, plans)
@@ -207,6 +219,9 @@ def _write_unit(writer: Writer, changes: Changes, unit: tuple[str, ...], plans: 
             pass
     if asleep:
         _write_messages(writer, changes, unit, plans)
+    for name in unit:
+        if name in unasked:
+            write_arrival(writer, name, unasked[name].transaction_id)
 
 
 def _write_messages(writer: Writer, changes: Changes, unit: tuple[str, ...], plans: dict[str, Plan]) -> None:
@@ -226,8 +241,6 @@ def _write_new(writer: Writer, after: Device) -> None:
     writer.do(create, undo=inverse(create) or ())
     # Removing it drops its tables as well: loading and resuming need no undoing of their own.
     writer.do(Load(after.name, after.table, after.read_only), Resume(after.name))
-    if after.transaction is not None:
-        writer.do(probe(after.name, after.transaction.transaction_id))
 
 
 def _write_early(writer: Writer, changes: Changes, name: str) -> None:

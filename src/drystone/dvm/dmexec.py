@@ -34,12 +34,15 @@ def execute(
     devices: BlockDevices | None = None,
     clock: Clock | None = None,
     memory: Callable[[], AbstractContextManager[None]] = locked_memory,
+    signals: HeldSignals | None = None,
 ) -> Result:
     """Run `program`; the result says what happened. A failure while it runs is no exception.
 
     :param devices: finds and opens paths; the machine's own when None.
     :param clock: measures, and waits between tries.
     :param memory: keeps memory in RAM while the program runs.
+    :param signals: holds Ctrl-C and SIGTERM, perhaps for longer than this call. When None they are delivered when the
+        program has ended, before this returns.
     :raises UsageError: the check found something. :raises NotFoundError: a device or path that the program needs is
         not there. :raises MismatchError: a device has another UUID than the program expects.
     :raises KernelError: device-mapper cannot be used at all, or memory cannot be locked.
@@ -62,13 +65,13 @@ def execute(
             for line in each.table
             for path in paths_in(line.params)
         }
-        signals = HeldSignals()
+        holding = HeldSignals() if signals is None else signals
         machine = Machine(
-            program, dm, _find_devices(program, dm), blocks, paths, SystemClock() if clock is None else clock, signals
+            program, dm, _find_devices(program, dm), blocks, paths, SystemClock() if clock is None else clock, holding
         )
         stack.enter_context(memory())
         stack.enter_context(_resting_collector())
-        with signals.held():
+        with holding.held():
             machine.run()
         return machine.result()
 

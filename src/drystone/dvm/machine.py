@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from drystone.base.clock import Clock
-from drystone.base.errors import KernelError
+from drystone.base.errors import DrystoneError, KernelError, MismatchError, TimedOutError
 from drystone.dvm.blocks import Block
 from drystone.dvm.instructions import (
     AnyInstruction,
@@ -95,7 +95,7 @@ class Machine:
         self.clock = clock
         self.signals = signals
         self.pc = 0
-        self.pending: tuple[int, KernelError] | None = None
+        self.pending: tuple[int, DrystoneError] | None = None
         self.outcome: Outcome | None = None
         self.trace: list[Step] = []
         self.left: list[tuple[int, int]] = []
@@ -151,7 +151,7 @@ class Machine:
                 self.pc = self._labels[each.label]
             case JmpFail() if self.pending:
                 self.pc = self._labels[each.label]
-            case JmpErrno() if self.pending and errno.errorcode.get(self.pending[1].errno) == each.errno:
+            case JmpErrno() if self.pending and errno.errorcode.get(_number_of(self.pending[1])) == each.errno:
                 self.pc = self._labels[each.label]
             case ClearFail():
                 self.pending = None
@@ -173,7 +173,7 @@ class Machine:
         insists = getattr(each, "insist", False)
         tries, error = self._try(each, insists=insists)
         taken = time.perf_counter_ns() - begin
-        number = error.errno if error else 0
+        number = _number_of(error) if error else 0
         self.trace.append(Step(self.pc, each.op, getattr(each, "device", ""), number, taken, tries))
         if error is not None:
             if self.pending is None:
@@ -188,8 +188,12 @@ class Machine:
         following = self.code[self.pc + 1] if self.pc + 1 < len(self.code) else None
         return isinstance(following, JmpFail | JmpErrno | ClearFail)
 
-    def _try(self, each: AnyInstruction, *, insists: bool) -> tuple[int, KernelError | None]:
-        """How often it was tried, and the last failure."""
+    def _try(self, each: AnyInstruction, *, insists: bool) -> tuple[int, DrystoneError | None]:
+        """How often it was tried, and the last failure.
+
+        A call that would wait for ever (TimedOutError: only the simulated device-mapper knows) is no failure that a
+        program could deal with.
+        """
         deadline = self.clock.monotonic() + BUSY_S
         most = TRIES if insists else 1
         tries = failures = 0
@@ -197,10 +201,13 @@ class Machine:
             tries += 1
             try:
                 answer = self._ways[type(each)](each)
-            except KernelError as error:
-                if insists and (each.op, error.errno) in _GONE_ALREADY:
+            except TimedOutError:
+                raise
+            except DrystoneError as error:
+                number = _number_of(error)
+                if insists and (each.op, number) in _GONE_ALREADY:
                     return tries, None
-                if isinstance(each, Remove) and error.errno == errno.EBUSY:
+                if isinstance(each, Remove) and number == errno.EBUSY:
                     if self.clock.monotonic() >= deadline:
                         return tries, error
                 else:
@@ -334,12 +341,19 @@ class Machine:
         return found
 
 
-def _failure(pc: int, each: AnyInstruction, error: KernelError) -> Failure:
-    hint = error.hint or _HINTS.get((each.op, error.errno), "")
-    if isinstance(each, Message) and each.text.startswith("set_transaction_id") and error.errno == errno.EINVAL:
+def _number_of(error: DrystoneError) -> int:
+    """errno of a failure. What is no kernel's answer (a target that is missing here) counts as EINVAL."""
+    return error.errno if isinstance(error, KernelError) else errno.EINVAL
+
+
+def _failure(pc: int, each: AnyInstruction, error: DrystoneError) -> Failure:
+    number = _number_of(error)
+    code, hint = error.code, error.hint or _HINTS.get((each.op, number), "")
+    if isinstance(each, Message) and each.text.startswith("set_transaction_id") and number == errno.EINVAL:
+        code = MismatchError.code
         hint = "the thin pool is at another transaction id than its owner's metadata: look at its status"
-    name = errno.errorcode.get(error.errno, str(error.errno))
-    return Failure(pc, each.op, getattr(each, "device", ""), error.errno, name, error.message, hint)
+    name = errno.errorcode.get(number, str(number))
+    return Failure(code, pc, each.op, getattr(each, "device", ""), number, name, error.message, hint)
 
 
 def _to_document(info: Any) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from drystone.base.errors import KernelError
+from drystone.base.errors import DrystoneError, KernelError, error_classes
 
 VERSION = 1
 
@@ -31,8 +31,9 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The first failure that no instruction dealt with."""
+    """The first failure that no instruction dealt with. `code` is that of its class in `drystone.base.errors`."""
 
+    code: str
     pc: int
     op: str
     device: str
@@ -69,19 +70,28 @@ class Result(msgspec.Struct, frozen=True):
     def require_done(self) -> None:
         """Nothing when the outcome is done.
 
-        :raises KernelError: otherwise, with the first failure's operation, device and errno, and the fact `outcome`.
+        :raises DrystoneError: otherwise, of the first failure's class (KernelError mostly; MismatchError: a thin pool
+            is at another transaction; UnsupportedError: a target is missing). Its facts have operation, device, errno,
+            outcome and left.
         """
         if self.outcome == "done":
             return
-        left = [each.instruction for each in self.left]
+        left = [each.instruction for each in self.left] or None
         if self.error is None:
-            raise KernelError("program", 0, outcome=self.outcome, left=left or None)
-        raise KernelError(
-            self.error.op,
-            self.error.errno,
-            device=self.error.device or None,
+            raise DrystoneError("the program ended without success", outcome=self.outcome, left=left)
+        kind = next((each for each in error_classes() if each.code == self.error.code), DrystoneError)
+        device = self.error.device or None
+        if kind is KernelError:
+            raise KernelError(
+                self.error.op, self.error.errno, device=device, hint=self.error.hint, outcome=self.outcome, left=left
+            )
+        raise kind(
+            self.error.message,
             hint=self.error.hint,
+            operation=self.error.op,
+            device=device,
+            errno=self.error.errno,
+            errno_name=self.error.errno_name,
             outcome=self.outcome,
-            detail=self.error.message,
-            left=left or None,
+            left=left,
         )

@@ -25,13 +25,15 @@ class HeldSignals:
     def __init__(self) -> None:
         self._came: list[int] = []
         self._is_open = False
+        self._is_held = False
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the signals; those that came are raised again, once each, when the block ends."""
-        if threading.current_thread() is not threading.main_thread():
+        """Hold the signals; those that came are raised again, once each, when the outermost block ends."""
+        if self._is_held or threading.current_thread() is not threading.main_thread():
             yield
             return
+        self._is_held = True
         old = {each: signal.getsignal(each) for each in HELD}
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         for each in HELD:
@@ -43,6 +45,7 @@ class HeldSignals:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for number, handler in old.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            self._is_held = False
             for came in dict.fromkeys(self._came):
                 signal.raise_signal(came)
 

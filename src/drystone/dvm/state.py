@@ -12,6 +12,7 @@ The format is docs/reference/programs.md.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import msgspec
@@ -25,7 +26,7 @@ from drystone.dvm.references import (
     with_numbers_replaced,
     with_paths_replaced,
 )
-from drystone.kernel.dm.abc import DeviceEntry, DeviceInfo, DeviceMapper, DeviceNumber, TableLine
+from drystone.kernel.dm.abc import DeviceEntry, DeviceMapper, DeviceNumber, TableLine
 
 VERSION = 1
 """The version of the document's schema that this code writes, and the only one that it reads."""
@@ -172,7 +173,8 @@ def observe(dm: DeviceMapper, select: Callable[[DeviceEntry], bool] = everything
     """What is there now, of the devices that `select` picks: tables, inactive tables, thin pools' transaction ids.
 
     Numbers in tables become `{name}` where the device is one of those picked. Devices that go away while this
-    function looks are left out.
+    function looks are left out. A pool that stands on a suspended device is not asked for its transaction id (None):
+    it may hold the lock on its metadata while it waits for that device, and the question would wait with it.
 
     :raises UnsupportedError: a picked device has a name that no document can hold.
     """
@@ -183,8 +185,17 @@ def observe(dm: DeviceMapper, select: Callable[[DeviceEntry], bool] = everything
             check_device_name(entry.name)
         except UsageError as error:
             raise UnsupportedError(error.message, hint="pick devices by a prefix of name or uuid") from error
-    found = (_observe_device(dm, entry.number, names) for entry in entries)
-    return State(tuple(device for device in found if device is not None))
+    found = [device for entry in entries if (device := _observe_device(dm, entry.number, names)) is not None]
+    asleep = {device.name for device in found if device.suspended}
+    numbers = {name: number for number, name in names.items()}
+    return State(
+        tuple(
+            msgspec.structs.replace(device, transaction=_observe_transaction(dm, numbers[device.name]))
+            if device.is_pool and asleep.isdisjoint(_below(device.name, found))
+            else device
+            for device in found
+        )
+    )
 
 
 def _observe_device(dm: DeviceMapper, number: DeviceNumber, names: dict[DeviceNumber, str]) -> Device | None:
@@ -192,19 +203,35 @@ def _observe_device(dm: DeviceMapper, number: DeviceNumber, names: dict[DeviceNu
         info = dm.info(number)
         table = _lines(dm.table(number), names) if info.live_table else ()
         inactive = _lines(dm.table(number, inactive=True), names) if info.inactive_table else ()
-        device = Device(info.name, info.uuid, table, info.read_only, info.suspended, inactive)
-        if device.is_pool and info.live_table:
-            return msgspec.structs.replace(device, transaction=_observe_transaction(dm, info))
     except KernelError as error:
-        if error.errno == 6:  # ENXIO: it is gone
+        if error.errno == errno.ENXIO:
             return None
         raise
-    return device
+    return Device(names[number], info.uuid, table, info.read_only, info.suspended, inactive)
 
 
-def _observe_transaction(dm: DeviceMapper, info: DeviceInfo) -> Transaction | None:
-    # no_flush while suspended: a commit would wait for the input and output that is held.
-    words = dm.status(info.number, no_flush=info.suspended)[0].text.split()
+def _below(name: str, devices: list[Device]) -> set[str]:
+    """All that the live table of `name` stands on, directly or through others."""
+    children = {device.name: [n for line in device.table for n in names_in(line.params)] for device in devices}
+    found: set[str] = set()
+    waiting = [*children[name]]
+    while waiting:
+        child = waiting.pop()
+        if child not in found:
+            found.add(child)
+            waiting += children.get(child, ())
+    return found
+
+
+def _observe_transaction(dm: DeviceMapper, number: DeviceNumber) -> Transaction | None:
+    try:
+        # Without a flush: the id needs no commit, and a commit may wait for a disk.
+        status = dm.status(number, no_flush=True)
+    except KernelError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
+    words = status[0].text.split() if status else []
     # A pool whose metadata cannot be read says "Fail" or "Error" instead of numbers.
     return Transaction(int(words[0])) if words and words[0].isdigit() else None
 

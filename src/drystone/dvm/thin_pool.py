@@ -58,20 +58,12 @@ def probe(pool: str, transaction_id: int) -> Message:
     return Message(pool, f"set_transaction_id {transaction_id} {transaction_id}")
 
 
-def plan(pool: str, kernel: Transaction | None, wanted: Transaction | None) -> Plan | None:
-    """What the pool is to be told, or None: it is there already, or nothing is wanted.
+def plan(pool: str, kernel: Transaction, wanted: Transaction) -> Plan | None:
+    """What the pool is to be told, or None: it is there already.
 
     :raises MismatchError: the kernel is at another id. :raises UsageError: a message that cannot be in a transaction.
     """
-    if wanted is None:
-        return None
     parsed = parse_messages(pool, wanted)
-    if kernel is None:
-        raise MismatchError(
-            f"the transaction id of the thin pool {pool!r} is not known",
-            hint="its metadata may need repair (thin_check); look at its status",
-            device=pool,
-        )
     if kernel.transaction_id == wanted.transaction_id:
         return None
     if kernel.transaction_id + 1 != wanted.transaction_id:
@@ -94,7 +86,8 @@ def _advice(kernel: int, wanted: int) -> str:
 def parse_messages(pool: str, wanted: Transaction) -> Plan:
     """The messages of a transaction, sorted into what makes and what ends.
 
-    :raises UsageError: an unknown message, an id out of range, an id that is deleted and made, or made twice.
+    :raises UsageError: an unknown message, an id out of range, an id that is deleted and made, or made twice, a
+        snapshot of what is deleted: repeated after a kill, it would have lost its origin.
     """
     if not 0 <= wanted.transaction_id < 1 << 64:
         raise UsageError(f"{pool!r}: {wanted.transaction_id} cannot be a transaction id")
@@ -118,6 +111,12 @@ def parse_messages(pool: str, wanted: Transaction) -> Plan:
     made = [each.dev_id for each in making]
     if len(set(made)) != len(made) or not set(made).isdisjoint(deleting):
         raise UsageError(f"{pool!r}: one transaction makes an id twice, or makes and deletes it")
+    for each in making:
+        if each.origin in deleting:
+            raise UsageError(
+                f"{pool!r}: one transaction takes a snapshot of thin id {each.origin} and deletes it",
+                hint="delete it in the transaction that follows",
+            )
     # Deleting an id twice would fail: each is sent once.
     new_id = wanted.transaction_id
     return Plan(pool, new_id - 1, new_id, tuple(making), tuple(dict.fromkeys(deleting)))
@@ -177,6 +176,21 @@ def _write_one(writer: Writer, pool: str, each: Making) -> None:
     writer.do(Message(pool, f"delete {each.dev_id}", leftover=True), message)
     writer.plain(Label(made))
     writer.undo_with(inverse(message) or ())
+
+
+def write_arrival(writer: Writer, pool: str, transaction_id: int) -> None:
+    """A pool that could not be asked, and no messages: it is at the id, or is moved there from the one before.
+
+    That move is not undone: without messages both ids mean the same.
+    """
+    if transaction_id == 0:
+        writer.do(probe(pool, 0))
+        return
+    behind, there = writer.new_label("behind"), writer.new_label("there")
+    writer.tolerate(probe(pool, transaction_id), "EINVAL", behind)
+    writer.plain(Jmp(there), Label(behind), ClearFail())
+    writer.do(Message(pool, f"set_transaction_id {transaction_id - 1} {transaction_id}"))
+    writer.plain(Label(there))
 
 
 def write_last(writer: Writer, plans: Iterable[Plan], *, is_past: bool) -> None:

@@ -18,7 +18,21 @@ from drystone.kernel.dm.abc import DeviceNumber
 from drystone.kernel.kmsg import KernelLog
 
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
-_FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "sync": 16, "noatime": 1024, "nodiratime": 2048, "rw": 0}
+_FLAGS = {
+    "defaults": 0,
+    "rw": 0,
+    "ro": 1,
+    "nosuid": 2,
+    "nodev": 4,
+    "noexec": 8,
+    "sync": 16,
+    "noatime": 1 << 10,
+    "nodiratime": 1 << 11,
+    "relatime": 1 << 21,
+    "strictatime": 1 << 24,
+}
+"""Options that are the kernel's own (MS_* of Linux `include/uapi/linux/mount.h`)."""
+
 _DETACH = 2
 _NOFOLLOW = 8
 _LOG_BEGINNINGS = ("EXT4-fs", "XFS", "EXT2-fs", "JBD2")
@@ -80,8 +94,7 @@ def mount_at(target: str) -> Mount | None:
 def mount(source: str, target: str, kind: str, *, read_only: bool = False, options: str = "") -> None:
     """mount(2).
 
-    :param options: comma-separated; ro, nosuid, nodev, noexec, sync, noatime, nodiratime are the kernel's own, the rest
-        goes to the file system.
+    :param options: comma-separated; those in _FLAGS are the kernel's own, the rest goes to the file system.
     :raises NotFoundError: no such source or mount point. :raises BusyError: the device is in use (errno EBUSY).
     :raises KernelError: other refusals, with what the file system said in the kernel's log.
     """

@@ -28,6 +28,9 @@ LONGEST_PAYLOAD = 1 << 20
 """Bytes behind the JSON in one frame."""
 WINDOW = 256 << 10
 """Bytes of one stream that may be under way before the receiver has acknowledged some."""
+SERIAL_ROOM = 3 << 10
+"""Bytes that may wait in a guest's serial line. Its terminal holds 4095; when that is full the kernel stops reading the
+line, and User-Mode Linux 6.1 has been seen not to begin again."""
 PIECE = 32 << 10
 """Bytes of a stream that are put into one frame, so that streams share a line fairly."""
 
@@ -87,17 +90,22 @@ class FrameLine:
     """A non-blocking file descriptor that carries frames both ways; what cannot be written yet is kept.
 
     The constructor takes a descriptor that is already non-blocking; the caller watches it, as `wants_write` says.
+
+    :param room: bytes that the other side takes before it has said (`allow`) that it took some; None for any number.
+        `received` counts what this side has taken, for saying so.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, room: int | None = None) -> None:
         self.descriptor = descriptor
+        self.received = 0
+        self._room = room
         self._reader = FrameReader()
         self._out = bytearray()
 
     @property
     def wants_write(self) -> bool:
-        """True while bytes wait to be written."""
-        return bool(self._out)
+        """True while bytes wait that may be written."""
+        return bool(self._out) and self._room != 0
 
     def send(self, header: Mapping[str, object], payload: bytes = b"") -> None:
         """Queue one frame; it goes out now as far as the other side takes it.
@@ -112,12 +120,24 @@ class FrameLine:
 
         :raises OSError: the other side is gone.
         """
-        while self._out:
+        while self.wants_write:
             try:
-                written = os.write(self.descriptor, memoryview(self._out)[: 64 << 10])
+                piece = bytes(self._out[: min(64 << 10, self._room or 64 << 10)])
+                written = os.write(self.descriptor, piece)
             except BlockingIOError:
                 return
             del self._out[:written]
+            if self._room is not None:
+                self._room -= written
+
+    def allow(self, size: int) -> None:
+        """The other side has taken `size` bytes more.
+
+        :raises OSError: it is gone.
+        """
+        if self._room is not None:
+            self._room += size
+            self.flush()
 
     def receive(self) -> list[Frame] | None:
         """The frames that have arrived whole; None when the other side has closed.
@@ -130,4 +150,5 @@ class FrameLine:
             return []
         except OSError:  # a reset socket and a hung-up terminal both mean: gone
             return None
+        self.received += len(data)
         return self._reader.feed(data) if data else None

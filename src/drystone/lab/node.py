@@ -16,7 +16,7 @@ from typing import Any
 
 from drystone.lab.boot import command_line, write_boot_folder
 from drystone.lab.folders import started_at
-from drystone.lab.frames import FrameLine
+from drystone.lab.frames import SERIAL_ROOM, FrameLine
 from drystone.lab.machine import Kernel
 from drystone.lab.spec import LabSpec, NodeSpec
 
@@ -80,7 +80,7 @@ class Node:
             os.set_blocking(handle, False)
         self._process, self.pid, self.pidfd = process, process.pid, os.pidfd_open(process.pid)
         (self._folder / "pid").write_text(f"{process.pid} {started_at(process.pid)}")
-        self._serial, self.line, self.wire, self.console = ours, FrameLine(ours.fileno()), wire, console
+        self._serial, self.line, self.wire, self.console = ours, FrameLine(ours.fileno(), SERIAL_ROOM), wire, console
         self.state, self.reason, self.failure, self.began = "booting", "", None, time.monotonic()
         self._lines.clear()
         self._tail = ""

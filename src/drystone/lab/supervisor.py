@@ -199,7 +199,12 @@ class Supervisor:
 
     def _serve_event(self, node: Node, header: Header, payload: bytes) -> None:
         event = header["event"]
-        if event == "up":
+        if event == "took":
+            assert node.line is not None
+            with contextlib.suppress(OSError):  # its end is noticed when it is read from
+                node.line.allow(header["bytes"])
+            self._adjust(node.line)
+        elif event == "up":
             node.state = "up"
             node.boot_seconds = time.monotonic() - node.began
             self._tell_waiting()

@@ -56,6 +56,17 @@ class Bench:
         """Whether the desired state is there, thin ids included."""
         return is_at(dm, self.desired) and thin_ids(dm) == self.transition.thin_ids[1]
 
+    def has_way_back(self, dm: SimulatedDeviceMapper) -> bool:
+        """Whether nothing was done that nothing undoes: a pool that grew, a thin device deleted, a new transaction."""
+        then, now = _metadata(self.start), _metadata(dm)
+        if then is None or now is None:
+            return now is None or now.transaction_id == 0
+        return (
+            (then.data_blocks, then.metadata_blocks) == (now.data_blocks, now.metadata_blocks)
+            and set(then.devices) <= set(now.devices)
+            and then.transaction_id == now.transaction_id
+        )
+
 
 def make_bench(transition: Transition) -> Bench:
     """Bring a fresh simulation into the transition's old state.
@@ -93,10 +104,13 @@ def is_at(dm: DeviceMapper, state: State) -> bool:
 
 def thin_ids(dm: SimulatedDeviceMapper) -> frozenset[int]:
     """The ids of the thin devices in the only pool, active or not."""
-    for each in dm.machine.contents.values():
-        if isinstance(each, ThinMetadata):
-            return frozenset(each.devices)
-    return frozenset()
+    metadata = _metadata(dm)
+    return frozenset(metadata.devices) if metadata else frozenset()
+
+
+def _metadata(dm: SimulatedDeviceMapper) -> ThinMetadata | None:
+    """What the only pool has committed."""
+    return next((each for each in dm.machine.contents.values() if isinstance(each, ThinMetadata)), None)
 
 
 def _number_of(path: str) -> DeviceNumber:

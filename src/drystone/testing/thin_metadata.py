@@ -26,6 +26,9 @@ from drystone.formats.thin import layout
 BlockMap = Mapping[int, int | tuple[int, int]]
 """Virtual block -> data block, or -> (data block, time); time is 0 when not given."""
 
+Details = tuple[int, int, int]
+"""Transaction id, creation time and snapshotted time of a device."""
+
 Holds = Literal["roots", "mappings", "other"]
 """What a tree's leaves hold: references to metadata blocks, to data blocks, or to nothing."""
 
@@ -78,6 +81,7 @@ def write_thin_metadata(
     devices: Mapping[int, BlockMap],
     *,
     held: Mapping[int, BlockMap] | None = None,
+    details: Mapping[int, Details] | None = None,
     fan_out: int | Mapping[int, int] = _FULL,
     fewest: int = 1,
     share: bool = True,
@@ -90,6 +94,8 @@ def write_thin_metadata(
     """The bytes of a metadata device with these devices.
 
     :param held: devices of a reserved metadata snapshot; None when none is reserved.
+    :param details: of some devices, (0, 0, 0) when not given. The kernel takes a mapping for shared, and copies the
+        block before it is written, when the mapping's time is below the device's snapshotted time.
     :param fan_out: keys a leaf covers and children a node has, 2 to 252; for all devices, or by device id.
     :param fewest: keys that a leaf has at least, if there are so many; 84 is what the kernel and strict checkers keep.
     :param share: nodes of the same content are one block; otherwise devices share nothing.
@@ -99,40 +105,26 @@ def write_thin_metadata(
     image = _Image()
     image.allocate()
     shape = _Shape(fan_out, fewest, share)
-    mapping_root, details_root = _put_devices(image, devices, shape)
-    image.counts.update((0, mapping_root, details_root))
-    clone = held_roots = None
-    if held is not None:
-        held_roots = _put_devices(image, held, shape)
-        clone = image.allocate()
+    roots = _put_devices(image, devices, details or {}, shape)
+    image.counts.update((0, *roots))
+    held_roots = None if held is None else _put_devices(image, held, details or {}, shape)
+    clone = 0 if held_roots is None else image.allocate()
+    if held_roots is not None:
         image.counts.update((clone, *held_roots))
     most_data = max(image.data_counts, default=0) + 1
-    data_map = _put_data_map(image, most_data if nr_data_blocks is None else nr_data_blocks)
-    metadata_map = _put_metadata_map(image, nr_blocks)
     facts = _SuperblockFacts(
         time=time,
         transaction_id=transaction_id,
-        held_root=clone or 0,
-        data_map=data_map,
-        metadata_map=metadata_map,
-        mapping_root=mapping_root,
-        details_root=details_root,
+        held_root=clone,
+        data_map=_put_data_map(image, most_data if nr_data_blocks is None else nr_data_blocks),
+        metadata_map=_put_metadata_map(image, nr_blocks),
+        roots=roots,
         data_block_size=data_block_size,
     )
     image.blocks[0] = _seal_superblock(facts, 0)
-    if clone is not None and held_roots is not None:
-        none = SpaceMapRoot(0, 0, 0, 0)
-        snapshot = replace(
-            facts,
-            held_root=0,
-            data_map=none,
-            metadata_map=none,
-            mapping_root=held_roots[0],
-            details_root=held_roots[1],
-            metadata_nr_blocks=metadata_map.nr_blocks,
-        )
-        image.blocks[clone] = _seal_superblock(snapshot, clone)
-    free = metadata_map.nr_blocks - len(image.blocks)
+    if held_roots is not None:
+        image.blocks[clone] = _seal_superblock(facts.clone(held_roots), clone)
+    free = facts.metadata_map.nr_blocks - len(image.blocks)
     return b"".join(image.blocks) + bytes(BLOCK * free)
 
 
@@ -168,13 +160,15 @@ class _Shape:
         return _FULL if dev_id is None else self.fan_out.get(dev_id, _FULL)
 
 
-def _put_devices(image: _Image, devices: Mapping[int, BlockMap], shape: _Shape) -> tuple[int, int]:
+def _put_devices(
+    image: _Image, devices: Mapping[int, BlockMap], facts: Mapping[int, Details], shape: _Shape
+) -> tuple[int, int]:
     """Roots of the mapping tree and of the device details tree."""
     roots: dict[int, bytes] = {}
     details: dict[int, bytes] = {}
     for dev_id, mappings in sorted(devices.items()):
         roots[dev_id] = _pointer(_put_mappings(image, mappings, shape, shape.get_width(dev_id)))
-        details[dev_id] = struct.pack("<QQII", len(mappings), 0, 0, 0)
+        details[dev_id] = struct.pack("<QQII", len(mappings), *facts.get(dev_id, (0, 0, 0)))
     wide = shape.get_width()
     top = _put_tree(image, _cut(sorted(roots), wide), roots, 8, wide, holds="roots", share=shape.share)
     leaves = _cut(sorted(details), min(wide, count_max_entries(24)))
@@ -289,10 +283,15 @@ class _SuperblockFacts:
     held_root: int
     data_map: SpaceMapRoot
     metadata_map: SpaceMapRoot
-    mapping_root: int
-    details_root: int
+    roots: tuple[int, int]
     data_block_size: int
     metadata_nr_blocks: int = 0
+
+    def clone(self, roots: tuple[int, int]) -> _SuperblockFacts:
+        """Those of a metadata snapshot: its own roots, and no space maps."""
+        none = SpaceMapRoot(0, 0, 0, 0)
+        size = self.metadata_map.nr_blocks
+        return replace(self, held_root=0, data_map=none, metadata_map=none, roots=roots, metadata_nr_blocks=size)
 
 
 def _seal_superblock(facts: _SuperblockFacts, location: int) -> bytes:
@@ -311,8 +310,7 @@ def _seal_superblock(facts: _SuperblockFacts, location: int) -> bytes:
         facts.transaction_id,
         facts.held_root,
         *maps,
-        facts.mapping_root,
-        facts.details_root,
+        *facts.roots,
         facts.data_block_size,
         layout.METADATA_BLOCK_SECTORS,
         facts.metadata_nr_blocks or facts.metadata_map.nr_blocks,

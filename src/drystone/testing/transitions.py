@@ -147,7 +147,9 @@ _LINEAR = (
             _disk("left", 0, 0, 16384),
             _disk("right", 1, 0, 32768),
             _disk("more", 2, 0, 8192),
-            _device("both", (16384, "linear", "{left} 0"), (32768, "linear", "{right} 0"), (8192, "linear", "{more} 0")),
+            _device(
+                "both", (16384, "linear", "{left} 0"), (32768, "linear", "{right} 0"), (8192, "linear", "{more} 0")
+            ),
             _device("top", (57344, "linear", "{both} 0")),
         ),
     ),

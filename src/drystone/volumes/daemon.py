@@ -7,6 +7,7 @@ active and mounted: containers that use them go on. The next start finds them as
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,13 @@ from pathlib import Path
 from drystone.base.clock import Clock, SystemClock
 from drystone.base.errors import UsageError
 from drystone.kernel.filelock import FileLock
-from drystone.volumes.backups import Backups
 from drystone.volumes.catalogue import Catalogue
 from drystone.volumes.driver import Driver, Setting
 from drystone.volumes.options import parse_options
 from drystone.volumes.pools import PoolRecords
 from drystone.volumes.registry import find_factories
-from drystone.volumes.routes import Api, make_handlers
 from drystone.volumes.service import VolumeService
-from drystone.volumes.work import Work
-from drystone.wire.application import make_application
-from drystone.wire.server import bind_unix, serve_unix
+from drystone.wire.sockets import bind_unix
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +72,30 @@ def run_daemon(setting: DaemonSetting, ready: Callable[[], None], clock: Clock |
             handle.close()
             setting.socket.unlink(missing_ok=True)
             raise
-        work = Work()
-        api = Api(service, Backups(clock, work), work)
         try:
-            serve_unix(make_application(make_handlers(api)), handle, setting.socket, ready)
+            _serve(service, handle, setting.socket, ready)
         finally:
-            api.close()
             service.stop()
     finally:
         lock.release()
+
+
+def _serve(service: VolumeService, handle: socket.socket, path: Path, ready: Callable[[], None]) -> None:
+    """Answer requests until a signal ends it."""
+    # Imported once the service is up: the web libraries take most of a start, and one that is refused should say so
+    # at once.
+    from drystone.volumes.backups import Backups
+    from drystone.volumes.routes import Api, make_handlers
+    from drystone.volumes.work import Work
+    from drystone.wire.application import make_application
+    from drystone.wire.server import serve_unix
+
+    work = Work()
+    api = Api(service, Backups(service.clock, work), work)
+    try:
+        serve_unix(make_application(make_handlers(api)), handle, path, ready)
+    finally:
+        api.close()
 
 
 def make_drivers(setting: DaemonSetting, mounts: Path, clock: Clock, pools: PoolRecords) -> dict[str, Driver]:

@@ -52,7 +52,9 @@ class VolumeService:
 
     def start(self) -> None:
         """Bring up every driver, end what a crash cut short, mount what was mounted."""
-        volumes = self.catalogue.list_volumes()
+        # Of a volume whose deletion was cut short there may be anything left; it is not brought up, only ended.
+        going = {each.volume.uuid for each in self.catalogue.list_operations() if each.action == "delete"}
+        volumes = [each for each in self.catalogue.list_volumes() if each.uuid not in going]
         for name, driver in self.drivers.items():
             driver.start([each for each in volumes if each.driver == name])
         reconcile(self.catalogue, self.drivers)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,14 +108,46 @@ def test_autoclear_waits_for_the_last_close(file: Path, disk: loop.Loop) -> None
 
 
 def test_many_at_once_get_a_device_each(tmp_path: Path) -> None:
-    made = []
-    for each in range(12):
-        path = tmp_path / str(each)
+    made: list[loop.Loop] = []
+    for number in range(12):
+        path = tmp_path / str(number)
         path.write_bytes(bytes(BLOCK))
         made.append(loop.attach(str(path)))
     assert len({each.number for each in made}) == 12
     for each in made:
         loop.detach(each.path)
+
+
+_RACER = """
+import sys
+from drystone.kernel import loop
+print("ready", flush=True)
+sys.stdin.readline()
+print(*[loop.attach(sys.argv[1]).path for _ in range(8)])
+"""
+
+
+def test_processes_that_race_for_devices_get_one_each(file: Path) -> None:
+    racers = [
+        subprocess.Popen([sys.executable, "-c", _RACER, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for each in racers:
+        assert each.stdout is not None
+        assert each.stdout.readline() == b"ready\n"
+    found: list[str] = []
+    for each in racers:
+        assert each.stdin is not None
+        each.stdin.write(b"\n")
+        each.stdin.flush()
+    for each in racers:
+        out, _ = each.communicate(timeout=60)
+        assert each.returncode == 0
+        found += out.decode().split()
+    assert len(found) == len(set(found)) == 24
+    assert sorted(found) == sorted(each.path for each in loop.find_by_file(str(file)))
+    for path in found:
+        loop.detach(path)
 
 
 @pytest.mark.parametrize("direct", [True, False])
@@ -174,10 +208,10 @@ def test_an_exclusive_opener_and_a_mount_keep_each_other_out(disk: loop.Loop, mo
 def test_mount_and_unmount(disk: loop.Loop, mount_point: str) -> None:
     filesystems.make("ext4", disk.path, label="a label")
     assert mounts.mounts_of(disk.number) == []
-    mounts.mount(disk.path, mount_point, "ext4", options="noatime,errors=continue")
+    mounts.mount(disk.path, mount_point, "ext4", options="defaults,noatime,nosuid,errors=continue")
     (found,) = mounts.mounts_of(disk.number)
     assert (found.target, found.kind, found.source, found.root) == (mount_point, "ext4", disk.path, "/")
-    assert "noatime" in found.options
+    assert {"noatime", "nosuid", "rw"} <= set(found.options)
     assert "errors=continue" in found.super_options or "rw" in found.super_options
     assert mounts.mount_at(mount_point) == found
     with pytest.raises(BusyError):
@@ -228,6 +262,15 @@ def test_ext4_is_made_found_checked_and_grown(file: Path, disk: loop.Loop) -> No
         filesystems.check("ext4", disk.path)
     assert caught.value.facts["program"] == "e2fsck"
     filesystems.make("ext4", disk.path, force=True)
+
+
+def test_a_plain_file_can_hold_a_file_system_too(file: Path) -> None:
+    assert filesystems.probe(str(file)) is None
+    filesystems.make("ext4", str(file), label="x")
+    found = filesystems.probe(str(file))
+    assert found is not None
+    assert (found.kind, found.label) == ("ext4", "x")
+    filesystems.check("ext4", str(file))
 
 
 def test_xfs_is_made_mounted_and_grown(tmp_path: Path, mount_point: str) -> None:

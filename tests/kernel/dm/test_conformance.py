@@ -30,12 +30,12 @@ class KernelHands:
 
     def write(self, number: DeviceNumber, sector: int, length: int) -> None:
         with open_device(device_path(number), write=True) as device:
-            device.pwrite(b"\x5a" * (length * SECTOR), sector * SECTOR)
+            device.pwrite(sector * SECTOR, b"\x5a" * (length * SECTOR))
             device.flush()
 
     def wipe(self, number: DeviceNumber) -> None:
         with open_device(device_path(number), write=True) as device:
-            device.pwrite(bytes(1 << 20), 0)
+            device.pwrite(0, bytes(1 << 20))
             device.flush()
 
 

@@ -108,28 +108,12 @@ def test_everything_is_there_after_a_restart_and_a_kill(running: Host) -> None:
 
 
 def test_a_second_daemon(running: Host, tmp_path: Path) -> None:
-    other = Host(tmp_path, tmp_path)
-    other.socket = running.socket.with_name("other")
-    same_root = other.run(
-        "drystone.cli.convoy",
-        [
-            *other.daemon_words()[:3],
-            "--root",
-            str(running.root),
-            "--drivers",
-            "vfs",
-            "--driver-opts",
-            f"vfs.path={running.volumes}",
-        ],
-    )
-    assert (same_root.code, same_root.document["Error"]) == (
-        1,
-        f"the root {running.root} is in use by process {running.daemon.pid if running.daemon else 0}",
-    )
-    other.socket, other.root = running.socket, tmp_path / "other-root"
-    same_socket = other.run("drystone.cli.convoy", other.daemon_words())
-    assert same_socket.code == 1
-    assert "another daemon answers" in same_socket.document["Error"]
+    assert running.process is not None
+    other = Host(tmp_path, running.socket.parent)
+    other.root, other.socket = running.root, running.socket.with_name("other")
+    assert other.fail_to_start() == f"the root {running.root} is in use by process {running.process.pid}"
+    other.root, other.socket = tmp_path / "other-root", running.socket
+    assert "another daemon answers" in other.fail_to_start()
     assert running.convoy("info").code == 0
 
 

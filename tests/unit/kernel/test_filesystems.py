@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from drystone.base.errors import DrystoneError, UnsupportedError, UsageError
+from drystone.base.errors import UnsupportedError, UsageError
 from drystone.kernel import filesystems
 from drystone.kernel.filesystems import Signature, parse_blkid
 from drystone.kernel.programs import Outcome, run_program
@@ -24,27 +22,6 @@ def test_a_partition_table() -> None:
 @pytest.mark.parametrize("text", ["", "nonsense\n=\n"])
 def test_nothing_known(text: str) -> None:
     assert parse_blkid(text) is None
-
-
-def test_a_plain_file_can_hold_a_file_system(tmp_path: Path) -> None:
-    file = tmp_path / "image"
-    with file.open("wb") as handle:
-        handle.truncate(1 << 20)
-    assert filesystems.probe(str(file)) is None
-    filesystems.make("ext4", str(file), label="x")
-    found = filesystems.probe(str(file))
-    assert found is not None
-    assert (found.kind, found.label) == ("ext4", "x")
-    filesystems.check("ext4", str(file))
-
-
-def test_a_failure_keeps_what_the_program_said(tmp_path: Path) -> None:
-    file = tmp_path / "image"
-    file.write_bytes(b"")
-    with pytest.raises(DrystoneError, match=r"e2fsck on .* failed") as caught:
-        filesystems.check("ext4", str(file))
-    assert caught.value.facts["status"] == 8
-    assert "superblock" in str(caught.value.facts["output"])
 
 
 def test_kinds() -> None:

@@ -306,3 +306,68 @@ def test_options_of_vfs(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="is no folder"):
         make({"vfs.path": str(tmp_path / "file")}).start([])
+
+
+def volume_of(name: str) -> Volume:
+    uuid = new_uuid()
+    return Volume(
+        uuid, name, "vfs", 0, "2026-01-02T03:04:05+00:00", "", {"Folder": f"{name}-1", "PrepareForVM": "false"}
+    )
+
+
+@pytest.mark.parametrize("left", [[], [".making-{}"], [".making-{}", ".making-{}.tar"], ["db-1"], ["db-1", "db-1/sub"]])
+def test_a_creation_that_was_cut_short_is_undone(world: World, left: list[str]) -> None:
+    volume = volume_of("db")
+    world.service.catalogue.begin_create(volume)
+    for name in left:
+        path = world.folder / "volumes" / name.format(volume.uuid)
+        if name.endswith(".tar"):
+            path.write_bytes(b"half")
+        else:
+            path.mkdir()
+    world.restart()
+    assert world.files() == [".snapshots"]
+    assert world.service.catalogue.list_operations() == []
+    world.create("db")
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_deletion_that_was_cut_short_is_completed(world: World, moved: bool) -> None:
+    volume = world.create("db")
+    place = Path(world.service.mount("db").mount_point)
+    world.service.umount("db")
+    (place / "file").write_text("content")
+    world.service.catalogue.begin_delete(volume)
+    if moved:
+        place.rename(place.with_name(f".gone-{volume.uuid}"))
+    world.restart()
+    assert world.files() == [".snapshots"]
+    assert world.service.list_volumes() == {}
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_snapshot_that_was_cut_short_is_undone(world: World, written: bool) -> None:
+    volume = world.create("db")
+    facts = {"File": "s1.tar"}
+    snapshot = Snapshot("s1", "monday", volume.uuid, "2026-01-02T03:04:05+00:00", 0, facts)
+    world.service.catalogue.begin_create_snapshot(volume, snapshot)
+    if written:
+        (world.folder / "volumes" / ".snapshots" / "s1.tar").write_bytes(b"half")
+    world.restart()
+    assert list((world.folder / "volumes" / ".snapshots").iterdir()) == []
+    world.service.create_snapshot("db", "monday")
+
+
+def test_the_deletion_of_a_snapshot_that_was_cut_short_is_completed(world: World) -> None:
+    volume = world.create("db")
+    snapshot = world.service.create_snapshot("db", "monday")
+    world.service.catalogue.begin_delete_snapshot(volume, snapshot)
+    world.restart()
+    assert world.service.catalogue.list_snapshots() == []
+    assert list((world.folder / "volumes" / ".snapshots").iterdir()) == []
+
+
+def test_an_operation_whose_driver_does_not_run_is_kept(world: World) -> None:
+    world.service.catalogue.begin_create(Volume("u", "db", "other", 0, "2026-01-02T03:04:05+00:00"))
+    world.restart()
+    assert len(world.service.catalogue.list_operations()) == 1

@@ -93,6 +93,7 @@ def iter_differences(
     reader: BlockReader, superblock: Superblock, left_dev: int, right_dev: int, *, batch: int = BATCH
 ) -> Iterator[Difference]:
     """The blocks that differ, ascending, with the data block on each side; see iter_changed."""
+    batch = max(batch, 2)  # one edge of each side, which no cut can part
     roots = [find_mapping_root(reader, superblock, dev) for dev in (left_dev, right_dev)]
     if roots[0] == roots[1]:
         return

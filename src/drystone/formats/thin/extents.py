@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drystone.base.errors import DamagedError
 from drystone.formats.thin.mappings import MappingBatch
+
+LARGEST_DEVICE = (1 << 63) - 1
+"""Bytes: the kernel's file offsets are signed."""
 
 Ranges = NDArray[np.uint64]
 """Shape (n, 2): begin and length, ascending, neither overlapping nor touching."""
@@ -67,7 +71,18 @@ def iter_runs(batches: Iterable[MappingBatch]) -> Iterator[Runs]:
 
 
 def to_bytes(ranges: Ranges, block_size: int) -> Ranges:
-    """Ranges of pool blocks as ranges of bytes; `block_size` in bytes."""
+    """Ranges of pool blocks as ranges of bytes; `block_size` in bytes.
+
+    :raises DamagedError: a block beyond LARGEST_DEVICE, which no device can have.
+    """
+    most = LARGEST_DEVICE // block_size
+    if len(ranges) and int(ranges[-1, 0]) + int(ranges[-1, 1]) > most:
+        raise DamagedError(
+            f"thin metadata maps block {ranges[-1, 0]}, expected below {most}",
+            what="mapped block",
+            expected=f"below {most}",
+            found=int(ranges[-1, 0]),
+        )
     return ranges * np.uint64(block_size)
 
 

@@ -99,10 +99,11 @@ class TargetVersion:
 
 
 class DeviceMapper(Protocol):
-    """Every call either did what it says or raised KernelError and changed nothing.
+    """Every call either did what it says or raised KernelError and changed nothing, but one: see `resume`.
 
-    errno as the kernel gives it: ENXIO no such device, EBUSY in use (or the name is taken), EINVAL a wrong name or
-    table, ENODATA no table, EPERM and EACCES no rights. Error facts: operation, device, errno.
+    errno as the kernel gives it: ENXIO no such device (also: that minor number is taken), EBUSY in use (or the name is
+    taken), EINVAL a wrong name, table or message, ENODATA and EEXIST a thin device's id, EPERM and EACCES no rights.
+    Error facts: operation, device, errno.
     """
 
     def version(self) -> tuple[int, int, int]:
@@ -133,7 +134,11 @@ class DeviceMapper(Protocol):
         """
 
     def resume(self, ref: Ref) -> DeviceInfo:
-        """Swap in the inactive table if there is one, and let input and output go on."""
+        """Swap in the inactive table if there is one, and let input and output go on.
+
+        When the new table does not fit (EINVAL: a device in it is too small, which a first load sees at once and a
+        later one here), it is dropped and the device is left suspended with its old table: resume it again.
+        """
 
     def load(self, ref: Ref, table: Sequence[TableLine], *, read_only: bool = False) -> DeviceInfo:
         """Put a table in the inactive slot, replacing one that is there. It takes effect at `resume`."""

@@ -6,11 +6,17 @@ Services do not use this: they hand programs to the executor. It serves the comm
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Sequence
 
+from drystone.base.clock import Clock, SystemClock
 from drystone.base.errors import KernelError
 from drystone.kernel.dm.abc import DeviceInfo, DeviceMapper, Ref, TableLine
-from drystone.kernel.dm.nodes import leads_to, make_node, may_have_node, node_path, remove_node
+from drystone.kernel.dm.nodes import leads_to, make_node, may_have_node, node_path, remove_node, udev_runs
+
+_UDEV_PATIENCE_S = 1.0
+_UDEV_STEP_S = 0.02
+_CLOCK = SystemClock()
 
 
 def create_active(
@@ -40,13 +46,24 @@ def create_active(
     return dm.info(info.number)
 
 
-def remove_with_node(dm: DeviceMapper, ref: Ref, *, deferred: bool = False) -> bool:
+def remove_with_node(dm: DeviceMapper, ref: Ref, *, deferred: bool = False, clock: Clock = _CLOCK) -> bool:
     """Remove a device and, when it is gone, its node; whether it is gone by now.
+
+    udev opens a device for a moment after each of its events: where it runs, a device in use is tried again for a
+    second.
 
     :raises KernelError: it is in use, or there is none.
     """
     info = dm.info(ref)
-    dm.remove(info.number, deferred=deferred)
+    limit = clock.monotonic() + (_UDEV_PATIENCE_S if udev_runs() else 0)
+    while True:
+        try:
+            dm.remove(info.number, deferred=deferred)
+            break
+        except KernelError as error:
+            if error.errno != errno.EBUSY or clock.monotonic() >= limit:
+                raise
+            clock.sleep(_UDEV_STEP_S)
     gone = not (deferred and info.open_count)
     if gone and may_have_node(info.name):
         remove_node(info.name)

@@ -101,8 +101,9 @@ class KernelDeviceMapper:
         self._log = KernelLog()
 
     def open(self) -> None:
-        """Open the control node now, so that later calls open nothing."""
+        """Open the control node, and the kernel's log, now, so that later calls open nothing."""
         self._opened()
+        self._log.mark()
 
     def close(self) -> None:
         """Close it; the next call opens it again."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from drystone.base.errors import KernelError
+from drystone.base.errors import DrystoneError, KernelError
 from drystone.kernel.dm.abc import (
     DeviceEntry,
     DeviceInfo,
@@ -22,10 +22,13 @@ from drystone.kernel.dm.layout import SECRET_TARGETS
 
 Answer = TypeVar("Answer")
 
+NO_ERRNO = -1
+"""The errno of a call that failed before or after the kernel was asked, such as for want of device-mapper."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """One call: its name, arguments, answer (None when it failed), errno (0: success) and duration in nanoseconds.
+    """One call: its name, arguments, answer (None when it failed), errno (0: success; NO_ERRNO) and nanoseconds.
 
     The parameters of targets that hold keys (crypt, integrity) are written as "(secret)".
     """
@@ -115,8 +118,9 @@ class LoggedDeviceMapper:
         begun = time.monotonic_ns()
         try:
             answer = call()
-        except KernelError as error:
-            self.sink(LoggedCall(operation, arguments, None, error.errno, time.monotonic_ns() - begun))
+        except DrystoneError as error:
+            number = error.errno if isinstance(error, KernelError) else NO_ERRNO
+            self.sink(LoggedCall(operation, arguments, None, number, time.monotonic_ns() - begun))
             raise
         self.sink(LoggedCall(operation, arguments, show(answer), 0, time.monotonic_ns() - begun))
         return answer

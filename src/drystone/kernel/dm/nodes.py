@@ -26,7 +26,7 @@ FOLDER = "/dev/mapper"
 CONTROL = "control"
 
 _PLAIN = frozenset((string.ascii_letters + string.digits + "#+-.:=@_").encode("ascii"))
-_MANGLED = re.compile(r"\\x([0-9a-fA-F]{2})")
+_MANGLED = re.compile(r"(\\x[0-9a-fA-F]{2})")
 _LINK = re.compile(r"(?:\.\./|/dev/)dm-[0-9]+")
 _UDEV_SOCKET = "/run/udev/control"
 _WAIT_STEP_S = 0.01
@@ -34,13 +34,12 @@ _CLOCK = SystemClock()
 
 
 def mangle(name: str) -> str:
-    r"""`name` as it is spelled in /dev/mapper: `a b` becomes `a\x20b`."""
-    return "".join(chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(name))
+    r"""`name` as it is spelled in /dev/mapper: `a b` becomes `a\x20b`.
 
-
-def unmangle(text: str) -> str:
-    """The inverse of `mangle`."""
-    return os.fsdecode(_MANGLED.sub(lambda match: chr(int(match[1], 16)), text).encode("latin-1", "replace"))
+    A name that holds `\x20` already stays: libdevmapper gives such names to the kernel, and spells them the same.
+    """
+    pieces = _MANGLED.split(name)
+    return "".join(piece if at % 2 else _mangle_plain(piece) for at, piece in enumerate(pieces))
 
 
 def may_have_node(name: str) -> bool:
@@ -142,6 +141,10 @@ def sync_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOL
             make_node(name, number, folder=folder, udev=False)
             changed.append(path)
     return sorted(set(changed))
+
+
+def _mangle_plain(text: str) -> str:
+    return "".join(chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(text))
 
 
 def _put_node(path: Path, number: DeviceNumber) -> None:

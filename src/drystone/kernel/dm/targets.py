@@ -7,8 +7,7 @@ another order, a blank at the end) does not count.
 Device fields are text: `253:0`, a path, or a `{name}` reference that is resolved before it meets the kernel. Lengths
 and offsets are sectors of 512 bytes unless the name says otherwise. What the targets report is in `statuses.py`.
 
-Facts: Linux 6.1 `drivers/md/dm-*.c` (the constructors and `STATUSTYPE_TABLE`) and
-`Documentation/admin-guide/device-mapper`.
+Facts: Linux 6.1 `drivers/md/dm-*.c`, the constructors and `STATUSTYPE_TABLE`.
 """
 
 from __future__ import annotations
@@ -315,8 +314,8 @@ class Thin:
         return join_words(words if self.external_origin is None else (*words, self.external_origin))
 
     def map_devices(self, change: Callable[[str], str]) -> Thin:
-        origin = None if self.external_origin is None else change(self.external_origin)
-        return replace(self, pool=change(self.pool), external_origin=origin)
+        pool = change(self.pool)
+        return replace(self, pool=pool, external_origin=self.external_origin and change(self.external_origin))
 
 
 @dataclass(frozen=True, slots=True)

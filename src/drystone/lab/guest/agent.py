@@ -11,6 +11,7 @@ From the host, every frame with the number `id` of a run:
 To the host:
 
     {"event": "up"}                                             the guest is ready
+    {"event": "took", "bytes": n}                               so many bytes were read from the line
     {"event": "out" or "err"} + payload                         its output
     {"event": "ack", "bytes": n}                                so much of its input has been taken
     {"event": "exit", "status": n}                              exit code, or minus the signal's number
@@ -139,7 +140,10 @@ class Agent:
         if events & selectors.EVENT_WRITE:
             self._line.flush()
         if events & selectors.EVENT_READ:
-            for header, payload in self._line.receive() or ():
+            before = self._line.received
+            frames = self._line.receive() or ()
+            self._line.send({"event": "took", "bytes": self._line.received - before})
+            for header, payload in frames:
                 self._handle(header, payload)
 
     def _handle(self, header: Header, payload: bytes) -> None:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from drystone.base.errors import KernelError
 from drystone.kernel.dm.abc import DeviceInfo, DeviceMapper, DeviceNumber, Ref, TableLine
@@ -27,7 +27,7 @@ class Hands(Protocol):
         """Open a device for a while; exclusively, as a mount does."""
 
     def write(self, number: DeviceNumber, sector: int, length: int) -> None:
-        """Write something to sectors, and wait until it has arrived. OSError or KernelError when it fails."""
+        """Write something to sectors, and wait until it has arrived. KernelError when it fails."""
 
     def wipe(self, number: DeviceNumber) -> None:
         """Zeros on the first MiB of a disk."""
@@ -47,7 +47,7 @@ class Bench:
     prefix: str = "bench-"
     _names: int = field(default=0)
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> Self:
         self.cleanup()
         for disk in self.disks:
             self.hands.wipe(disk)
@@ -99,14 +99,14 @@ class Bench:
         """The status of the first target."""
         return self.dm.status(ref)[0].text
 
-    def refused(self, call: Callable[[], object], number: int) -> KernelError:
-        """The KernelError that `call` ends with; its errno must be `number`."""
+    def refused(self, number: int, call: Callable[..., object], *args: object, **options: object) -> KernelError:
+        """The KernelError that the call with these arguments ends with; its errno must be `number`."""
         try:
-            answer = call()
+            answer = call(*args, **options)
         except KernelError as error:
-            said = errno.errorcode.get(error.errno, str(error.errno))
-            assert error.errno == number, f"{said} instead of {errno.errorcode[number]}: {error}"
-            return error
+            if error.errno == number:
+                return error
+            raise AssertionError(f"{errno.errorcode[number]} was due, not this: {error}") from error
         raise AssertionError(f"{errno.errorcode[number]} was due, the answer is {answer!r}")
 
     def cleanup(self) -> None:

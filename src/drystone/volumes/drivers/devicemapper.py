@@ -199,7 +199,8 @@ class DeviceMapperDriver:
         return self._pool
 
     def _target(self, volume: Volume, mount_point: str) -> str:
-        return mount_point or str(self._setting.mounts / volume.uuid)
+        """Where to mount, without symlinks: the kernel's list of mounts has none."""
+        return str(Path(mount_point or self._setting.mounts / volume.uuid).resolve())
 
     def _mounts_of(self, volume: Volume) -> list[Mount]:
         """Where the volume is mounted; nowhere when its device is not active."""

@@ -5,6 +5,7 @@ One Protocol and the real thing. Tests bring a simulated one that can be killed 
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,30 @@ from typing import Protocol
 
 from drystone.backup.source import Source
 from drystone.backup.thin_source import ThinMap, ThinSource
+from drystone.base.errors import BusyError
 from drystone.dvm.dmexec import execute
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
+from drystone.dvm.text import render_text
 from drystone.kernel import filesystems, mounts
 from drystone.kernel.blockdev import device_number, device_path, open_device, size_of
 from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
-from drystone.kernel.dm.nodes import make_node, node_path, remove_node
+from drystone.kernel.dm.nodes import FOLDER, make_node, node_path, remove_node
 from drystone.kernel.mounts import Mount
 from drystone.kernel.sysfs import holders
 
+log = logging.getLogger(__name__)
+
 BLOCK = 4096
+"""Bytes read of a metadata device before anything is done with it."""
+
+_MOUNT_OPTIONS = {
+    # A fresh thin volume reads as zeros: writing zeros over its inode tables (1.6 GB of 100 GB) would fill the pool.
+    "ext4": "noinit_itable",
+    # A restored volume bears the UUID of its original's file system; xfs would refuse to have both mounted.
+    "xfs": "nouuid",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,9 @@ class Host(Protocol):
 
     def execute(self, program: Program) -> Result:
         """Run a program."""
+
+    def list_nodes(self) -> list[str]:
+        """The files in /dev/mapper, whether they lead to a device or not; our names are spelled there as they are."""
 
     def make_node(self, name: str, number: DeviceNumber) -> str:
         """Have /dev/mapper/NAME."""
@@ -95,7 +111,7 @@ class RealHost:
 
     def find_device(self, path: str) -> Found:
         number = device_number(path)
-        return Found(path, number, size_of(path), _user_of(number))
+        return Found(path, number, size_of(path), _user_of(path, number))
 
     def read_first_block(self, path: str) -> bytes:
         with open_device(path) as device:
@@ -108,7 +124,13 @@ class RealHost:
         return found.kind or "a partition table"
 
     def execute(self, program: Program) -> Result:
-        return execute(program, self._dm)
+        log.debug("program:\n%s", render_text(program))
+        result = execute(program, self._dm)
+        log.debug("outcome: %s, %d instructions run", result.outcome, len(result.trace))
+        return result
+
+    def list_nodes(self) -> list[str]:
+        return [path.name for path in Path(FOLDER).iterdir()] if Path(FOLDER).is_dir() else []
 
     def make_node(self, name: str, number: DeviceNumber) -> str:
         return make_node(name, number)
@@ -124,7 +146,7 @@ class RealHost:
 
     def mount(self, path: str, target: str, kind: str) -> None:
         Path(target).mkdir(parents=True, exist_ok=True)
-        mounts.mount(path, target, kind)
+        mounts.mount(path, target, kind, options=_MOUNT_OPTIONS.get(kind, ""))
 
     def unmount(self, target: str) -> None:
         mounts.unmount(target)
@@ -133,12 +155,17 @@ class RealHost:
         return ThinSource(path, thin_map)
 
 
-def _user_of(number: DeviceNumber) -> str:
+def _user_of(path: str, number: DeviceNumber) -> str:
     """Who has a block device, in words."""
     for each in mounts.mounts_of(number):
         return f"mounted at {each.target}"
     for holder in holders(number):
         return f"used by {device_path(holder)}"
+    try:
+        # A mount in another namespace is in neither list; the kernel knows of it.
+        open_device(path, exclusive=True).close()
+    except BusyError:
+        return "in use"
     return ""
 
 

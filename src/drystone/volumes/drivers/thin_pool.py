@@ -22,12 +22,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from drystone.backup.thin_source import reserved_metadata_snapshot
-from drystone.base.errors import BusyError, DamagedError, ExhaustedError, KernelError, MismatchError, UnavailableError
+from drystone.base.errors import (
+    BusyError,
+    DamagedError,
+    DrystoneError,
+    ExhaustedError,
+    KernelError,
+    MismatchError,
+    UnavailableError,
+)
 from drystone.dvm.dmactivate import activate
 from drystone.dvm.program import Program
 from drystone.dvm.state import Device, Line, State, Transaction, observe, with_uuid
-from drystone.dvm.thin_pool import LARGEST_ID
+from drystone.dvm.thin_pool import LARGEST_ID, release_metadata_snapshot, reserve_metadata_snapshot
 from drystone.kernel.dm.abc import DeviceNumber, Uuid
 from drystone.kernel.dm.statuses import ThinPoolStatus
 from drystone.kernel.dm.targets import ThinPool as PoolTarget
@@ -111,11 +118,16 @@ class ThinPool:
             )
             state = State((wanted, *(self._device(each) for each in devices)))
             self._run(activate(current, state))
-            for device in current.devices:
-                if state.find(device.name) is None:
-                    self._host.remove_node(device.name)
+            there = {entry.name for entry in self._host.dm.list_devices()}
+            for name in self._host.list_nodes():
+                # What a process left that was killed between the removal of a device and that of its node.
+                if name.startswith(f"{self.name}-") and name not in there:
+                    self._host.remove_node(name)
             for device in state.devices:
                 self._make_node(device.name)
+            if self._status().held_root is not None:
+                # A backup was cut short: what it held would keep deleted blocks from being freed.
+                self._run(release_metadata_snapshot(self.name, self._uuid("pool")))
 
     def settle(self, transaction_id: int) -> None:
         """Take the record back when a crash left the pool one transaction behind.
@@ -161,9 +173,19 @@ class ThinPool:
 
     @contextlib.contextmanager
     def reserved(self) -> Iterator[int]:
-        """Hold the pool's one metadata snapshot; yields its block. Others wait."""
-        with self._reserving, reserved_metadata_snapshot(self._host.dm, Uuid(self._uuid("pool"))) as held_root:
-            yield held_root
+        """Hold the pool's one metadata snapshot; yields its block. Others wait; one that a crash left is replaced."""
+        uuid = self._uuid("pool")
+        with self._reserving:
+            with self._lock:
+                self._run(reserve_metadata_snapshot(self.name, uuid, replace=True))
+            try:
+                status = self._status()
+                if status.held_root is None:
+                    raise UnavailableError(f"pool {self.name} reserved no metadata snapshot")
+                yield status.held_root
+            finally:
+                with self._lock:
+                    self._run(release_metadata_snapshot(self.name, uuid))
 
     def number_of(self, key: str) -> DeviceNumber:
         """The number of an active device. :raises KernelError: it is not active (ENXIO)."""
@@ -171,12 +193,8 @@ class ThinPool:
 
     def check_room(self) -> None:
         """:raises ExhaustedError: the pool is too full for new work. :raises DamagedError: it needs a check."""
-        status = ThinPoolStatus.parse(self._host.dm.status(Uuid(self._uuid("pool")))[0].text)
+        status = self._status()
         hint = "delete volumes or snapshots, or give the pool a larger device"
-        if not isinstance(status, ThinPoolStatus):
-            raise DamagedError(
-                f"pool {self.name} has failed: its metadata cannot be used", hint="see dmesg; thin_check"
-            )
         if status.needs_check or status.mode == "ro":
             raise DamagedError(
                 f"pool {self.name} needs a check: the kernel takes no more changes", hint="see dmesg; thin_check"
@@ -237,10 +255,10 @@ class ThinPool:
                 self._put(replace(before, transaction_id=before.transaction_id + 1, next_device=self._next))
             try:
                 self._run(program)
-            except KernelError as error:
+            except DrystoneError as error:
                 if messages:
                     self._settle_with_kernel()
-                if error.errno == errno.EBUSY:
+                if isinstance(error, KernelError) and error.errno == errno.EBUSY:
                     raise BusyError(f"{error.device or self.name} is in use", hint="see who has it open") from error
                 raise
         for key in remove:
@@ -249,10 +267,20 @@ class ThinPool:
             self._make_node(self.device_name(device.key))
 
     def _settle_with_kernel(self) -> None:
-        """After a failure: whatever the program left, the record follows the kernel."""
-        status = ThinPoolStatus.parse(self._host.dm.status(Uuid(self._uuid("pool")), no_flush=True)[0].text)
-        if isinstance(status, ThinPoolStatus):
-            self.settle(status.transaction_id)
+        """After a failure: whatever the program left, the record follows the kernel.
+
+        A pool that has failed says nothing: the next start settles it.
+        """
+        with contextlib.suppress(DamagedError):
+            self.settle(self._status(no_flush=True).transaction_id)
+
+    def _status(self, *, no_flush: bool = False) -> ThinPoolStatus:
+        """:raises DamagedError: the pool has failed."""
+        text = self._host.dm.status(Uuid(self._uuid("pool")), no_flush=no_flush)[0].text
+        status = ThinPoolStatus.parse(text)
+        if not isinstance(status, ThinPoolStatus):
+            raise DamagedError(f"pool {self.name} has failed: its metadata is of no use", hint="see dmesg; thin_check")
+        return status
 
     def _run(self, program: Program) -> None:
         self._host.execute(program).require_done()

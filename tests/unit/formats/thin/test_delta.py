@@ -60,7 +60,7 @@ def test_the_cost_is_that_of_the_change() -> None:
     assert reader.blocks_read - before < 30
 
 
-@pytest.mark.parametrize("batch", [2, 3, 16, 256])
+@pytest.mark.parametrize("batch", [1, 2, 3, 16, 256])
 @pytest.mark.parametrize("fan_out", [{1: 2, 2: 2}, {1: 3, 2: 252}, {1: 252, 2: 4}, {1: 5, 2: 7}])
 @pytest.mark.parametrize("share", [True, False])
 def test_trees_of_any_shape(batch: int, fan_out: dict[int, int], *, share: bool) -> None:

@@ -10,10 +10,10 @@ from drystone.testing.thin_metadata import write_thin_metadata
 
 
 def test_details_of_all_devices() -> None:
-    reader = MemoryBlocks(write_thin_metadata({7: {0: 1, 4: 2}, 3: {}}))
+    reader = MemoryBlocks(write_thin_metadata({7: {0: 1, 4: 2}, 3: {}}, details={7: (5, 1, 2)}))
     assert read_devices(reader, read_superblock(reader)) == {
         3: DeviceDetails(3, 0, 0, 0, 0),
-        7: DeviceDetails(7, 2, 0, 0, 0),
+        7: DeviceDetails(7, 2, 5, 1, 2),
     }
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from drystone.base.errors import DamagedError
 from drystone.formats.thin.extents import iter_runs, join_ranges, merge_blocks, to_bytes
 from drystone.formats.thin.mappings import MappingBatch
 
@@ -40,6 +41,13 @@ def test_no_ranges() -> None:
 
 def test_to_bytes() -> None:
     assert to_bytes(merge_blocks(blocks(1, 2)), 65536).tolist() == [[65536, 131072]]
+
+
+@pytest.mark.parametrize("block", [1 << 47, (1 << 64) - 1])
+def test_no_device_has_such_a_block(block: int) -> None:
+    assert to_bytes(merge_blocks(blocks((1 << 47) - 2)), 65536).tolist() == [[(1 << 63) - 131072, 65536]]
+    with pytest.raises(DamagedError, match=str(block)):
+        to_bytes(merge_blocks(blocks(1, block)), 65536)
 
 
 def batch(*mappings: tuple[int, int, int]) -> MappingBatch:

@@ -6,9 +6,9 @@ import errno
 
 import pytest
 
-from drystone.base.errors import KernelError
+from drystone.base.errors import KernelError, UnsupportedError
 from drystone.kernel.dm.abc import DeviceMapper, TableLine
-from drystone.kernel.dm.log import LoggedCall, LoggedDeviceMapper
+from drystone.kernel.dm.log import NO_ERRNO, LoggedCall, LoggedDeviceMapper
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
 
 
@@ -59,6 +59,20 @@ def test_a_failed_call_is_told_with_its_errno() -> None:
     with pytest.raises(KernelError):
         LoggedDeviceMapper(SimulatedDeviceMapper(), calls.append).info("none")
     assert (calls[0].operation, calls[0].errno, calls[0].answer) == ("info", errno.ENXIO, None)
+
+
+class Absent(SimulatedDeviceMapper):
+    """A kernel without device-mapper."""
+
+    def version(self) -> tuple[int, int, int]:
+        raise UnsupportedError("this kernel has no device-mapper")
+
+
+def test_a_call_that_never_reached_the_kernel_is_told_too() -> None:
+    calls: list[LoggedCall] = []
+    with pytest.raises(UnsupportedError):
+        LoggedDeviceMapper(Absent(), calls.append).version()
+    assert (calls[0].operation, calls[0].errno) == ("version", NO_ERRNO)
 
 
 class Keeper(SimulatedDeviceMapper):

@@ -51,11 +51,14 @@ class SimulatedDeviceMapper:
     """DeviceMapper without a kernel.
 
     :param disks: the block devices below: number -> sectors.
+    :param major: the major number of the mapped devices.
     :param machine: the state to go on from, instead of an empty one with `disks`.
     """
 
-    def __init__(self, disks: Mapping[DeviceNumber, int] | None = None, *, machine: Machine | None = None) -> None:
-        self.machine = machine or Machine(KINDS, MAJOR)
+    def __init__(
+        self, disks: Mapping[DeviceNumber, int] | None = None, *, major: int = MAJOR, machine: Machine | None = None
+    ) -> None:
+        self.machine = machine or Machine(KINDS, major)
         for number, sectors in (disks or {}).items():
             self.machine.disks[number] = Disk(sectors)
 
@@ -115,12 +118,16 @@ class SimulatedDeviceMapper:
     def write(self, ref: Ref, sector: int, length: int, *, zeros: bool = False) -> None:
         """Sectors [sector, sector + length) of a device or a disk are written (with zeros, which wipe metadata).
 
-        :raises KernelError: EIO, or ENOSPC of a full pool. :raises TimedOutError: the write would wait.
+        :raises KernelError: EPERM a read-only device, EIO, or ENOSPC of a full pool.
+        :raises TimedOutError: the write would wait.
         """
 
         def act() -> None:
-            number = ref if self._is_disk(ref) else self.machine.number(self._find(ref))
+            device = None if self._is_disk(ref) else self._find(ref)
+            number = self.machine.number(device) if device else ref
             assert isinstance(number, DeviceNumber)
+            if device is not None and device.live is not None and device.read_only:
+                raise Refusal(errno.EPERM, "the device is read-only")
             if length:
                 self.machine.write(number, sector, length, None if zeros else Noise())
 
@@ -254,7 +261,9 @@ class SimulatedDeviceMapper:
                 raise Refusal(errno.EINVAL, "an empty message")
             if words[0].startswith("@"):
                 return self._message_core(device, words)
-            for target in device.live.targets if device.live else ():
+            if device.live is None:
+                return ""  # as Linux 6.1 does; newer ones say EINVAL
+            for target in device.live.targets:
                 if target.start <= sector < target.end:
                     return self.machine.behaviour(target).message(self.machine, device, target, words)
             raise Refusal(errno.EINVAL, f"there is no target at sector {sector}")

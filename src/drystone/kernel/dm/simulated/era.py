@@ -21,7 +21,7 @@ from drystone.kernel.dm.simulated.refusal import Blocked, Refusal
 from drystone.kernel.dm.simulated.thin_metadata import METADATA_BLOCK, metadata_blocks
 from drystone.kernel.dm.targets import Era
 
-_FRESH_BLOCKS = 6
+_FRESH_BLOCKS = 9
 _SMALLEST_BLOCK = 8
 _BLOCKS = 1 << 31
 
@@ -167,4 +167,5 @@ def _store(machine: Machine, era: EraInstance) -> None:
 
 def _used(metadata: EraMetadata) -> int:
     """Metadata blocks in use: an estimate."""
-    return _FRESH_BLOCKS + metadata.blocks // 1018 + metadata.blocks // 32576 + bool(metadata.held)
+    kept = min(2, max(0, metadata.era - 1))
+    return _FRESH_BLOCKS + kept + metadata.blocks // 1018 + metadata.blocks // 32576 + bool(metadata.held)

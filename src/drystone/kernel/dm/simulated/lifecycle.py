@@ -44,8 +44,6 @@ class TableBuilder:
         claims = self.machine.disks[number].claims if below is None else below.claims
         if claims:
             raise Refusal(errno.EBUSY, f"{number} is claimed by somebody else")
-        if below is self.device:
-            raise Refusal(errno.EINVAL, "a device cannot use itself")
         self.uses.insert(0, Use(number, wanted))
         return number
 
@@ -103,7 +101,7 @@ def destroy_table(machine: Machine, table: Table | None) -> None:
 
 
 def load(machine: Machine, device: Device, lines: Sequence[TableLine], *, read_only: bool) -> None:
-    """Stage a table in the inactive slot. A device's first one makes the block device, and only its sizes are checked."""
+    """Stage a table in the inactive slot. The first one makes the block device, and only its sizes are checked."""
     table = TableBuilder(machine, device, read_only=read_only).build(lines)
     try:
         kinds = [machine.behaviour(target) for target in table.targets]

@@ -199,6 +199,8 @@ class Machine:
         """
         device = self.mapped(number)
         assert device is not None
+        if device.live is not None and any(use.number == number for use in device.live.uses):
+            raise Refusal(errno.EIO, f"{device.name} is mapped to itself")
         if device.suspended or device.internal:
             raise Blocked(f"{device.name} is suspended")
         table = device.live

@@ -54,9 +54,11 @@ class Store:
 class Exceptions:
     """One table's exceptions in core.
 
+    :ivar minor: of the table's device.
     :ivar active: it was resumed.
     """
 
+    minor: int
     origin: DeviceNumber
     cow: DeviceNumber
     store: Store
@@ -124,7 +126,7 @@ class SnapshotBehaviour(Plain):
             raise Refusal(errno.EINVAL, "the exceptions are being handed over already")
         store = Store(0, value.store != "N") if sharing else _open_store(machine, cow, value)
         key = machine.new_key()
-        machine.instances[key] = Exceptions(origin, cow, store)
+        machine.instances[key] = Exceptions(opener.device.minor, origin, cow, store)
         return replace(target, numbers=(origin, cow), instance=key)
 
     def destroy(self, machine: Machine, target: Built) -> None:
@@ -139,8 +141,9 @@ class SnapshotBehaviour(Plain):
         source, goal = self._handover(machine, target)
         if source is None or goal is None:
             return
-        owner = next(owner for owner, _ in machine.using(source))
-        if source == target.instance or not owner.suspended:
+        theirs = machine.instances[source]
+        assert isinstance(theirs, Exceptions)
+        if source == target.instance or not machine.devices[theirs.minor].suspended:
             raise Refusal(errno.EINVAL, "the exceptions' source is not suspended")
 
     def resume(self, machine: Machine, device: Device, target: Built) -> None:
@@ -238,9 +241,8 @@ def _write_origin(machine: Machine, origin: DeviceNumber, sector: int, length: i
     for key, each in list(machine.instances.items()):
         if not isinstance(each, Exceptions) or each.origin != origin or not each.active or key == but:
             continue
-        device = next(device for device, _ in machine.using(key))
         if each.store.valid and not take_copies(machine, key, sector, length):
-            invalidate(machine, device, key)
+            invalidate(machine, machine.devices[each.minor], key)
 
 
 def _sharing(machine: Machine, origin: DeviceNumber, cow: DeviceNumber) -> list[tuple[int, Exceptions]]:

@@ -21,8 +21,9 @@ METADATA_BLOCK = 8
 LARGEST_METADATA = 255 * ((1 << 14) - 64)
 """Metadata blocks that a pool can use; a larger device is used up to here."""
 
-_FRESH_BLOCKS = 10
+_FRESH_BLOCKS = 9
 _MAPPINGS_A_BLOCK = 126
+_LARGEST_RESERVE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,12 @@ class ThinMetadata:
 
     @property
     def used_metadata(self) -> int:
-        """An estimate."""
+        """An estimate of the blocks in use and the tenth that is kept back. A snapshot shares its origin's tree."""
         held = self.held.devices.values() if self.held else ()
-        trees = [each.mappings for each in (*self.devices.values(), *held)]
-        blocks = _FRESH_BLOCKS + sum(1 + len(tree) // _MAPPINGS_A_BLOCK for tree in trees) + (self.held is not None)
-        return min(blocks, self.metadata_blocks)
+        trees = {id(each.mappings): len(each.mappings) for each in (*self.devices.values(), *held)}
+        blocks = _FRESH_BLOCKS + sum(1 + size // _MAPPINGS_A_BLOCK for size in trees.values())
+        reserve = min(self.metadata_blocks // 10, _LARGEST_RESERVE)
+        return min(reserve + blocks + (self.held is not None), self.metadata_blocks)
 
     def create_thin(self, dev: int) -> ThinMetadata:
         """Refusal EEXIST."""
@@ -116,7 +118,7 @@ class ThinMetadata:
         """Refusal EBUSY: there is one already."""
         if self.held is not None:
             raise Refusal(errno.EBUSY, "a metadata snapshot is held already")
-        return replace(self, held=Held(self.used_metadata, self.devices))
+        return replace(self, held=Held(_FRESH_BLOCKS + len(self.devices), self.devices))
 
     def release(self) -> ThinMetadata:
         """Refusal EINVAL: there is none."""

@@ -25,6 +25,8 @@ RW, NO_DATA_SPACE, READ_ONLY, FAIL = range(4)
 _MODE_WORDS = {RW: "rw", NO_DATA_SPACE: "out_of_data_space", READ_ONLY: "ro"}
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 128, 1 << 21
 _LARGEST_DEV = (1 << 24) - 1
+_SUPERBLOCKS, _TO_FORMAT, _TO_RUN = 2, 8, 12
+"""Metadata blocks: what holds no tree at all, what can be formatted, what can be used (seen, not documented)."""
 
 
 @dataclass(slots=True)
@@ -229,6 +231,10 @@ class ThinPoolBehaviour(Plain):
             raise Refusal(errno.EINVAL, "the data or the metadata device is smaller than it was")
         if pool.metadata.needs_check:
             return
+        if metadata < _TO_RUN:
+            pool.metadata = replace(pool.metadata, needs_check=True)
+            set_mode(machine, pool, READ_ONLY)
+            raise Refusal(errno.ENOSPC, "the metadata device has too few blocks")
         if data > pool.metadata.data_blocks or metadata > pool.metadata.metadata_blocks:
             pool.metadata = replace(pool.metadata, data_blocks=data, metadata_blocks=metadata)
             pool.in_service = True
@@ -309,6 +315,8 @@ def _open_metadata(machine: Machine, number: DeviceNumber, value: ThinPool) -> T
         if value.read_only:
             raise Refusal(errno.EPERM, "the metadata device is not formatted, and the pool is read-only")
         fresh = ThinMetadata(value.block, metadata_blocks(machine.sectors(number)))
+        if fresh.metadata_blocks < _TO_FORMAT:
+            raise Refusal(errno.ENOSPC if fresh.metadata_blocks > _SUPERBLOCKS else errno.EINVAL, "too few blocks")
         machine.contents[place] = fresh
         return fresh
     if not isinstance(found, ThinMetadata):

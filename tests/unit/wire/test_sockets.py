@@ -10,7 +10,7 @@ import pytest
 
 from drystone.base.errors import BusyError, UnavailableError, UsageError
 from drystone.wire.client import UnixClient
-from drystone.wire.server import bind_unix
+from drystone.wire.sockets import bind_unix
 
 
 def test_permissions_hold_from_the_first_moment(tmp_path: Path) -> None:

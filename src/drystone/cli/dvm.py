@@ -1,0 +1,211 @@
+"""`dvm` and `drystone dvm`: device-mapper changes as programs. A tool is a function from documents to a document.
+
+stdout holds exactly one document (JSON, or with --text the text form), stderr the errors, as JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from drystone import __version__
+from drystone.base.documents import decode, encode
+from drystone.base.errors import UsageError
+from drystone.kernel.dm.abc import DeviceMapper
+
+if TYPE_CHECKING:
+    from drystone.dvm.program import Program
+    from drystone.dvm.result import Result
+    from drystone.dvm.signals import HeldSignals
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(__version__, "-V", "--version", prog_name="dvm")
+@click.option("--json", is_flag=True, expose_value=False, help="Errors as JSON: always so when called as `dvm`.")
+@click.pass_context
+def dvm(ctx: click.Context) -> None:
+    """Programs: what would change in device-mapper, and the change.
+
+    Documents are JSON on files or stdin ("-"); docs/reference/programs.md describes them. Errors are JSON on stderr,
+    and the exit code says their kind (docs/reference/exit-codes.md).
+
+    \b
+    Examples:
+      dvm observe --name vg- > now.json                 what is there
+      dvm dmactivate now.json wanted.json > prog.json   what has to be done
+      dvm dmactivate now.json wanted.json --describe    the same in words
+      dvm dmexec prog.json                              do it
+    """
+    if ctx.obj is None:
+        from drystone.kernel.dm.device_mapper import KernelDeviceMapper
+
+        mapper = KernelDeviceMapper()
+        ctx.call_on_close(mapper.close)
+        ctx.obj = mapper
+
+
+@dvm.command()
+@click.option("--name", "names", multiple=True, metavar="PREFIX", help="Only devices whose name begins so.")
+@click.option("--uuid", "uuids", multiple=True, metavar="PREFIX", help="Only devices whose UUID begins so.")
+@click.pass_obj
+def observe(dm: DeviceMapper, names: tuple[str, ...], uuids: tuple[str, ...]) -> None:
+    """Print the state of device-mapper: devices, tables, thin pools' transaction ids.
+
+    Devices of the selection that tables refer to are written {name}, others major:minor. With both --name and --uuid a
+    device needs one of the names or one of the UUIDs.
+
+    \b
+    Example:
+      dvm observe --uuid DRYSTONE-
+    """
+    from drystone.dvm import state
+
+    if not names and not uuids:
+        found = state.observe(dm)
+    else:
+        found = state.observe(
+            dm,
+            lambda entry: any(map(entry.name.startswith, names)) or any(map(entry.uuid.startswith, uuids)),
+        )
+    _print_document(found)
+
+
+@dvm.command()
+@click.argument("current", required=False)
+@click.argument("desired", required=False)
+@click.option("--text", is_flag=True, help="Print the program in its text form instead of JSON.")
+@click.option("--describe", "in_words", is_flag=True, help="Print what the program does in plain language.")
+def dmactivate(current: str | None, desired: str | None, text: bool, in_words: bool) -> None:
+    """Print the program that leads from the state CURRENT to the state DESIRED.
+
+    CURRENT and DESIRED are files, "-" is stdin. Without them stdin holds {"current": ..., "desired": ...}. Paths of
+    block devices in tables become major:minor. Nothing is changed.
+
+    \b
+    Examples:
+      dvm dmactivate now.json wanted.json --text
+      dvm observe | dvm dmactivate - wanted.json
+    """
+    from drystone.dvm import dmactivate as compiler
+    from drystone.dvm.blocks import KernelBlocks
+    from drystone.dvm.describe import describe
+    from drystone.dvm.state import State, parse_state, resolve_paths
+    from drystone.dvm.text import render_text
+
+    if current is None:
+        both = decode(_read("-"), dict[str, State], "stdin")
+        if set(both) != {"current", "desired"}:
+            raise UsageError('stdin: an object with "current" and "desired" was expected')
+        states = both["current"], both["desired"]
+    elif desired is None:
+        raise UsageError("DESIRED is missing", hint="name two documents, or none for stdin")
+    else:
+        if current == desired == "-":
+            raise UsageError("stdin cannot hold both documents", hint='without arguments: {"current":, "desired":}')
+        states = parse_state(_read(current), "current state"), parse_state(_read(desired), "desired state")
+    number = KernelBlocks().number
+    program = compiler.activate(resolve_paths(states[0], number), resolve_paths(states[1], number))
+    if in_words:
+        click.echo("\n".join(describe(program)))
+    elif text:
+        click.echo(render_text(program), nl=False)
+    else:
+        _print_document(program)
+
+
+@dvm.command()
+@click.argument("file", default="-")
+@click.option("--check", "only_check", is_flag=True, help="Check the program and print it; run nothing.")
+@click.option("--text", is_flag=True, help="With --check: print the program in its text form.")
+@click.option("--describe", "in_words", is_flag=True, help="With --check: print what it does in plain language.")
+@click.pass_obj
+def dmexec(dm: DeviceMapper, file: str, only_check: bool, text: bool, in_words: bool) -> None:
+    """Run a program (JSON or text form) from FILE or stdin; print its result.
+
+    The program is checked whole before its first instruction. The result says whether it is done, unwound (it failed
+    and the old state is back) or failed (with what is left); only the first is a success. Ctrl-C waits for the end.
+
+    \b
+    Examples:
+      dvm dmexec --check prog.json
+      dvm dmactivate now.json wanted.json | dvm dmexec
+    """
+    from drystone.dvm.check import check
+    from drystone.dvm.describe import describe
+    from drystone.dvm.text import render_text
+
+    if (text or in_words) and not only_check:
+        raise UsageError("--text and --describe go with --check")
+    program = _parse(_read(file), "stdin" if file == "-" else file)
+    if only_check:
+        check(program)
+        if in_words:
+            click.echo("\n".join(describe(program)))
+        elif text:
+            click.echo(render_text(program), nl=False)
+        else:
+            _print_document(program)
+        return
+    from drystone.dvm.signals import HeldSignals
+
+    signals = HeldSignals()
+    with signals.held():
+        # Ctrl-C is answered after the result is printed: what was done is never left untold.
+        result = _execute(program, dm, signals)
+        _print_document(result)
+        sys.stdout.flush()
+    result.require_done()
+
+
+def _execute(program: Program, dm: DeviceMapper, signals: HeldSignals) -> Result:
+    """Run it. Only the kernel's device-mapper holds back this machine's disks, and has nodes in /dev."""
+    from contextlib import nullcontext
+
+    from drystone.dvm.dmexec import execute
+    from drystone.kernel.dm.device_mapper import KernelDeviceMapper
+
+    if not isinstance(dm, KernelDeviceMapper):
+        return execute(program, dm, memory=nullcontext, signals=signals)
+    from drystone.kernel.dm.nodes import sync_nodes, udev_runs
+
+    result = execute(program, dm, signals=signals)
+    if not udev_runs():
+        sync_nodes((entry.name, entry.number) for entry in dm.list_devices())
+    return result
+
+
+def _parse(data: bytes, what: str) -> Program:
+    from drystone.dvm.program import parse_program
+    from drystone.dvm.text import parse_text
+
+    if data.lstrip()[:1] == b"{":
+        return parse_program(data, what)
+    try:
+        return parse_text(data.decode(), what)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{what}: neither JSON nor text: {error}") from error
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+
+
+def _print_document(document: object) -> None:
+    click.echo(encode(document, indent=2))
+
+
+def main() -> None:
+    """The console script `dvm`. Its errors are JSON always."""
+    from drystone.cli.exits import run
+
+    sys.exit(run(dvm, ["--json", *sys.argv[1:]], name="dvm"))

@@ -1,0 +1,174 @@
+"""Killed before every single change of every operation, then started again: the old state or the new one.
+
+"Change" is each call that alters device-mapper, each device node, mkfs, mount, and each transaction of the catalogue at
+its beginning and at its commit. After the kill the machine goes on (a killed daemon) or comes up anew (a power cut).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from drystone.testing.faults import Killed
+from drystone.volumes.driver import Wish
+from drystone.volumes.service import Origin
+
+from .world import World
+
+
+def restore(world: World) -> object:
+    def fill(path: Path) -> None:
+        world.host.step("restore")
+        world.host.kernel.write(path.name, 0, 128)
+        world.host.step("restore")
+
+    return world.service.create(Wish("00000000-restored", "restored"), "", Origin("devicemapper", 1 << 20, {}, fill))
+
+
+def prepare(world: World) -> None:
+    world.start()
+    world.create("idle")
+    world.create("busy")
+    world.service.mount("busy")
+    world.service.create_snapshot("idle", "first")
+    world.service.create_snapshot("busy", "second")
+
+
+OPERATIONS: dict[str, Callable[[World], object]] = {
+    "create": lambda world: world.create("new"),
+    "restore": restore,
+    "delete": lambda world: world.service.delete("idle"),
+    "snapshot": lambda world: world.service.create_snapshot("idle", "third"),
+    "snapshot of a mounted volume": lambda world: world.service.create_snapshot("busy", "third"),
+    "delete a snapshot": lambda world: world.service.delete_snapshot("second"),
+    "mount": lambda world: world.service.mount("idle"),
+    "umount": lambda world: world.service.umount("busy"),
+}
+
+
+def between(world: World, operation: Callable[[World], object]) -> list[object]:
+    """The states that may be seen after `operation` was cut short: before, after, and what lies in between."""
+    before = world.names()
+    operation(world)
+    after = world.names()
+    if before[1] != after[1] and before[0] != after[0]:
+        # A volume that goes with its snapshots loses them one by one, each deletion whole.
+        return [before, (before[0], after[1]), after]
+    return [before, after]
+
+
+@pytest.mark.parametrize("reboot", [False, True], ids=["killed", "power-cut"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_killed_before_every_change(tmp_path: Path, name: str, reboot: bool) -> None:
+    operation = OPERATIONS[name]
+    model = World(tmp_path / "model")
+    model.folder.mkdir()
+    prepare(model)
+    model.host.steps.clear()
+    allowed = between(model, operation)
+    steps = len(model.host.steps)
+    model.check()
+    model.catalogue.close()
+    assert steps >= 3
+    seen = []
+    for kill_at in range(1, steps + 1):
+        world = World(tmp_path / str(kill_at))
+        world.folder.mkdir()
+        prepare(world)
+        world.host.steps.clear()
+        world.host.kill_at = kill_at
+        with pytest.raises(Killed):
+            operation(world)
+        world.restart(reboot=reboot)
+        world.check()
+        assert world.names() in allowed, f"killed before step {kill_at}"
+        seen.append(world.names())
+        operation_again(world, operation, before=allowed[0])
+        world.catalogue.close()
+    assert seen[0] == allowed[0]
+
+
+def operation_again(world: World, operation: Callable[[World], object], before: object) -> None:
+    """What was undone can be done now."""
+    if world.names() == before:
+        operation(world)
+        world.check()
+
+
+@pytest.mark.parametrize("reboot", [False, True], ids=["killed", "power-cut"])
+def test_killed_during_the_first_start(tmp_path: Path, reboot: bool) -> None:
+    model = World(tmp_path / "model")
+    model.folder.mkdir()
+    model.start()
+    steps = len(model.host.steps)
+    model.catalogue.close()
+    for kill_at in range(1, steps + 1):
+        world = World(tmp_path / str(kill_at))
+        world.folder.mkdir()
+        world.host.kill_at = kill_at
+        with pytest.raises(Killed):
+            world.start()
+        world.restart(reboot=reboot)
+        world.check()
+        world.create("new")
+        world.check()
+        world.catalogue.close()
+
+
+def test_killed_during_the_start_after_a_power_cut(tmp_path: Path) -> None:
+    model = World(tmp_path / "model")
+    model.folder.mkdir()
+    prepare(model)
+    expected = model.names()
+    model.restart(reboot=True)
+    steps = len(model.host.steps)
+    model.catalogue.close()
+    for kill_at in range(1, steps + 1, 2):
+        world = World(tmp_path / str(kill_at))
+        world.folder.mkdir()
+        prepare(world)
+        world.catalogue.close()
+        world.host.revive(reboot=True)
+        world.host.kill_at = kill_at
+        with pytest.raises(Killed):
+            world.start()
+        world.restart(reboot=bool(kill_at % 4 == 1))
+        world.check()
+        assert world.names() == expected
+        world.catalogue.close()
+
+
+def test_killed_and_killed_again_while_it_mends(tmp_path: Path) -> None:
+    """The start that ends a cut-short creation is killed at every step too."""
+    kill_first = 9
+    model = World(tmp_path / "model")
+    model.folder.mkdir()
+    prepare(model)
+    cut_short(model, kill_first)
+    model.restart()
+    steps = len(model.host.steps)
+    expected = model.names()
+    model.catalogue.close()
+    for kill_at in range(1, steps + 1):
+        world = World(tmp_path / str(kill_at))
+        world.folder.mkdir()
+        prepare(world)
+        cut_short(world, kill_first)
+        world.catalogue.close()
+        world.host.revive()
+        world.host.kill_at = kill_at
+        with pytest.raises(Killed):
+            world.start()
+        world.restart()
+        world.check()
+        assert world.names() == expected
+        world.catalogue.close()
+
+
+def cut_short(world: World, kill_at: int) -> None:
+    world.host.steps.clear()
+    world.host.kill_at = kill_at
+    with pytest.raises(Killed):
+        world.create("new")

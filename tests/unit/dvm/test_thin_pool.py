@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from drystone.base.errors import MismatchError, UsageError
+from drystone.dvm.check import check
+from drystone.dvm.dmactivate import activate
+from drystone.dvm.dmexec import execute
+from drystone.dvm.state import Device, Line, State, Transaction, observe
+from drystone.dvm.thin_pool import (
+    Making,
+    Plan,
+    parse_messages,
+    plan,
+    release_metadata_snapshot,
+    reserve_metadata_snapshot,
+    thin_id,
+)
+from drystone.kernel.dm.abc import DeviceNumber
+from drystone.kernel.dm.simulated import SimulatedDeviceMapper
+
+BASE = (
+    Device("meta", table=(Line(0, 8192, "linear", "7:0 0"),)),
+    Device("data", table=(Line(0, 16384, "linear", "7:0 8192"),)),
+)
+
+
+def pool(transaction_id: int, *messages: str) -> Device:
+    line = Line(0, 16384, "thin-pool", "{meta} {data} 128 0")
+    return Device("pool", "P", (line,), transaction=Transaction(transaction_id, messages))
+
+
+def thin(name: str, dev_id: int) -> Device:
+    return Device(name, f"U{dev_id}", (Line(0, 2048, "thin", f"{{pool}} {dev_id}"),))
+
+
+def make(*devices: Device) -> SimulatedDeviceMapper:
+    dm = SimulatedDeviceMapper({DeviceNumber(7, 0): 1 << 17})
+    go(dm, *devices)
+    return dm
+
+
+def go(dm: SimulatedDeviceMapper, *devices: Device) -> None:
+    result = execute(activate(observe(dm), State(devices)), dm, memory=contextlib.nullcontext)
+    assert result.outcome == "done", result
+
+
+def test_messages_are_sorted_into_making_and_deleting() -> None:
+    wanted = Transaction(5, ("delete 3", "create_thin 7", "create_snap 8 7", "delete 3"))
+    assert parse_messages("p", wanted) == Plan(
+        "p", 4, 5, (Making(7, None, "create_thin 7"), Making(8, 7, "create_snap 8 7")), (3,)
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "complaint"),
+    [
+        (Transaction(1, ("set_transaction_id 0 1",)), "cannot be in a transaction"),
+        (Transaction(1, ("create_thin",)), "cannot be in a transaction"),
+        (Transaction(1, ("create_thin x",)), "no thin device id"),
+        (Transaction(1, (f"create_thin {1 << 24}",)), "no thin device id"),
+        (Transaction(1, ("create_thin 1", "create_snap 1 2")), "makes an id twice"),
+        (Transaction(1, ("create_thin 1", "delete 1")), "makes and deletes"),
+        (Transaction(1, ("create_snap 1 2", "delete 2")), "takes a snapshot of thin id 2 and deletes it"),
+        (Transaction(0, ("create_thin 1",)), "nothing leads to transaction 0"),
+        (Transaction(-1), "cannot be a transaction id"),
+        (Transaction(1 << 64), "cannot be a transaction id"),
+    ],
+)
+def test_messages_that_cannot_be(wanted: Transaction, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        parse_messages("p", wanted)
+
+
+def test_the_rule_of_transactions() -> None:
+    wanted = Transaction(5, ("create_thin 7",))
+    assert plan("p", Transaction(5), wanted) is None
+    assert plan("p", Transaction(4), wanted) is not None
+    with pytest.raises(MismatchError, match="is at transaction 3, its owner at 5") as behind:
+        plan("p", Transaction(3), wanted)
+    assert "transaction 3" in behind.value.hint
+    with pytest.raises(MismatchError, match="is at transaction 6, its owner at 5") as ahead:
+        plan("p", Transaction(6), wanted)
+    assert "transaction 6" in ahead.value.hint
+    assert ahead.value.facts["kernel"] == 6
+
+
+def test_ids_of_devices() -> None:
+    assert thin_id(thin("a", 9), "pool") == 9
+    assert thin_id(thin("a", 9), "other") is None
+    assert thin_id(pool(1), "pool") is None
+
+
+def test_a_pool_that_is_not_active_is_asked_when_the_program_runs() -> None:
+    dm = make(*BASE, pool(1, "create_thin 1"), thin("one", 1))
+    again = dm.reboot()
+    go(again, *BASE, pool(1, "create_thin 1"), thin("one", 1))
+    with pytest.raises(UsageError, match="one at a time|cannot be asked"):
+        second = Device(
+            "pool2",
+            "P2",
+            (Line(0, 16384, "thin-pool", "{meta} {data} 128 0"),),
+            transaction=Transaction(1, ("create_thin 1",)),
+        )
+        activate(State(), State((*BASE, pool(1, "create_thin 1"), second)))
+
+
+def test_a_pool_at_another_transaction_unwinds() -> None:
+    dm = make(*BASE, pool(1, "create_thin 1")).reboot()
+    for wanted in (pool(3, "create_thin 3"), pool(3)):
+        result = execute(activate(State(), State((*BASE, wanted))), dm, memory=contextlib.nullcontext)
+        assert result.outcome == "unwound"
+        assert observe(dm) == State()
+        with pytest.raises(MismatchError, match="set_transaction_id|message"):
+            result.require_done()
+
+
+def test_a_pool_without_messages_is_moved_on_by_one() -> None:
+    dm = make(*BASE, pool(0))
+    go(dm, *BASE, pool(1))
+    again = dm.reboot()
+    go(again, *BASE, pool(2))
+    found = observe(again).find("pool")
+    assert found is not None
+    assert found.transaction == Transaction(2)
+
+
+def test_an_id_that_an_interrupted_run_made_is_made_again() -> None:
+    dm = make(*BASE, pool(1, "create_thin 1"), thin("one", 1))
+    dm.write("one", 0, 128)
+    dm.message("pool", "create_snap 2 1")
+    go(dm, *BASE, pool(2, "create_thin 2"), thin("one", 1), thin("two", 2))
+    assert dm.status("two")[0].text.split()[0] == "0"
+
+
+def test_an_id_that_somebody_else_uses_is_an_error() -> None:
+    dm = make(*BASE, pool(1, "create_thin 1"), thin("one", 1))
+    with pytest.raises(MismatchError, match="thin id 1 of 'pool' is in use by 'one'"):
+        activate(observe(dm), State((*BASE, pool(2, "create_thin 1"), thin("two", 2))))
+
+
+def test_a_pool_is_not_turned_into_something_else() -> None:
+    dm = make(*BASE, pool(0))
+    other = Device("pool", "P", (Line(0, 8, "zero"),))
+    with pytest.raises(UsageError, match="cannot turn into a thin pool, or from one"):
+        activate(observe(dm), State((*BASE, other)))
+
+
+def test_reserving_and_releasing_the_metadata_snapshot() -> None:
+    dm = make(*BASE, pool(0))
+
+    def held() -> bool:
+        return dm.status("pool")[0].text.split()[3] != "-"
+
+    for program in (
+        reserve_metadata_snapshot("pool", "P"),
+        release_metadata_snapshot("pool"),
+        release_metadata_snapshot("pool"),
+    ):
+        check(program)
+    run = lambda program: execute(program, dm, memory=contextlib.nullcontext).outcome  # noqa: E731  # said once
+    assert run(release_metadata_snapshot("pool")) == "done"
+    assert run(reserve_metadata_snapshot("pool", "P")) == "done"
+    assert held()
+    assert run(reserve_metadata_snapshot("pool")) == "unwound"
+    assert run(reserve_metadata_snapshot("pool", replace=True)) == "done"
+    assert held()
+    assert run(release_metadata_snapshot("pool")) == "done"
+    assert not held()
