@@ -40,7 +40,7 @@ def exit_codes() -> str:
     ]
     for kind in error_classes():
         meaning = (inspect.getdoc(kind) or "").splitlines()[0]
-        meaning = meaning.split(" `facts`")[0]
+        meaning = meaning.split(". ")[0].rstrip(".") + "."
         lines.append(f"| {kind.exit_code} | `{kind.code}` | {meaning} | {kind.advice} |")
     lines.append("| 130 | | Ctrl-C. | Nothing acknowledged is lost; run it again. |")
     lines.append("| 141 | | The reader of its output went away. | |")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-_DRIVERS = {"guest", "lab_factory"}
+_DRIVERS = {"driver", "guest", "lab_factory"}
 """Fixtures of tests that stand outside and drive guests."""
 _HERE = Path(__file__).parent
 
@@ -15,3 +15,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _HERE in item.path.parents and not _DRIVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("in_guest")
+
+
+@pytest.fixture
+def driver() -> None:
+    """Marks a test that drives guests from outside by other means than the fixtures."""

@@ -179,7 +179,7 @@ class InternalError(DrystoneError):
 
     code = "internal"
     exit_code = 70
-    advice = "Report it with the output of --debug."
+    advice = "Run it again with DRYSTONE_DEBUG=1 and report what it prints."
 
 
 def error_classes() -> list[type[DrystoneError]]:

@@ -14,6 +14,31 @@ from drystone.cli.output import print_error
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 + SIGINT, as shells count it."""
 
+BROKEN_PIPE = 141
+"""The exit code when the reader of stdout went away: 128 + SIGPIPE, as shells count it."""
+
+
+def invoke(command: click.Command, words: Sequence[str], name: str) -> int:
+    """Run a command as click's own `main` does, but let BrokenPipeError through, which that turns into exit code 1.
+
+    :raises BrokenPipeError: the reader of stdout went away; stdout leads nowhere by then.
+    """
+    completion = f"_{name}_COMPLETE".replace("-", "_").replace(".", "_").upper()
+    if completion in os.environ:
+        command.main(args=list(words), prog_name=name)
+    try:
+        try:
+            with command.make_context(name, list(words)) as context:
+                result = command.invoke(context)
+        except click.exceptions.Exit as finished:
+            result = finished.exit_code
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes at its end once more, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+    return result if isinstance(result, int) else 0
+
 
 def run(command: click.Command, arguments: Sequence[str] | None = None, *, name: str = "drystone") -> int:
     """Run a click command; its exit code. Errors are printed to stderr, as JSON when `--json` was given.
@@ -24,8 +49,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, *, name:
     own_words = words[: words.index("--")] if "--" in words else words
     as_json = "--json" in own_words
     try:
-        result = command.main(args=words, prog_name=name, standalone_mode=False)
-        sys.stdout.flush()
+        return invoke(command, words, name)
     except click.ClickException as error:
         if as_json:
             print_error({"code": "usage", "message": error.format_message()}, as_json=True)
@@ -36,9 +60,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, *, name:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader went away (`| head`): stdout is of no use any more, also not for the interpreter's own flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return BROKEN_PIPE
     except DrystoneError as error:
         print_error(error.to_document(), as_json=as_json)
         return error.exit_code
@@ -52,4 +74,3 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, *, name:
         defect = InternalError(f"{type(error).__name__}: {error}", hint="run again with DRYSTONE_DEBUG=1 and report it")
         print_error(defect.to_document(), as_json=as_json)
         return defect.exit_code
-    return result if isinstance(result, int) else 0

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -13,9 +12,7 @@ import click
 
 from drystone import __version__
 from drystone.base.errors import DrystoneError, UsageError
-
-BROKEN_PIPE = 141
-"""What a shell reports of a program that SIGPIPE ended."""
+from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, invoke
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _VERSION = click.version_option(__version__, "-V", "--version", message="%(version)s")
@@ -79,8 +76,7 @@ def run_tool(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = next((word for word in words if not word.startswith("-")), "convoy-pdata_tools")
     try:
-        result = pdata_tools.main(args=words, prog_name="convoy-pdata_tools", standalone_mode=False)
-        sys.stdout.flush()
+        return invoke(pdata_tools, words, "convoy-pdata_tools")
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
@@ -88,9 +84,8 @@ def run_tool(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"{name}: {error.format_message()}", err=True)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except DrystoneError as error:
         click.echo(f"{name}: {error}", err=True)
@@ -98,7 +93,6 @@ def run_tool(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         click.echo(f"{name}: {error.filename or ''}: {error.strerror}", err=True)
         return 1
-    return result if isinstance(result, int) else 0
 
 
 def main() -> None:

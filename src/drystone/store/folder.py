@@ -26,6 +26,10 @@ from drystone.store.abc import Data, check_key
 _PASSING = ".passing."
 _ATTEMPTS = 10
 
+_WRITING: set[str] = set()
+"""Names of passing files that this process writes: a POSIX lock does not keep out its own process. A process id in the
+name would not do: after a power cut the same one comes again."""
+
 
 class Steps(Protocol):
     """The file system calls that make an object, one a method: tests stand between them."""
@@ -111,7 +115,14 @@ class FolderStore:
         raise DrystoneError(f"{target} could not be put: its passing file vanished {_ATTEMPTS} times")
 
     def _put(self, target: Path, data: Data) -> bool:
-        passing = target.with_name(f"{_PASSING}{os.getpid()}.{os.urandom(8).hex()}")
+        passing = target.with_name(f"{_PASSING}{os.urandom(12).hex()}")
+        _WRITING.add(passing.name)
+        try:
+            return self._put_as(target, passing, data)
+        finally:
+            _WRITING.discard(passing.name)
+
+    def _put_as(self, target: Path, passing: Path, data: Data) -> bool:
         handle = self._steps.write(passing, data)
         try:
             try:
@@ -170,12 +181,10 @@ class FolderStore:
     def clean(self) -> int:
         """Remove passing files that no living process holds."""
         removed = 0
-        own = f"{_PASSING}{os.getpid()}."
         with _told("clean", self.root):
             for folder, _, names in os.walk(self.root):
                 for name in names:
-                    # A POSIX lock does not keep out its own process, so its files are left to themselves.
-                    if name.startswith(_PASSING) and not name.startswith(own):
+                    if name.startswith(_PASSING) and name not in _WRITING:
                         removed += _remove_unheld(Path(folder) / name)
         return removed
 

@@ -96,17 +96,25 @@ def active_thins(ids: set[int]) -> st.SearchStrategy[dict[int, tuple[str, int]]]
     ).map(lambda lengths: {dev_id: (f"thin{dev_id}", length) for dev_id, length in lengths.items()})
 
 
+def some_of(ids: set[int]) -> st.SearchStrategy[set[int]]:
+    """Up to two of the ids."""
+    if not ids:
+        return st.just(set())
+    return st.sets(st.sampled_from(sorted(ids)), max_size=2)
+
+
 @st.composite
 def pairs(draw: st.DrawFn) -> Pair:
     old, desired = draw(devices()), draw(devices())
     if draw(st.booleans()):
-        ids = draw(st.sets(st.integers(0, 9), max_size=3))
+        ids: set[int] = draw(st.sets(st.integers(0, 9), max_size=3))
         small, large = 16384, draw(st.sampled_from([16384, 32768]))
         old += pool_devices(small, 1, [f"create_thin {each}" for each in sorted(ids)], draw(active_thins(ids)))
-        deleted = draw(st.sets(st.sampled_from(sorted(ids)), max_size=2) if ids else st.just(set[int]()))
+        deleted = draw(some_of(ids))
         made = draw(st.sets(st.integers(10, 13), max_size=3))
         messages = [f"create_thin {each}" for each in sorted(made)] + [f"delete {each}" for each in sorted(deleted)]
-        if ids - deleted and draw(st.booleans()):
+        has_snapshot: bool = draw(st.booleans())
+        if ids - deleted and has_snapshot:
             messages.append(f"create_snap 14 {min(ids - deleted)}")
             made.add(14)
         if draw(st.integers(0, 3)):

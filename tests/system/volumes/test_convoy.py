@@ -62,6 +62,24 @@ def test_a_volume_its_snapshot_its_backup_and_back(running: Host) -> None:
     assert convoy("backup", "inspect", url).code == 1
 
 
+def test_a_sparse_disk_image_costs_what_is_in_it(running: Host) -> None:
+    convoy = running.convoy
+    image = Path(convoy("create", "vm1", "--vm", "--size", "20G").text and convoy("mount", "vm1").text) / "disk.img"
+    with image.open("r+b") as file:
+        file.seek(12 << 30)
+        file.write(b"boot" * 1000)
+    convoy("snapshot", "create", "vm1", "--name", "one")
+    url = convoy("backup", "create", "one", "--dest", f"vfs://{running.folder}/backups").text
+    assert convoy("backup", "inspect", url).document["VolumeSize"] == str(20 << 30)
+    again = Path(convoy("create", "vm2", "--backup", url).text and convoy("mount", "vm2").text) / "disk.img"
+    facts = again.stat()
+    assert (facts.st_size, facts.st_blocks * 512 < 4 << 20) == (20 << 30, True)
+    with again.open("rb") as file:
+        file.seek(12 << 30)
+        assert file.read(4000) == b"boot" * 1000
+    assert convoy("inspect", "vm2").document["DriverInfo"]["PrepareForVM"] == "true"
+
+
 def test_options_may_precede_and_follow(running: Host) -> None:
     assert running.convoy("create", "--size", "1G", "before").code == 0
     assert running.convoy("create", "after", "--size", "1g").code == 0

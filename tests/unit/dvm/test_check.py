@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from drystone.base.errors import UsageError
@@ -19,17 +21,27 @@ def program(text: str, *devices: str) -> Program:
 GOOD = [
     "",
     "info a",
-    "begin a\ninfo a\ntable a\nend\nbegin b\ninfo a\nend\nliteral info 1",
-    "suspend a\nresume a insist",
-    "suspend a\njmp-fail out\nresume a insist\nlabel out",
-    "create b\njmp-fail out\nload b\n  0 8 linear {a} 0\njmp-fail undo\nexit done\nlabel undo\nremove b insist\nlabel out\nexit unwound",
-    "suspend a\njmp-fail undo\nrename a b\njmp-fail resume\nresume b insist\nexit done\nlabel resume\nresume a insist\nlabel undo\nexit unwound",
-    f'write /x 0 00\nflush /x\ncommit /x 512 {SECTOR}\nmessage a "delete 1"',
-    'message a "create_thin 1"\njmp-fail out\nsuspend a\njmp-fail undo\nresume a insist\nexit done\n'
-    'label undo\nmessage a "delete 1" insist\nlabel out\nexit unwound',
-    'message a "create_thin 1"\njmp-errno EEXIST left\njmp-fail out\njmp on\nlabel left\nclear-fail\n'
-    'message a "delete 1" leftover\njmp-fail out\nlabel on\nexit done\nlabel out\nexit unwound',
-    "status a\nclear-fail\nwait a 1",
+    "begin a; info a; table a; end; begin b; info a; end; literal info 1",
+    "suspend a; resume a insist",
+    "suspend a; jmp-fail out; resume a insist; label out",
+    (
+        "create b; jmp-fail out; load b;  0 8 linear {a} 0; jmp-fail undo; exit done; label undo;"
+        " remove b insist; label out; exit unwound"
+    ),
+    (
+        "suspend a; jmp-fail undo; rename a b; jmp-fail resume; resume b insist; exit done; label resume;"
+        " resume a insist; label undo; exit unwound"
+    ),
+    f'write /x 0 00; flush /x; commit /x 512 {SECTOR}; message a "delete 1"',
+    (
+        'message a "create_thin 1"; jmp-fail out; suspend a; jmp-fail undo; resume a insist; exit done; label undo;'
+        ' message a "delete 1" insist; label out; exit unwound'
+    ),
+    (
+        'message a "create_thin 1"; jmp-errno EEXIST left; jmp-fail out; jmp on; label left; clear-fail;'
+        ' message a "delete 1" leftover; jmp-fail out; label on; exit done; label out; exit unwound'
+    ),
+    "status a; clear-fail; wait a 1",
 ]
 
 BAD = [
@@ -66,8 +78,10 @@ BAD = [
     (f"commit /x 0 {SECTOR}\ncommit /x 0 {SECTOR}", "before the commit"),
     ('message a "delete 1" leftover', "only where making that id has just failed"),
     (
-        'message a "create_thin 2"\njmp-errno EEXIST y\njmp-fail x\nexit done\nlabel y\nclear-fail\n'
-        'message a "delete 1" leftover\njmp-fail x\nexit done\nlabel x\nexit unwound',
+        (
+            'message a "create_thin 2"\njmp-errno EEXIST y\njmp-fail x\nexit done\nlabel y\nclear-fail\n'
+            'message a "delete 1" leftover\njmp-fail x\nexit done\nlabel x\nexit unwound'
+        ),
         "only where making that id",
     ),
     ('message a "create_thin 1" leftover', "only a `delete ID`"),
@@ -88,7 +102,7 @@ BAD = [
 
 @pytest.mark.parametrize("text", GOOD)
 def test_good_programs_pass(text: str) -> None:
-    check(program(text, "a"), {"/x": 1024})
+    check(program(re.sub("; ?", "\n", text), "a"), {"/x": 1024})
 
 
 @pytest.mark.parametrize(("text", "complaint"), BAD)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -20,7 +20,7 @@ from drystone.dvm.dmexec import execute
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
 from drystone.dvm.text import parse_text
-from drystone.kernel.dm.abc import DeviceNumber, Ref, TableLine
+from drystone.kernel.dm.abc import DeviceInfo, DeviceNumber, Ref, TableLine
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
 from drystone.testing.faults import FaultyDeviceMapper, Map, fail_always, fail_calls, no_fault
 from drystone.testing.program_bench import StillClock
@@ -130,7 +130,8 @@ def test_a_failure_that_nobody_deals_with_ends_the_program(dm: SimulatedDeviceMa
 
 def test_jumps_by_errno(dm: SimulatedDeviceMapper) -> None:
     text = (
-        "clear a\njmp-errno EIO one\njmp-errno ENOMEM two\njmp-fail out\nlabel one\nclear-fail\nliteral at 1\nexit done\n"
+        "clear a\njmp-errno EIO one\njmp-errno ENOMEM two\njmp-fail out\n"
+        "label one\nclear-fail\nliteral at 1\nexit done\n"
         "label two\nclear-fail\nliteral at 2\nexit done\nlabel out\nexit unwound"
     )
     assert run(dm, text, fail_calls({1: errno.EIO})).collected == {"at": 1}
@@ -143,9 +144,6 @@ def test_an_unwinding_that_fails_says_what_is_left_and_goes_on(dm: SimulatedDevi
         "create b\njmp-fail out\nsuspend a\njmp-fail undo\nclear a\njmp-fail undo2\nresume a insist\nexit done\n"
         "label undo2\nresume a insist\nlabel undo\nremove b insist\nlabel out\nexit unwound"
     )
-
-    def faults(call: object) -> object:
-        return None
 
     result = run(dm, text, lambda call: fail_always("resume")(call) or fail_calls({3: errno.EIO})(call))
     assert result.outcome == "failed"
@@ -163,7 +161,7 @@ def test_remove_is_tried_while_the_device_is_open(dm: SimulatedDeviceMapper) -> 
     assert result.error.errno_name == "EBUSY"
     assert 5 <= clock.seconds < 6
     dm.close("a")
-    busy = {count: errno.EBUSY for count in range(1, 10)}
+    busy = dict.fromkeys(range(1, 10), errno.EBUSY)
     assert run(dm, "remove a", fail_calls(busy)).trace[0].tries == 10
 
 
@@ -225,12 +223,15 @@ def test_a_wait_that_is_over_at_once(dm: SimulatedDeviceMapper) -> None:
 class Lacking(FaultyDeviceMapper):
     """A device-mapper that says by UnsupportedError that a target is missing, as the kernel's own does."""
 
-    def load(self, ref: Ref, table: object, *, read_only: bool = False) -> object:  # type: ignore[override]
+    def load(self, ref: Ref, table: Sequence[TableLine], *, read_only: bool = False) -> DeviceInfo:
         raise UnsupportedError("this kernel has no target vdo", hint="modprobe -a dm-vdo")
 
 
 def test_a_target_that_the_kernel_lacks_unwinds_too(dm: SimulatedDeviceMapper) -> None:
-    text = "create b\njmp-fail out\nload b\n  0 8 vdo\njmp-fail undo\nexit done\nlabel undo\nremove b insist\nlabel out\nexit unwound"
+    text = (
+        "create b\njmp-fail out\nload b\n  0 8 vdo\njmp-fail undo\nexit done\n"
+        "label undo\nremove b insist\nlabel out\nexit unwound"
+    )
     result = execute(program(text), Lacking(dm), memory=contextlib.nullcontext)
     assert result.outcome == "unwound"
     assert [entry.name for entry in dm.list_devices()] == ["a"]

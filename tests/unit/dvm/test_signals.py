@@ -3,59 +3,75 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from drystone.dvm.signals import HeldSignals, InterruptedWaitError
 
 
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def hold(signals: HeldSignals, *steps: Callable[[], object]) -> None:
+    """Run the steps with signals held."""
+    with signals.held():
+        for step in steps:
+            step()
+
+
+def wait(signals: HeldSignals, *steps: Callable[[], object]) -> None:
+    """Run the steps with signals let through."""
+    with signals.let_through():
+        for step in steps:
+            step()
+
+
 def test_ctrl_c_waits_for_the_end_of_the_block() -> None:
-    signals = HeldSignals()
-    steps: list[str] = []
-    with pytest.raises(KeyboardInterrupt), signals.held():
-        os.kill(os.getpid(), signal.SIGINT)
-        steps.append("went on")
-    assert steps == ["went on"]
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        hold(HeldSignals(), interrupt, lambda: seen.append("went on"))
+    assert seen == ["went on"]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_signal_that_another_thread_receives_waits_too() -> None:
-    signals = HeldSignals()
-    steps: list[str] = []
+    seen: list[str] = []
     begin = threading.Event()
 
-    def raise_it() -> None:
+    def receive() -> None:
         begin.wait()
         signal.raise_signal(signal.SIGINT)
 
-    thread = threading.Thread(target=raise_it)
+    thread = threading.Thread(target=receive)
     thread.start()
-    with pytest.raises(KeyboardInterrupt), signals.held():
-        begin.set()
-        thread.join()
-        steps.append("went on")
-    assert steps == ["went on"]
+    with pytest.raises(KeyboardInterrupt):
+        hold(HeldSignals(), begin.set, thread.join, lambda: seen.append("went on"))
+    assert seen == ["went on"]
 
 
 def test_the_outermost_block_delivers() -> None:
     signals = HeldSignals()
-    with pytest.raises(KeyboardInterrupt), signals.held():
-        with signals.held():
-            os.kill(os.getpid(), signal.SIGINT)
-        steps = ["inner is over"]
-    assert steps == ["inner is over"]
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        hold(signals, lambda: hold(signals, interrupt), lambda: seen.append("inner is over"))
+    assert seen == ["inner is over"]
 
 
 def test_a_wait_is_ended_and_the_signal_still_delivered() -> None:
     signals = HeldSignals()
     seen: list[str] = []
-    with pytest.raises(KeyboardInterrupt), signals.held():
-        with pytest.raises(InterruptedWaitError), signals.let_through():
-            os.kill(os.getpid(), signal.SIGINT)
-            signal.pause()
-        with pytest.raises(InterruptedWaitError), signals.let_through():
-            seen.append("not reached: one has come already")
+
+    def wait_in_vain() -> None:
+        with pytest.raises(InterruptedWaitError):
+            wait(signals, interrupt, signal.pause)
+        with pytest.raises(InterruptedWaitError):
+            wait(signals, lambda: seen.append("not reached: one has come already"))
         seen.append("after")
+
+    with pytest.raises(KeyboardInterrupt):
+        hold(signals, wait_in_vain)
     assert seen == ["after"]
 
 

@@ -8,6 +8,7 @@ from drystone.base.errors import MismatchError, UsageError
 from drystone.dvm.check import check
 from drystone.dvm.dmactivate import activate
 from drystone.dvm.dmexec import execute
+from drystone.dvm.program import Program
 from drystone.dvm.state import Device, Line, State, Transaction, observe
 from drystone.dvm.thin_pool import (
     Making,
@@ -97,13 +98,12 @@ def test_a_pool_that_is_not_active_is_asked_when_the_program_runs() -> None:
     dm = make(*BASE, pool(1, "create_thin 1"), thin("one", 1))
     again = dm.reboot()
     go(again, *BASE, pool(1, "create_thin 1"), thin("one", 1))
-    with pytest.raises(UsageError, match="one at a time|cannot be asked"):
-        second = Device(
-            "pool2",
-            "P2",
-            (Line(0, 16384, "thin-pool", "{meta} {data} 128 0"),),
-            transaction=Transaction(1, ("create_thin 1",)),
-        )
+
+
+def test_only_one_pool_at_a_time_is_asked() -> None:
+    line = Line(0, 16384, "thin-pool", "{meta} {data} 128 0")
+    second = Device("pool2", "P2", (line,), transaction=Transaction(1, ("create_thin 1",)))
+    with pytest.raises(UsageError, match="cannot be asked"):
         activate(State(), State((*BASE, pool(1, "create_thin 1"), second)))
 
 
@@ -113,7 +113,7 @@ def test_a_pool_at_another_transaction_unwinds() -> None:
         result = execute(activate(State(), State((*BASE, wanted))), dm, memory=contextlib.nullcontext)
         assert result.outcome == "unwound"
         assert observe(dm) == State()
-        with pytest.raises(MismatchError, match="set_transaction_id|message"):
+        with pytest.raises(MismatchError, match="message"):
             result.require_done()
 
 
@@ -160,7 +160,10 @@ def test_reserving_and_releasing_the_metadata_snapshot() -> None:
         release_metadata_snapshot("pool"),
     ):
         check(program)
-    run = lambda program: execute(program, dm, memory=contextlib.nullcontext).outcome  # noqa: E731  # said once
+
+    def run(program: Program) -> str:
+        return execute(program, dm, memory=contextlib.nullcontext).outcome
+
     assert run(release_metadata_snapshot("pool")) == "done"
     assert run(reserve_metadata_snapshot("pool", "P")) == "done"
     assert held()

@@ -17,9 +17,7 @@ _headers = st.dictionaries(st.text(max_size=8), st.integers() | st.text(max_size
 
 
 @given(st.lists(st.tuples(_headers, st.binary(max_size=300)), max_size=5), st.integers(1, 50))
-def test_frames_come_back_however_the_stream_is_cut(
-    frames: list[tuple[dict[str, object], bytes]], step: int
-) -> None:
+def test_frames_come_back_however_the_stream_is_cut(frames: list[tuple[dict[str, object], bytes]], step: int) -> None:
     stream = b"".join(encode_frame(header, payload) for header, payload in frames)
     reader = FrameReader()
     found = [frame for start in range(0, len(stream), step) for frame in reader.feed(stream[start : start + step])]

@@ -176,6 +176,25 @@ def test_clean_removes_what_a_killed_writer_left_and_no_living_one(tmp_path: Pat
     assert dict(store.list("")) == {"a/1": 1}
 
 
+def test_clean_removes_what_an_earlier_process_of_the_same_id_left(tmp_path: Path) -> None:
+    (tmp_path / f".passing.{os.getpid()}.0").write_bytes(b"part")
+    assert FolderStore(tmp_path).clean() == 1
+
+
+def test_clean_spares_what_this_process_writes(tmp_path: Path) -> None:
+    cleaned: list[int] = []
+
+    class Cleaning(RecordedSteps):
+        def link(self, path: Path, target: Path) -> None:
+            cleaned.append(FolderStore(tmp_path).clean())
+            super().link(path, target)
+
+    steps = Cleaning()
+    assert FolderStore(tmp_path, steps).put_if_absent("a", b"data")
+    assert cleaned == [0]
+    assert [step for step, _ in steps.log].count("write") == 1
+
+
 def test_a_writer_whose_passing_file_was_cleaned_starts_over(tmp_path: Path) -> None:
     class Cleaned(RecordedSteps):
         def link(self, path: Path, target: Path) -> None:

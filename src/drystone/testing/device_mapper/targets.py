@@ -56,6 +56,16 @@ def check_striped(bench: Bench) -> None:
     )
 
 
+def check_striped_over_a_failure(bench: Bench) -> None:
+    broken = bench.make(TableLine(0, 4096, "error"))
+    info = bench.make(TableLine(0, 4096, "striped", f"2 16 {bench.disks[0]} 0 {broken.number} 0"))
+    bench.hands.write(info.number, 0, 8)
+    assert bench.dm.info(info.name).event_nr == 0
+    bench.refused(errno.EIO, bench.hands.write, info.number, 16, 8)
+    assert bench.text(info.name).endswith(" 1 AD")
+    assert bench.dm.info(info.name).event_nr == 1
+
+
 def check_mirror(bench: Bench) -> None:
     a, b, log, _ = bench.disks
     line = TableLine(0, 4096, "mirror", f"core 2 1024 nosync 2 {a} 0 {b} 8 1 handle_errors")

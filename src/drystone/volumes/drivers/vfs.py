@@ -157,9 +157,9 @@ class VfsDriver:
 
     @contextlib.contextmanager
     def read_snapshot(self, snapshot: Snapshot, base: Snapshot | None) -> Iterator[Source]:
-        from drystone.backup.source import DeviceSource
+        from drystone.volumes.drivers.archive_source import ArchiveSource
 
-        with DeviceSource(self._file(snapshot)) as source:
+        with ArchiveSource(self._file(snapshot)) as source:
             yield source
 
     def can_read_delta(self) -> bool:

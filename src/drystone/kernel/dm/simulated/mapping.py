@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from drystone.kernel.dm.simulated.behaviour import Plain
 from drystone.kernel.dm.simulated.device import Built, Device
@@ -32,8 +32,18 @@ class LinearBehaviour(Plain):
         yield target.numbers[0], target.value.offset + sector, length
 
 
+@dataclass(slots=True)
+class StripeErrors:
+    """The stripes of one table that had a failed write."""
+
+    failed: frozenset[int] = frozenset()
+
+    def copy(self) -> StripeErrors:
+        return replace(self)
+
+
 class StripedBehaviour(Plain):
-    """Chunks on devices in turn."""
+    """Chunks on devices in turn. A stripe that fails is marked, and every failure is an event."""
 
     def __init__(self) -> None:
         super().__init__(Striped.parse, (1, 6, 0))
@@ -43,7 +53,26 @@ class StripedBehaviour(Plain):
         assert isinstance(value, Striped)
         if target.length % len(value.legs) or target.length // len(value.legs) % value.chunk:
             raise Refusal(errno.EINVAL, "the length is no multiple of stripes and chunk")
-        return replace(target, numbers=tuple(opener.open(leg.device) for leg in value.legs))
+        numbers = tuple(opener.open(leg.device) for leg in value.legs)
+        key = machine.new_key()
+        machine.instances[key] = StripeErrors()
+        return replace(target, numbers=numbers, instance=key)
+
+    def destroy(self, machine: Machine, target: Built) -> None:
+        del machine.instances[target.instance]
+
+    def write(
+        self, machine: Machine, device: Device, target: Built, sector: int, length: int, content: object | None
+    ) -> None:
+        for extent in self.route(machine, target, sector, length):
+            try:
+                machine.write(*extent, content)
+            except Refusal:
+                errors = machine.instance(target, StripeErrors)
+                same = {at for at, number in enumerate(target.numbers) if number == extent[0]}
+                errors.failed |= same
+                machine.event(device)
+                raise
 
     def areas(self, machine: Machine, target: Built) -> Iterator[Extent]:
         assert isinstance(target.value, Striped)
@@ -62,8 +91,9 @@ class StripedBehaviour(Plain):
             sector, length = sector + count, length - count
 
     def status(self, machine: Machine, device: Device, target: Built, *, flush: bool) -> str:
-        count = len(target.numbers)
-        return f"{count} {' '.join(map(str, target.numbers))} 1 {'A' * count}"
+        failed = machine.instance(target, StripeErrors).failed
+        health = "".join("D" if at in failed else "A" for at in range(len(target.numbers)))
+        return f"{len(health)} {' '.join(map(str, target.numbers))} 1 {health}"
 
 
 class ErrorBehaviour(Plain):

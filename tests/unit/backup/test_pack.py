@@ -1,0 +1,112 @@
+"""Packs and records: laid out as documented, and every damage is found."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from blake3 import blake3
+
+from drystone.backup.codec import Compressor
+from drystone.backup.digest import digest
+from drystone.backup.pack import (
+    HEADER,
+    TRAILER,
+    Kind,
+    PackBuilder,
+    Place,
+    index_length,
+    make_record,
+    parse_header,
+    parse_index,
+    parse_record,
+)
+from drystone.base.errors import DamagedError, UnsupportedError
+
+PACK = bytes(range(16))
+TEXT = b"a text that shrinks " * 5000
+NOISE = blake3(b"noise").digest(100_000)
+
+
+def build(*contents: bytes) -> tuple[bytes, list[Place]]:
+    builder = PackBuilder(PACK, 1 << 20)
+    places = []
+    for plain in contents:
+        codec, payload = Compressor().compress(memoryview(plain))
+        places.append(builder.add(make_record(Kind.CHUNK, codec, digest(plain), payload, len(plain))))
+    return bytes(builder.finish()), places
+
+
+def cut(pack: bytes, place: Place) -> memoryview:
+    return memoryview(pack)[place.offset : place.offset + place.length]
+
+
+def test_records_go_round() -> None:
+    contents = [TEXT, NOISE, b"x"]
+    pack, places = build(*contents)
+    for plain, place in zip(contents, places, strict=True):
+        assert bytes(parse_record(cut(pack, place), Kind.CHUNK, digest(plain))) == plain
+    assert places[0].length < len(TEXT) // 10
+    assert places[1].length == len(NOISE) + 48
+
+
+def test_a_pack_is_laid_out_as_the_reference_says() -> None:
+    pack, places = build(b"x")
+    assert pack[:32] == b"DRYPACK\n" + struct.pack("<II", 1, 0) + PACK
+    assert places == [Place(PACK, 32, 49)]
+    assert pack[36:48] == struct.pack("<IIBBH", 1, 1, 1, 0, 0)
+    assert pack[48:80] == blake3(b"x").digest()
+    assert pack[80:81] == b"x"
+    assert pack[81:129] == blake3(b"x").digest() + struct.pack("<IIIBBH", 32, 49, 1, 1, 0, 0)
+    assert pack[129:133] == struct.pack("<I", 1)
+    assert pack[137:141] == struct.pack("<I", 81)
+    assert pack[145:] == b"DRYPEND\n"
+
+
+def test_the_index_lists_what_is_there() -> None:
+    pack, places = build(TEXT, NOISE)
+    length = index_length(pack[-TRAILER:], len(pack), PACK)
+    index = parse_index(pack[:HEADER], pack[-length:], len(pack), PACK)
+    assert [Place(PACK, int(row["offset"]), int(row["length"])) for row in index] == places
+    assert [bytes(row["digest"]) for row in index] == [digest(TEXT), digest(NOISE)]
+
+
+def test_every_flipped_byte_of_a_record_is_found() -> None:
+    pack, places = build(b"some content here", TEXT)
+    for place, plain in zip(places, (b"some content here", TEXT), strict=True):
+        record = bytearray(cut(pack, place))
+        for at in range(len(record)):
+            record[at] ^= 0x10
+            with pytest.raises(DamagedError):
+                parse_record(memoryview(bytes(record)), Kind.CHUNK, digest(plain))
+            record[at] ^= 0x10
+
+
+def test_every_flipped_byte_of_header_index_and_trailer_is_found() -> None:
+    def read(data: bytes) -> None:
+        length = index_length(data[-TRAILER:], len(data), PACK)
+        parse_index(data[:HEADER], data[-length:], len(data), PACK)
+
+    pack, places = build(b"content", TEXT)
+    read(pack)
+    ends = places[-1].offset + places[-1].length
+    for at in [*range(HEADER), *range(ends, len(pack))]:
+        wrong = bytearray(pack)
+        wrong[at] ^= 1
+        with pytest.raises((DamagedError, UnsupportedError)):
+            read(bytes(wrong))
+
+
+def test_a_record_of_another_kind_or_digest_is_refused() -> None:
+    pack, (place,) = build(TEXT)
+    for kind, name in ((Kind.SEGMENT, digest(TEXT)), (Kind.CHUNK, digest(b"other"))):
+        with pytest.raises(DamagedError, match="where another should be"):
+            parse_record(cut(pack, place), kind, name)
+    assert bytes(parse_record(cut(pack, place), Kind.CHUNK, None)) == TEXT
+
+
+def test_packs_of_newer_versions_are_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match="version 2"):
+        parse_header(b"DRYPACK\n" + struct.pack("<II", 2, 0) + PACK, PACK)
+    with pytest.raises(UnsupportedError, match="encryption 1"):
+        parse_header(b"DRYPACK\n" + struct.pack("<II", 1, 1) + PACK, PACK)

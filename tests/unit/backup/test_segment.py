@@ -1,0 +1,48 @@
+"""Segments of a map go round, and wrong ones are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from drystone.backup import segment as segments
+from drystone.backup.digest import NOTHING, digest
+from drystone.backup.pack import (
+    Place,
+)
+from drystone.backup.segment import Segment
+from drystone.base.errors import DamagedError
+
+
+def make_segment(slots: int = 20) -> Segment:
+    segment = Segment.empty(3, slots)
+    for slot in (0, 5, 6, slots - 1):
+        segment.put(slot, digest(b"%d" % slot), Place(bytes([slot]) * 16, 32 + slot, 100 + slot))
+    return segment
+
+
+def test_segments_go_round() -> None:
+    segment = make_segment()
+    again = segments.parse(segments.encode(segment), 3, 20)
+    assert again.digest() == segment.digest()
+    assert [again.place(slot) for slot in range(20)] == [segment.place(slot) for slot in range(20)]
+    assert [again.leaf(slot) for slot in range(20)] == [segment.leaf(slot) for slot in range(20)]
+
+
+def test_a_segment_names_only_packs_it_uses() -> None:
+    segment = make_segment()
+    segment.clear(5)
+    again = segments.parse(segments.encode(segment), 3, 20)
+    assert set(again.packs) == {bytes([0]) * 16, bytes([6]) * 16, bytes([19]) * 16}
+    assert again.place(5) is None
+    assert again.leaf(5) == NOTHING
+
+
+def test_wrong_segments_are_refused() -> None:
+    data = segments.encode(make_segment())
+    for wrong in (b"", data[:-1], data + b"x", data[:8]):
+        with pytest.raises(DamagedError):
+            segments.parse(wrong, 3, 20)
+    with pytest.raises(DamagedError):
+        segments.parse(data, 4, 20)
+    with pytest.raises(DamagedError):
+        segments.parse(data, 3, 21)

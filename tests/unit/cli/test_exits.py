@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+
+from drystone.base.errors import BusyError
+from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, run
+from drystone.cli.main import COMMANDS, drystone
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+@click.argument("what")
+def example(what: str, as_json: bool) -> None:
+    errors: dict[str, BaseException] = {
+        "busy": BusyError("db is mounted", hint="unmount it", device="db"),
+        "interrupt": KeyboardInterrupt(),
+        "defect": ZeroDivisionError("a defect"),
+        "system": PermissionError(13, "Permission denied", "/dev/sda"),
+        "pipe": BrokenPipeError(),
+    }
+    if what in errors:
+        raise errors[what]
+    click.echo(what)
+
+
+def test_success_is_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(example, ["fine"]) == 0
+    assert capsys.readouterr().out == "fine\n"
+
+
+@pytest.mark.parametrize(("what", "code"), [("busy", 5), ("interrupt", INTERRUPTED), ("system", 12), ("defect", 70)])
+def test_a_failure_has_the_exit_code_of_its_class(what: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DRYSTONE_DEBUG", raising=False)
+    assert run(example, [what]) == code
+
+
+def test_an_error_is_a_line_and_a_hint_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    run(example, ["busy"])
+    assert capsys.readouterr().err == "drystone: db is mounted\n  hint: unmount it\n"
+
+
+def test_with_json_an_error_is_one_object_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    run(example, ["busy", "--json"])
+    assert json.loads(capsys.readouterr().err) == {
+        "code": "busy",
+        "message": "db is mounted",
+        "hint": "unmount it",
+        "device": "db",
+    }
+
+
+def test_wrong_arguments_are_two_also_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(example, ["--nonsense", "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["code"] == "usage"
+
+
+def test_a_reader_that_goes_away_ends_it_silently() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = "import sys; from drystone.cli.main import main; main()"
+    words = [sys.executable, "-c", program, "completion", "bash"]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (BROKEN_PIPE, b"")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_of_the_table_exists_and_its_help_has_an_example(name: str) -> None:
+    command = drystone.get_command(click.Context(drystone), name)
+    assert command is not None
+    assert "Example" in (command.help or "")
+
+
+def test_help_imports_no_command() -> None:
+    program = "import sys; from drystone.cli.exits import run; from drystone.cli.main import drystone; "
+    program += "run(drystone, ['--help']); "
+    program += "print([m for m in sys.modules if m in ('numpy', 'rich', 'msgspec', 'httpx', 'drystone.cli.lab')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_and_completes(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(drystone, ["completion", shell]) == 0
+    assert "_DRYSTONE_COMPLETE" in capsys.readouterr().out
+
+
+def test_the_completion_protocol_answers() -> None:
+    environment = {**os.environ, "_DRYSTONE_COMPLETE": "bash_complete", "COMP_WORDS": "drystone vol", "COMP_CWORD": "1"}
+    program = "from drystone.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert "volume" in done.stdout
