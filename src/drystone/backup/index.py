@@ -14,20 +14,21 @@ class ChunkIndex:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._places: dict[bytes, Place] = {}
+        self._places: dict[bytes, tuple[bytes, int, int]] = {}
 
     def find(self, leaf: bytes) -> Place | None:
         """Where a chunk with that leaf is."""
-        return self._places.get(leaf)
+        found = self._places.get(leaf)
+        return None if found is None else Place(*found)
 
     def add(self, leaf: bytes, place: Place) -> None:
         """Remember a chunk."""
         if len(self._places) < self._capacity:
-            self._places.setdefault(leaf, place)
+            self._places.setdefault(leaf, (place.pack, place.offset, place.length))
 
     def add_segment(self, segment: Segment) -> None:
         """Remember the chunks of a segment of the base."""
-        for slot in segment.present().tolist():
-            place = segment.place(slot)
-            if place is not None:
-                self.add(segment.leaf(slot), place)
+        for leaf, pack, offset, length in segment.stored():
+            if len(self._places) >= self._capacity:
+                return
+            self._places.setdefault(leaf, (pack, offset, length))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from drystone.backup import manifest as manifests
 from drystone.backup import segment as segments
@@ -25,19 +24,32 @@ def read_manifest(store: Store, volume: str, backup: str) -> Manifest:
         data = store.get(manifest_key(volume, backup))
     except NotFoundError as error:
         raise NotFoundError(f"there is no backup {backup} of volume {volume}", backup=backup, volume=volume) from error
-    found = manifests.parse(data, f"backup {backup}")
+    found = manifests.parse(data, f"the manifest of backup {backup} of volume {volume}")
     if (found.head.backup, found.head.volume) != (backup, volume):
         raise DamagedError(f"the manifest of backup {backup} says that it is {found.head.backup}")
     return found
 
 
-def read_manifests(store: Store, volume: str = "") -> Iterator[Manifest]:
-    """The manifests of a volume, of all volumes when "". One deleted meanwhile is left out."""
+def read_manifests(
+    store: Store, volume: str = "", damaged: Callable[[DamagedError], None] | None = None
+) -> Iterator[Manifest]:
+    """The manifests of a volume, of all volumes when "". One deleted meanwhile is left out.
+
+    :raises DamagedError: one is wrong, unless `damaged` takes the error; then it is left out.
+    """
     for key, _ in list(store.list(backups_of(volume) if volume else VOLUMES)):
         names = parse_manifest_key(key)
         if names is not None:
-            with contextlib.suppress(NotFoundError):
-                yield read_manifest(store, *names)
+            try:
+                found = read_manifest(store, *names)
+            except NotFoundError:
+                continue
+            except DamagedError as error:
+                if damaged is None:
+                    raise
+                damaged(error)
+                continue
+            yield found
 
 
 def read_place(store: Store, place: Place) -> memoryview:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from drystone.backup.create import BackupRequest, create_backup
@@ -64,9 +66,12 @@ class Repository:
             self.store, source, request, tuning=self._tuning, clock=self._clock, progress=progress
         ).head
 
-    def list(self, volume: str = "") -> list[BackupInfo]:
-        """The backups of a volume (of all volumes when ""), oldest first. :raises DamagedError: a manifest is wrong."""
-        found = [each.head for each in read_manifests(self.store, volume)]
+    def list(self, volume: str = "", *, damaged: Callable[[DamagedError], None] | None = None) -> list[BackupInfo]:
+        """The backups of a volume (of all volumes when ""), oldest first.
+
+        :raises DamagedError: a manifest is wrong, unless `damaged` takes the error; then that backup is left out.
+        """
+        found = [each.head for each in read_manifests(self.store, volume, damaged)]
         return sorted(found, key=lambda head: (head.created, head.backup))
 
     def inspect(self, volume: str, backup: str) -> BackupInfo:

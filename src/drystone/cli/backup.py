@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drystone.base.errors import MismatchError, NotFoundError, RefusedError
+from drystone.base.errors import DamagedError, MismatchError, NotFoundError, RefusedError
 from drystone.base.sizes import format_size, parse_size
 from drystone.cli.output import interactive, json_option, print_json, print_pairs, print_table
 
@@ -87,7 +87,7 @@ def _find_base(repository: Repository, known: str, base: str | None, dest: str) 
             raise MismatchError(f"the base is at {url.destination!r} and the new backup would be at {dest!r}")
         return url.volume, repository.inspect(url.volume, url.backup).backup
     volume = str(uuid.uuid5(_SOURCES, known))
-    earlier = repository.list(volume)
+    earlier = repository.list(volume, damaged=lambda _error: None)
     return volume, earlier[-1].backup if earlier else ""
 
 
@@ -95,17 +95,22 @@ def _find_base(repository: Repository, known: str, base: str | None, dest: str) 
 @click.argument("dest")
 @json_option
 def list_(dest: str, *, as_json: bool) -> None:
-    """List the backups at DEST, oldest first."""
+    """List the backups at DEST, oldest first. Those whose manifest is damaged are told at the end, as errors."""
     from drystone.backup.url import BackupUrl
 
-    found = [(str(BackupUrl(dest, each.backup, each.volume)), each) for each in _open(dest).list()]
+    damaged: list[DamagedError] = []
+    backups = _open(dest).list(damaged=damaged.append)
+    found = [(str(BackupUrl(dest, each.backup, each.volume)), each) for each in backups]
     if as_json:
         print_json([_document(url, each) for url, each in found])
-        return
-    print_table(
-        ("created", "source", "size", "stored", "url"),
-        [(each.created, each.source, format_size(each.size), format_size(each.stored), url) for url, each in found],
-    )
+    else:
+        rows = [
+            (each.created, each.source, format_size(each.size), format_size(each.stored), url) for url, each in found
+        ]
+        print_table(("created", "source", "size", "stored", "url"), rows)
+    if damaged:
+        more = f", and {len(damaged) - 1} more manifests are damaged" if len(damaged) > 1 else ""
+        raise DamagedError(f"{damaged[0].message}{more}", hint="the backup can be deleted by its URL")
 
 
 @backup.command()

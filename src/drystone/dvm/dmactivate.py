@@ -31,6 +31,7 @@ from drystone.dvm.instructions import (
     JmpFail,
     Label,
     Load,
+    Note,
     OnDevice,
     Remove,
     Rename,
@@ -297,6 +298,7 @@ def _write_growth(writer: Writer, before: Device, after: Device) -> None:
     again before the old one.
     """
     load, suspend = Load(after.name, after.table, after.read_only), Suspend(after.name)
+    writer.plain(Note(f"the thin pool {after.name} grows, which cannot be undone"))
     writer.do(load, undo=inverse(load) or ())
     place = writer.target
     writer.do(suspend, undo=inverse(suspend) or ())

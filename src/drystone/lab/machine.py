@@ -33,7 +33,7 @@ def find_kernel(modules_root: Path = MODULES, search_path: str | None = None) ->
 
     :raises UnsupportedError: a package is missing; the message names it.
     """
-    program = shutil.which("linux.uml", path=search_path) or shutil.which("linux.uml", path="/usr/bin")
+    program = shutil.which("linux.uml", path=search_path)
     if program is None:
         raise UnsupportedError(
             "linux.uml, the kernel of the lab, is not installed",

@@ -85,16 +85,21 @@ class Node:
         self._lines.clear()
         self._tail = ""
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the kernel and its helpers; SIGKILL is the power cut."""
+    def kill(self) -> None:
+        """The power cut: the kernel and its helpers are gone at once."""
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, number)
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def hold(self, *, still: bool) -> None:
+        """Stop the kernel in its tracks, or let it go on: its main process alone, as stopped helpers make it panic."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGSTOP if still else signal.SIGCONT)
 
     def reap(self, reason: str) -> None:
         """End what is left of the kernel and close everything of it. Nothing of the guest runs when this returns."""
         pid = self.pid
-        self.signal(signal.SIGKILL)
+        self.kill()
         assert self._process is not None
         assert self._serial is not None
         assert self.wire is not None

@@ -316,10 +316,11 @@ class Supervisor:
         for client in list(self._clients.values()):
             if not client.waits_for:
                 continue
-            failed = next((each for each in client.waits_for if each.failure), None)
-            if failed is not None:
-                self._send(client.line, {"error": failed.failure})
-            elif all(each.state != "booting" for each in client.waits_for):
+            fallen = next((each for each in client.waits_for if each.state in {"down", "failed"}), None)
+            if fallen is not None:
+                gone = UnavailableError(f"guest {fallen.spec.name} is down: {fallen.reason}")
+                self._send(client.line, {"error": fallen.failure or gone.to_document()})
+            elif all(each.state == "up" for each in client.waits_for):
                 self._send(client.line, {"ok": True})
             else:
                 continue
@@ -343,6 +344,7 @@ class Supervisor:
         node = self._find(header)
         if node.pid:
             self._close_node(node, "its power was cut")
+            self._tell_waiting()
         return True
 
     def _start(self, _client: Client, header: Header) -> bool:
@@ -361,11 +363,11 @@ class Supervisor:
         self._switch.heal(self._find(header).spec.port)
         return True
 
-    def _signal(self, _client: Client, header: Header) -> bool:
+    def _hold(self, _client: Client, header: Header) -> bool:
         node = self._find(header)
         if not node.pid:
             raise UnavailableError(f"guest {node.spec.name} is {node.state}")
-        node.signal(signal.SIGSTOP if header["do"] == "pause" else signal.SIGCONT)
+        node.hold(still=header["do"] == "pause")
         return True
 
     def _console(self, _client: Client, header: Header) -> list[str]:
@@ -398,8 +400,8 @@ _REQUESTS: dict[str, Callable[[Supervisor, Client, Header], Any]] = {
     "start": Supervisor._start,  # noqa: SLF001
     "cut": Supervisor._cut,  # noqa: SLF001
     "heal": Supervisor._heal,  # noqa: SLF001
-    "pause": Supervisor._signal,  # noqa: SLF001
-    "resume": Supervisor._signal,  # noqa: SLF001
+    "pause": Supervisor._hold,  # noqa: SLF001
+    "resume": Supervisor._hold,  # noqa: SLF001
     "console": Supervisor._console,  # noqa: SLF001
     "run": Supervisor._run,  # noqa: SLF001
     "down": Supervisor._down,  # noqa: SLF001

@@ -6,7 +6,10 @@ import errno
 
 import pytest
 
+from drystone.base.errors import UsageError
 from drystone.dvm.dmactivate import activate
+from drystone.dvm.instructions import AnyInstruction, Clear, Load, Message, Note, Remove, Resume
+from drystone.dvm.program import Program
 from drystone.dvm.result import Result
 from drystone.dvm.state import observe
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
@@ -69,6 +72,31 @@ def test_every_single_call_fails(bench: Bench, number: int) -> None:
         check_whole(bench, dm, result)
 
 
+@pytest.mark.parametrize("kind", [Remove, Clear, Resume, Message, Load])
+def test_without_its_undoing_a_program_is_caught(kind: type[AnyInstruction]) -> None:
+    """The proof can fail: programs that lack one kind of undoing do not pass it."""
+    for transition in TRANSITIONS:
+        bench = make_bench(transition)
+        crippled = Program(
+            tuple(
+                Note("nothing") if isinstance(each, kind) and getattr(each, "insist", False) else each
+                for each in bench.program.instructions
+            ),
+            bench.program.devices,
+        )
+        if crippled == bench.program:
+            continue
+        for count in range(1, count_calls(bench) + 1):
+            dm = bench.start.copy()
+            try:
+                result = run(FaultyDeviceMapper(dm, fail_calls({count: errno.EIO})), crippled)
+            except UsageError:
+                return  # the check has seen that a device would stay suspended
+            if result.outcome == "unwound" and not bench.is_old(dm):
+                return
+    raise AssertionError(f"nobody missed the undoing by {kind.__name__}")
+
+
 def test_every_resume_fails_after_it_has_swapped(bench: Bench) -> None:
     probe = FaultyDeviceMapper(bench.start.copy())
     run(probe, bench.program)
@@ -128,4 +156,20 @@ def test_the_process_is_killed_while_it_recovers(bench: Bench) -> None:
             dm = left.copy()
             with pytest.raises(Killed):
                 run(FaultyDeviceMapper(dm, kill_at(second)), program)
+            check_rest(bench, dm)
+
+
+def test_a_call_fails_while_it_recovers(bench: Bench) -> None:
+    for count in range(1, count_calls(bench) + 1):
+        left = bench.start.copy()
+        with pytest.raises(Killed):
+            run(FaultyDeviceMapper(left, kill_at(count)), bench.program)
+        program = activate(observe(left), bench.desired)
+        again = FaultyDeviceMapper(left.copy())
+        run(again, program)
+        for second in range(1, len(again.calls) + 1):
+            dm = left.copy()
+            result = run(FaultyDeviceMapper(dm, fail_calls({second: errno.EIO})), program)
+            if result.outcome == "done":
+                assert bench.is_desired(dm)
             check_rest(bench, dm)

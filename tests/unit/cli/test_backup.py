@@ -105,6 +105,23 @@ def test_damage_is_named(image: Path, dest: str, tmp_path: Path, capsys: pytest.
     assert not (tmp_path / "out").exists()
 
 
+def test_a_damaged_manifest_does_not_hide_the_others(
+    image: Path, dest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = [make(capsys, image, dest) for _ in range(3)]
+    backup_uuid = urls[2].partition("?backup=")[2].partition("&")[0]
+    manifest = next((tmp_path / "backups").rglob(backup_uuid))
+    manifest.write_bytes(manifest.read_bytes()[:-1])
+    assert run(backup, ["list", dest, "--json"]) == 10
+    printed = capsys.readouterr()
+    assert [each["url"] for each in json.loads(printed.out)] == urls[:2]
+    assert backup_uuid in printed.err
+    again = make(capsys, image, dest)
+    assert json.loads(answer(capsys, "show", again, "--json"))["parent"] in urls[1]
+    answer(capsys, "delete", urls[2])
+    assert len(json.loads(answer(capsys, "list", dest, "--json"))) == 3
+
+
 def test_wrong_arguments(image: Path, dest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert refuse(capsys, "create", tmp_path / "none", "--dest", dest)[0] == 3
     assert refuse(capsys, "create", tmp_path, "--dest", dest)[0] == 2

@@ -59,6 +59,18 @@ def test_two_ways_are_told_one_after_the_other() -> None:
     ]
 
 
+def test_a_pool_that_grows_says_so() -> None:
+    larger = Device("data", table=(Line(0, 32768, "linear", "7:1 0"),))
+    grown = Device("pool", "P", (Line(0, 32768, "thin-pool", "{meta} {data} 128 0"),), transaction=Transaction(1))
+    lines = describe(activate(State((*BASE, pool(1))), State((BASE[0], larger, grown))))
+    assert lines[3:7] == [
+        "   4. the thin pool pool grows, which cannot be undone",
+        "   5. prepare a table for pool (16.0 MiB): 0 32768 thin-pool {meta} {data} 128 0",
+        "   6. hold all reads and writes of pool, when what is in flight is finished",
+        "   7. let pool run with its newest table",
+    ]
+
+
 def test_other_instructions_in_words() -> None:
     program = Program(
         (

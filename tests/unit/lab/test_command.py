@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -103,7 +102,7 @@ def test_a_supervisor_that_closes_is_an_error(played: Played) -> None:
 
 def test_closing_wakes_up_the_thread_that_receives(played: Played) -> None:
     played.command.drain()
-    threading.Thread(target=lambda: (time.sleep(0.05), played.command.close())).start()
+    threading.Timer(0.05, played.command.close).start()
     with pytest.raises(UnavailableError):
         played.command.wait(10)
 

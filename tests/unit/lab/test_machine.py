@@ -19,6 +19,12 @@ def test_the_kernel_is_found_with_its_modules() -> None:
     assert kernel.release == kernel.modules.name
 
 
+def test_a_missing_kernel_names_its_package(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        find_kernel(search_path=str(tmp_path))
+    assert caught.value.hint == "apt-get install user-mode-linux"
+
+
 def test_missing_modules_name_their_package(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="user-mode-linux"):
         find_kernel(modules_root=tmp_path)

@@ -39,7 +39,7 @@ class WordReader:
         self.at = 0
 
     def fail(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.kind}: {message}", hint=f"the parameters were: {join_words(self.words)}")
+        raise UsageError(f"{self.kind}: {message}", hint=f"the words were {join_words(self.words)!r}")
 
     @property
     def left(self) -> int:

@@ -261,13 +261,20 @@ class Agent:
             return
         self._close_input(run)
         del self._runs[run.number]
-        self._sync()
+        trouble = self._sync()
+        if trouble:
+            self._line.send({"event": "err", "id": run.number}, f"{trouble}\n".encode())
         self._line.send({"event": "exit", "id": run.number, "status": run.status})
 
-    def _sync(self) -> None:
+    def _sync(self) -> str:
+        """Write the host's folders back; what went wrong with it, "" for nothing."""
         for folder in self._folders:
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                calls.sync_filesystem(handle)
-            finally:
-                os.close(handle)
+                handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    calls.sync_filesystem(handle)
+                finally:
+                    os.close(handle)
+            except OSError as error:  # the host's disk is full, or the folder was removed there
+                return f"{folder} could not be written back to the host: {error.strerror}"
+        return ""

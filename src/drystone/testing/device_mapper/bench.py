@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -108,6 +109,18 @@ class Bench:
                 return error
             raise AssertionError(f"{errno.errorcode[number]} was due, not this: {error}") from error
         raise AssertionError(f"{errno.errorcode[number]} was due, the answer is {answer!r}")
+
+    def soon(self, call: Callable[[], bool]) -> None:
+        """Wait until `call` is true, for what a kernel does in the background; AssertionError after two seconds."""
+        for _ in range(40):
+            if call():
+                return
+            time.sleep(0.05)
+        raise AssertionError("it did not happen within two seconds")
+
+    def is_there(self, name: str) -> bool:
+        """Whether a device has that name."""
+        return name in {each.name for each in self.dm.list_devices()}
 
     def cleanup(self) -> None:
         """Remove every device whose name begins with the prefix, users before what they use."""

@@ -63,7 +63,7 @@ def check_striped_over_a_failure(bench: Bench) -> None:
     assert bench.dm.info(info.name).event_nr == 0
     bench.refused(errno.EIO, bench.hands.write, info.number, 16, 8)
     assert bench.text(info.name).endswith(" 1 AD")
-    assert bench.dm.info(info.name).event_nr == 1
+    bench.soon(lambda: bench.dm.info(info.name).event_nr == 1)
 
 
 def check_mirror(bench: Bench) -> None:

@@ -254,7 +254,7 @@ def test_writes_reach_the_disk_through_every_target(dm: SimulatedDeviceMapper) -
     mirror = make(dm, "mirror", (256, "mirror", f"core 2 64 nosync 2 {stripes.number} 0 {C} 0"))
     top = make(dm, "top", (128, "linear", f"{mirror.number} 0"), (8, "zero", ""), (8, "error", ""))
     dm.write("top", 16, 8)
-    assert {place for place in dm.machine.contents} == {(B, 64), (C, 16)}
+    assert set(dm.machine.contents) == {(B, 64), (C, 16)}
     dm.write("top", 128, 8)
     assert errno_of(lambda: dm.write(top.number, 136, 8)) == errno.EIO
     assert errno_of(lambda: dm.write(top.number, 144, 8)) == errno.EIO
