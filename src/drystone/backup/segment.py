@@ -15,8 +15,8 @@ from drystone.backup.pack import HEAD, HEADER, LARGEST_PACK, Place
 from drystone.base.errors import DamagedError
 
 SLOTS = 256
-"""Chunks a segment. With chunks of 1 MiB a segment maps 256 MiB in 11 KiB at most: small, as an incremental whose changes
-are scattered writes one for each. 10 TiB make a manifest of 2 MiB for it, which every incremental reads and writes."""
+"""Chunks a segment. With chunks of 1 MiB a segment maps 256 MiB in 11 KiB at most: small, for an incremental writes
+every segment that its changes are scattered over. 10 TiB have 2 MiB of segment table in each manifest for it."""
 LARGEST_SLOTS = 1 << 16
 
 _FRONT = struct.Struct("<IIII")

@@ -315,6 +315,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         convoy.main(args=arguments, prog_name="convoy", standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
     except click.ClickException as error:
         return _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):

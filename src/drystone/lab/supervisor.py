@@ -37,6 +37,7 @@ from drystone.lab.node import Node, inherit_orphans
 from drystone.lab.spec import LabSpec, parse_spec
 from drystone.lab.switch import Switch
 
+_PANIC = "Kernel panic - not syncing"
 _SYNC_SECONDS = 5.0
 """How long guests may take to write their folders back before the lab ends."""
 
@@ -237,8 +238,11 @@ class Supervisor:
         self._close_node(node, str(error) if error else "")
         lines = node.console_lines()
         if error is None:
-            panics = [line for line in lines if "panic" in line.lower()]
-            error = UnavailableError(panics[-1] if panics else f"guest {node.spec.name}: {node.reason}")
+            error = UnavailableError(f"guest {node.spec.name}: {node.reason}")
+            panics = [number for number, line in enumerate(lines) if _PANIC in line]
+            if panics:  # what led to it stands before it, a trace of the kernel's stack behind it
+                error = UnavailableError(f"guest {node.spec.name}: {lines[panics[0]].strip()}")
+                lines = lines[: panics[0]]
         node.fail(_with_console(error, node.spec.name, lines))
         self._tell_waiting()
 

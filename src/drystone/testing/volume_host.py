@@ -1,8 +1,8 @@
 """A machine for the driver `devicemapper` without a kernel: simulated device-mapper, file systems as words, mounts.
 
-It can be killed before any of its steps, again and again: `kill_at = 7` lets six changes happen, then raises Killed from
-every further one, as a process that is gone does nothing more. What the kernel and the disks hold stays; `reboot`
-keeps only the disks.
+It can be killed before any of its steps, again and again: `kill_at = 7` lets six changes happen, then raises Killed
+from every further one, as a process that is gone does nothing more. What the kernel and the disks hold stays;
+`revive(reboot=True)` keeps only the disks.
 """
 
 from __future__ import annotations

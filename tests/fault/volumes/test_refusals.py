@@ -21,6 +21,7 @@ from drystone.base.errors import (
 from drystone.kernel.dm.abc import DeviceNumber
 from drystone.testing.faults import FaultyDeviceMapper, Killed, fail_calls
 from drystone.testing.volume_host import DATA, METADATA, SimulatedHost
+from drystone.volumes.driver import Snapshot
 
 from .world import BLOCK, World
 
@@ -226,14 +227,18 @@ def test_what_a_killed_backup_left_is_cleared(world: World) -> None:
     world.create("db")
     snapshot = service.create_snapshot("db", "one")
     world.host.steps.clear()
-    with service.drivers["devicemapper"].read_snapshot(snapshot, None):
-        world.host.step("read")
+    read_once(world, snapshot)
     for kill_at in range(1, len(world.host.steps) + 1):
         world.host.revive()
         world.host.kill_at = kill_at
-        with pytest.raises(Killed), world.service.drivers["devicemapper"].read_snapshot(snapshot, None):
-            world.host.step("read")
-            pytest.fail("nothing was killed")
+        with pytest.raises(Killed):
+            read_once(world, snapshot)
         world.restart()
         world.check()
         assert world.host.held_root() is None
+
+
+def read_once(world: World, snapshot: Snapshot) -> None:
+    """What a backup does with the driver."""
+    with world.service.drivers["devicemapper"].read_snapshot(snapshot, None):
+        world.host.step("read")

@@ -8,8 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -153,15 +154,21 @@ def test_results_are_on_the_host_when_the_command_has_ended(lab_factory: Factory
     assert (tmp_path / "result").read_text() == "found\n"
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can read; pytest's own are closed to others whenever another pytest starts."""
+    with tempfile.TemporaryDirectory(prefix="drystone-test-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.usefixtures("driver")
-def test_an_ordinary_user_has_a_lab_too(tmp_path: Path) -> None:
+def test_an_ordinary_user_has_a_lab_too(open_folder: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("this test run is an ordinary user's already")
     interpreter = "/usr/bin/python3"  # the one of this run may lie where others cannot read
-    source = tmp_path / "source"
+    source = open_folder / "source"
     shutil.copytree(Path(__file__).parents[3] / "src", source)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     program = (
         "from drystone.lab.lab import Lab\n"
         f"with Lab(2, memory={SMALL}, disks=[1 << 20]) as lab:\n"

@@ -31,7 +31,6 @@ def first_bytes(device: str) -> bytes:
 def test_devices_that_cannot_be_used(host: Host) -> None:
     spare = host.loop("spare.vol", "64M")
     run("mkfs.ext4", "-q", spare)
-    before = first_bytes(spare)
 
     host.set_options(datadev=spare)
     assert f"dm.datadev={spare} holds ext4" in host.fail_to_start()
@@ -53,20 +52,11 @@ def test_devices_that_cannot_be_used(host: Host) -> None:
     assert f"dm.datadev={host.data} is used by /dev/mapper/holder" in host.fail_to_start()
     run("dmsetup", "remove", "holder")
 
-    host.set_options(metadatadev=host.data)
-    assert "are the same device" in host.fail_to_start()
     host.set_options(datadev=str(host.folder / "data.vol"))
     assert "no block device" in host.fail_to_start()
-    host.set_options(datadev="/dev/nothing")
-    assert "/dev/nothing" in host.fail_to_start()
-    tiny = host.loop("tiny.vol", "64K")
-    host.set_options(metadatadev=tiny)
-    assert "is smaller than 1.0 MiB" in host.fail_to_start()
-    host.set_options(datadev=tiny, thinpoolblocksize="4096", defaultvolumesize="64M")
-    assert "smaller than one block" in host.fail_to_start()
 
-    assert first_bytes(host.data) == first_bytes(host.metadata)[: 1 << 20] == bytes(1 << 20)
-    assert len(before) == 1 << 20
+    assert first_bytes(host.data) == first_bytes(host.metadata) == bytes(1 << 20)
+    assert first_bytes(spare) != bytes(1 << 20)
     assert "No devices" in run("dmsetup", "ls")
     host.set_options()
     host.start()
@@ -86,8 +76,6 @@ def test_a_pool_of_somebody_else(running: Host) -> None:
     assert "is empty, pool convoy-pool is at transaction 1" in running.fail_to_start()
     running.set_options(thinpoolblocksize="256")
     assert "was made with dm.thinpoolblocksize=128" in running.fail_to_start()
-    running.set_options(thinpoolname="another")
-    assert "no pool 'another'" in running.fail_to_start()
     running.set_options(datadev=other, metadatadev=running.metadata)
     assert "has 16777216 bytes" in running.fail_to_start()
     running.set_options()
@@ -146,6 +134,7 @@ def test_a_full_pool(small: Host) -> None:
     convoy("snapshot", "create", "big", "--name", "before")
     with Path(f"/dev/mapper/convoy-pool-{uuid}").open("r+b", buffering=0) as device:
         device.seek(16 << 20)
+        device.write(b"\xa5" * (76 << 20))
         while free_blocks() > 60:
             device.write(b"\xa5" * (1 << 20))
             os.fsync(device.fileno())

@@ -168,6 +168,6 @@ def test_our_own_voice(running: Host) -> None:
 
 
 def test_help_needs_no_daemon(host: Host) -> None:
-    for words in (["--help"], ["backup", "create", "--help"], ["--version"]):
+    for words in ([], ["--help"], ["backup", "create", "--help"], ["--version"]):
         done = subprocess.run([sys.executable, "-m", "drystone.cli.convoy", *words], capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")

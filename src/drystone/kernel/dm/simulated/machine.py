@@ -80,17 +80,23 @@ class Behaviour(Protocol):
     def areas(self, machine: Machine, target: Built) -> Iterator[Extent]:
         """What must lie within the devices below."""
 
-    def presuspend(self, machine: Machine, device: Device, target: Built) -> None: ...
+    def presuspend(self, machine: Machine, device: Device, target: Built) -> None:
+        """Before the device stops taking input and output."""
 
-    def postsuspend(self, machine: Machine, device: Device, target: Built) -> None: ...
+    def postsuspend(self, machine: Machine, device: Device, target: Built) -> None:
+        """After all of it has ended."""
 
-    def preresume(self, machine: Machine, device: Device, target: Built) -> None: ...
+    def preresume(self, machine: Machine, device: Device, target: Built) -> None:
+        """Before it goes on; a Refusal keeps the device suspended."""
 
-    def resume(self, machine: Machine, device: Device, target: Built) -> None: ...
+    def resume(self, machine: Machine, device: Device, target: Built) -> None:
+        """It goes on."""
 
-    def message(self, machine: Machine, device: Device, target: Built, words: list[str]) -> str: ...
+    def message(self, machine: Machine, device: Device, target: Built, words: list[str]) -> str:
+        """Act on a message of one word at least; the answer. Refusal EINVAL: not understood."""
 
-    def status(self, machine: Machine, device: Device, target: Built, *, flush: bool) -> str: ...
+    def status(self, machine: Machine, device: Device, target: Built, *, flush: bool) -> str:
+        """The status text. With `flush` a pool commits first."""
 
     def params(self, machine: Machine, target: Built) -> str:
         """The table line's text as the kernel prints it."""
