@@ -22,6 +22,9 @@ PYTHON = str(ROOT / ".venv" / "bin" / "python")
 DRYSTONE = str(ROOT / ".venv" / "bin" / "drystone")
 
 
+PEER_CELLS = 10
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """A program under bench/, and how much of a guest it needs (None: it runs on this machine)."""
@@ -44,14 +47,14 @@ BENCHMARKS = {
 
 
 def bar(ratio: float) -> str:
-    """A bar whose full length is the peer's time: shorter than 20 cells is faster than the peer."""
-    cells = max(1, min(40, round(ratio * 20)))
-    return "█" * min(cells, 20) + "▓" * max(0, cells - 20)
+    """A bar that is ten cells long at the peer's own time: shorter is faster than the peer. `+`: longer than shown."""
+    cells = max(1, round(ratio * PEER_CELLS))
+    return "█" * cells if cells <= 2 * PEER_CELLS else "█" * (2 * PEER_CELLS) + "+"
 
 
 def table(measurements: list[dict[str, Any]]) -> Table:
     """The measurements as a table, with a bar a row."""
-    shown = Table(title="Drystone beside its peers (ratio below 1: we are faster; bar of 20 cells: the peer)")
+    shown = Table(title="Drystone beside its peers (ratio below 1: we are faster; a bar of ten cells is the peer)")
     for column in ("what", "ours s", "peer s", "peer", "ratio", "least..most", ""):
         shown.add_column(column, justify="right" if column in {"ours s", "peer s", "ratio"} else "left")
     for each in measurements:
