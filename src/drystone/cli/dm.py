@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import KernelError, UsageError
+from drystone.cli.input import name_input, read_input
 from drystone.cli.output import json_option, print_json, print_pairs, print_table
 from drystone.kernel.dm.abc import DeviceEntry, DeviceInfo, DeviceMapper, TableLine, TargetStatus
+from drystone.kernel.dm.causes import classed
 from drystone.kernel.dm.text import format_line, parse_ref, parse_table_text
 
 _REF = click.argument("ref", metavar="DEVICE")
 _AS_JSON = json_option
+_EPILOG = (
+    "DEVICE: a name, uuid:TEXT, MAJOR:MINOR or the path of its node. START, LENGTH and offsets: sectors of 512 bytes. "
+    "Exit codes: docs/reference/exit-codes.md."
+)
+_LINE_HINT = "a target a line, such as: 0 2048 linear 7:0 0 (sectors of 512 bytes)"
 
 
-@click.group()
+class _Call(click.Command):
+    """A command that is a call of device-mapper: its failure has a class, and names the device as the user does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("epilog", _EPILOG)
+        super().__init__(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KernelError as error:
+            raise classed(error, ctx.params.get("ref") or ctx.params.get("name") or "") from error
+
+
+class _Calls(click.Group):
+    command_class = _Call
+
+
+@click.group(cls=_Calls)
 @click.pass_context
 def dm(ctx: click.Context) -> None:
     """Device-mapper devices, tables and targets of this kernel.
@@ -178,7 +201,9 @@ def _table_options(function: Any) -> Any:
 @dm.command()
 @click.argument("name")
 @click.option("--uuid", default="", help="Its dm UUID, at most 128 bytes.")
-@click.option("--minor", type=int, help="Its minor number; the kernel picks one otherwise.")
+@click.option(
+    "--minor", type=click.IntRange(0, (1 << 20) - 1), help="Its minor number; the kernel picks one otherwise."
+)
 @_table_options
 @_AS_JSON
 @click.pass_obj
@@ -328,11 +353,15 @@ def rename(mapper: DeviceMapper, ref: str, name: str | None, uuid: str | None, a
 @dm.command()
 @_REF
 @click.argument("text", nargs=-1, required=True)
-@click.option("--sector", type=click.IntRange(min=0), default=0, show_default=True, help="Which target it is for.")
+@click.option(
+    "--sector", type=click.IntRange(min=0), default=0, show_default=True, help="The target that holds this sector."
+)
 @_AS_JSON
 @click.pass_obj
 def message(mapper: DeviceMapper, ref: str, text: tuple[str, ...], sector: int, as_json: bool) -> None:
     """Send a message to a target; prints the answer if there is one.
+
+    What a message does cannot be undone here: a thin pool's "delete 7" frees the data of thin device 7 at once.
 
     \b
     Examples:
@@ -348,7 +377,7 @@ def message(mapper: DeviceMapper, ref: str, text: tuple[str, ...], sector: int, 
 
 @dm.command()
 @_REF
-@click.argument("event", type=click.IntRange(min=0), required=False)
+@click.argument("event", type=click.IntRange(0, (1 << 32) - 1), required=False)
 @_AS_JSON
 @click.pass_obj
 def wait(mapper: DeviceMapper, ref: str, event: int | None, as_json: bool) -> None:
@@ -367,13 +396,21 @@ def _read_table(file: str | None, lines: tuple[str, ...]) -> list[TableLine] | N
     if file is not None and lines:
         raise UsageError("give either --table or --line")
     if lines:
-        return parse_table_text("\n".join(lines))
+        return _parse_table("\n".join(lines))
     if file is None:
         return None
     try:
-        return parse_table_text(sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the table {file} cannot be read: {error}") from error
+        return _parse_table(read_input(file).decode())
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name_input(file)} is not text", hint=_LINE_HINT) from error
+
+
+def _parse_table(text: str) -> list[TableLine]:
+    """The lines of a table, one at least."""
+    found = parse_table_text(text)
+    if not found:
+        raise UsageError("the table is empty", hint=_LINE_HINT)
+    return found
 
 
 def _entry_document(entry: DeviceEntry) -> dict[str, object]:

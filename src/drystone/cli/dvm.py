@@ -6,15 +6,16 @@ stdout holds exactly one document (JSON, or with --text the text form), stderr t
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from drystone import __version__
 from drystone.base.documents import decode, encode
-from drystone.base.errors import UsageError
+from drystone.base.errors import KernelError, UsageError
+from drystone.cli.input import name_input, read_input
 from drystone.kernel.dm.abc import DeviceMapper
+from drystone.kernel.dm.causes import classed
 
 if TYPE_CHECKING:
     from drystone.dvm.program import Program
@@ -24,9 +25,33 @@ if TYPE_CHECKING:
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=_CONTEXT)
+class _Tool(click.Command):
+    """A tool: its failures have the class that errno stands for, and every complaint about a document a hint."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KernelError as error:
+            raise classed(error) from error
+        except UsageError as error:
+            if error.hint:
+                raise
+            hint = f"the format is in docs/reference/programs.md, the use in: dvm {self.name} --help"
+            raise UsageError(error.message, hint=hint, **error.facts) from error
+
+
+class _Tools(click.Group):
+    command_class = _Tool
+
+
+_errors_as_json = click.option(
+    "--json", is_flag=True, expose_value=False, help="Errors as JSON: always so when called as `dvm`."
+)
+
+
+@click.group(cls=_Tools, context_settings=_CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="dvm")
-@click.option("--json", is_flag=True, expose_value=False, help="Errors as JSON: always so when called as `dvm`.")
+@_errors_as_json
 @click.pass_context
 def dvm(ctx: click.Context) -> None:
     """Programs: what would change in device-mapper, and the change.
@@ -50,6 +75,7 @@ def dvm(ctx: click.Context) -> None:
 
 
 @dvm.command()
+@_errors_as_json
 @click.option("--name", "names", multiple=True, metavar="PREFIX", help="Only devices whose name begins so.")
 @click.option("--uuid", "uuids", multiple=True, metavar="PREFIX", help="Only devices whose UUID begins so.")
 @click.pass_obj
@@ -65,17 +91,15 @@ def observe(dm: DeviceMapper, names: tuple[str, ...], uuids: tuple[str, ...]) ->
     """
     from drystone.dvm import state
 
-    if not names and not uuids:
-        found = state.observe(dm)
+    if names or uuids:
+        found = state.observe(dm, lambda entry: entry.name.startswith(names) or entry.uuid.startswith(uuids))
     else:
-        found = state.observe(
-            dm,
-            lambda entry: any(map(entry.name.startswith, names)) or any(map(entry.uuid.startswith, uuids)),
-        )
+        found = state.observe(dm)
     _print_document(found)
 
 
 @dvm.command()
+@_errors_as_json
 @click.argument("current", required=False)
 @click.argument("desired", required=False)
 @click.option("--text", is_flag=True, help="Print the program in its text form instead of JSON.")
@@ -98,7 +122,7 @@ def dmactivate(current: str | None, desired: str | None, text: bool, in_words: b
     from drystone.dvm.text import render_text
 
     if current is None:
-        both = decode(_read("-"), dict[str, State], "stdin")
+        both = decode(read_input("-"), dict[str, State], "stdin")
         if set(both) != {"current", "desired"}:
             raise UsageError('stdin: an object with "current" and "desired" was expected')
         states = both["current"], both["desired"]
@@ -107,7 +131,10 @@ def dmactivate(current: str | None, desired: str | None, text: bool, in_words: b
     else:
         if current == desired == "-":
             raise UsageError("stdin cannot hold both documents", hint='without arguments: {"current":, "desired":}')
-        states = parse_state(_read(current), "current state"), parse_state(_read(desired), "desired state")
+        states = (
+            parse_state(read_input(current), f"current state ({name_input(current)})"),
+            parse_state(read_input(desired), f"desired state ({name_input(desired)})"),
+        )
     number = KernelBlocks().number
     program = compiler.activate(resolve_paths(states[0], number), resolve_paths(states[1], number))
     if in_words:
@@ -119,6 +146,7 @@ def dmactivate(current: str | None, desired: str | None, text: bool, in_words: b
 
 
 @dvm.command()
+@_errors_as_json
 @click.argument("file", default="-")
 @click.option("--check", "only_check", is_flag=True, help="Check the program and print it; run nothing.")
 @click.option("--text", is_flag=True, help="With --check: print the program in its text form.")
@@ -141,7 +169,7 @@ def dmexec(dm: DeviceMapper, file: str, only_check: bool, text: bool, in_words: 
 
     if (text or in_words) and not only_check:
         raise UsageError("--text and --describe go with --check")
-    program = _parse(_read(file), "stdin" if file == "-" else file)
+    program = _parse(read_input(file), name_input(file))
     if only_check:
         check(program)
         if in_words:
@@ -159,24 +187,29 @@ def dmexec(dm: DeviceMapper, file: str, only_check: bool, text: bool, in_words: 
         result = _execute(program, dm, signals)
         _print_document(result)
         sys.stdout.flush()
+        _make_nodes(dm)
     result.require_done()
 
 
 def _execute(program: Program, dm: DeviceMapper, signals: HeldSignals) -> Result:
-    """Run it. Only the kernel's device-mapper holds back this machine's disks, and has nodes in /dev."""
+    """Run it. Only the kernel's device-mapper holds back this machine's disks."""
     from contextlib import nullcontext
 
     from drystone.dvm.dmexec import execute
     from drystone.kernel.dm.device_mapper import KernelDeviceMapper
 
-    if not isinstance(dm, KernelDeviceMapper):
-        return execute(program, dm, memory=nullcontext, signals=signals)
+    if isinstance(dm, KernelDeviceMapper):
+        return execute(program, dm, signals=signals)
+    return execute(program, dm, memory=nullcontext, signals=signals)
+
+
+def _make_nodes(dm: DeviceMapper) -> None:
+    """Have the nodes in /dev that udev makes where it runs. Only the kernel's device-mapper has any."""
+    from drystone.kernel.dm.device_mapper import KernelDeviceMapper
     from drystone.kernel.dm.nodes import sync_nodes, udev_runs
 
-    result = execute(program, dm, signals=signals)
-    if not udev_runs():
+    if isinstance(dm, KernelDeviceMapper) and not udev_runs():
         sync_nodes((entry.name, entry.number) for entry in dm.list_devices())
-    return result
 
 
 def _parse(data: bytes, what: str) -> Program:
@@ -191,15 +224,6 @@ def _parse(data: bytes, what: str) -> Program:
         raise UsageError(f"{what}: neither JSON nor text: {error}") from error
 
 
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
-
-
 def _print_document(document: object) -> None:
     click.echo(encode(document, indent=2))
 
@@ -208,4 +232,5 @@ def main() -> None:
     """The console script `dvm`. Its errors are JSON always."""
     from drystone.cli.exits import run
 
-    sys.exit(run(dvm, ["--json", *sys.argv[1:]], name="dvm"))
+    words = sys.argv[1:]
+    sys.exit(run(dvm, ["--json", *words] if words else [], name="dvm"))

@@ -48,7 +48,14 @@ def pdata_tools() -> None:
     help="Print the number alone, or with the unit's letter or name.",
 )
 def thin_metadata_size(block_size: str, pool_size: str, max_thins: str, unit: str, numeric_only: str | None) -> None:
-    """Estimate how large a pool's metadata device must be. Numbers without a unit are sectors."""
+    """Estimate how large a pool's metadata device must be.
+
+    Sizes without a unit are sectors of 512 bytes.
+
+    \b
+    Example:
+      convoy-pdata_tools thin_metadata_size -b 2m -s 100G -m 100000 -u M
+    """
     from drystone.formats.thin.size import estimate_metadata_size, find_unit, format_amount, parse_quantity
 
     block = parse_quantity(block_size, "block size")
@@ -74,7 +81,7 @@ def _find_style(text: str) -> str:
 def run_tool(arguments: Sequence[str] | None = None) -> int:
     """Run one tool; its exit code. A broken pipe ends it without a word."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name = next((word for word in words if not word.startswith("-")), "convoy-pdata_tools")
+    name = next((word for word in words if word in pdata_tools.commands), "convoy-pdata_tools")
     try:
         return invoke(pdata_tools, words, "convoy-pdata_tools")
     except click.exceptions.NoArgsIsHelpError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drystone.base.errors import BusyError, DamagedError, DrystoneError, UnsupportedError
+from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnsupportedError
 from drystone.cli.output import Function, json_option, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -55,9 +55,20 @@ _FILE = click.argument("file", type=click.Path())
 @_snapshot_option
 @json_option
 def info(file: str, *, held: bool, as_json: bool) -> None:
-    """Print the superblock: transaction, sizes, space, roots."""
-    with _open(file, held=held) as (_, superblock):
+    """Print the superblock: transaction, sizes, space, roots.
+
+    Blocks of data are the pool's, whose size is the data block size; blocks of metadata have 4096 bytes, and roots are
+    their numbers.
+
+    \b
+    Examples:
+      drystone thin info metadata.img
+      drystone thin info -m /dev/vg/meta --json
+    """
+    with _open(file, held=held) as (device, superblock):
         document = _describe(superblock)
+        if missing := _tell_missing(device, superblock):
+            click.echo(f"drystone: {file}: {missing}", err=True)
     if as_json:
         print_json(document)
         return
@@ -69,7 +80,14 @@ def info(file: str, *, held: bool, as_json: bool) -> None:
 @_snapshot_option
 @json_option
 def devices(file: str, *, held: bool, as_json: bool) -> None:
-    """List the thin devices with how much each maps."""
+    """List the thin devices with how much each maps.
+
+    Mapped blocks are the pool's. Creation and snapshotted time count the pool's snapshots.
+
+    \b
+    Example:
+      drystone thin devices -m /dev/vg/meta
+    """
     from drystone.formats.thin.devices import read_devices
 
     with _open(file, held=held) as (reader, superblock):
@@ -93,6 +111,10 @@ def mappings(device: int, file: str, *, held: bool, as_json: bool) -> None:
 
     A line a range: first block of the device, first block of the pool's data, length, time; all but the time in
     pool blocks. The time counts the pool's snapshots.
+
+    \b
+    Example:
+      drystone thin mappings 1 -m /dev/vg/meta
     """
     from drystone.formats.thin.extents import iter_runs
     from drystone.formats.thin.mappings import iter_mappings
@@ -146,6 +168,10 @@ def metadata_size(block_size: str, pool_size: str, max_thins: int, *, as_json: b
 
     Sizes take k, m, g or t, powers of 1024. The estimate allows for leaves that are half full.
     `convoy-pdata_tools thin_metadata_size` is the same with the units and the output of Debian's tool.
+
+    \b
+    Example:
+      drystone thin metadata-size --block-size 64k --pool-size 1t --max-thins 1000
     """
     from drystone.base.sizes import SECTOR, format_size, parse_size
     from drystone.formats.pdata.blocks import BLOCK, MOST_BLOCKS
@@ -179,18 +205,36 @@ def _open(file: str, *, held: bool) -> Iterator[tuple[BlockDevice, Superblock]]:
     from drystone.formats.thin.superblock import read_held_superblock, read_superblock
     from drystone.kernel.blockdev import open_device
 
+    missing = ""
     try:
         with open_device(file, exclusive=not held) as device:
-            yield device, read_held_superblock(device) if held else read_superblock(device)
+            superblock = read_held_superblock(device) if held else read_superblock(device)
+            missing = _tell_missing(device, superblock)
+            yield device, superblock
     except (DamagedError, UnsupportedError) as error:
-        raise _name_file(error, file) from error
+        raise _name_file(
+            error, file, missing or "thin_check says what is wrong, if this is dm-thin metadata"
+        ) from error
+    except NotFoundError as error:
+        raise _name_file(error, "", "drystone thin devices lists them" if "dev_id" in error.facts else "") from error
     except BusyError as error:
         hint = "reserve a metadata snapshot of the active pool and read it with -m"
         raise BusyError(error.message, hint=hint, **error.facts) from error
 
 
-def _name_file(error: DrystoneError, file: str) -> DrystoneError:
-    return type(error)(f"{file}: {error.message}", hint=error.hint, **{**error.facts, "file": file})
+def _tell_missing(device: BlockDevice, superblock: Superblock) -> str:
+    """What a copy that was cut short lacks; "" for a whole one."""
+    from drystone.formats.pdata.blocks import BLOCK
+
+    whole = max(superblock.metadata_space_map.nr_blocks, superblock.metadata_nr_blocks) * BLOCK
+    return f"it has {device.size} of {whole} bytes: it was cut short" if device.size < whole else ""
+
+
+def _name_file(error: DrystoneError, file: str, hint: str) -> DrystoneError:
+    """The same error with the file and, where it has none, a hint."""
+    message = f"{file}: {error.message}" if file else error.message
+    facts = {**error.facts, **({"file": file} if file else {})}
+    return type(error)(message, hint=error.hint or hint, **facts)
 
 
 def _describe(superblock: Superblock) -> dict[str, Any]:

@@ -51,16 +51,21 @@ from drystone.dvm.text import render_instruction
 
 _HANDLERS = (JmpFail, JmpErrno, ClearFail)
 _QUIET = (Label, Note, Begin, End, LiteralValue, Jmp, JmpFail, JmpErrno, ClearFail, Exit)
-_ERRNOS = frozenset(errno_names.errorcode.values())
+_ERRNOS = frozenset(name for name in vars(errno_names) if name.startswith("E"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What is known at a place. `known`, `made`, `leftover`: on every path; the others: on some path."""
+    """What is known at a place. `known`, `made`, `leftover`: on every path; the others: on some path.
+
+    :ivar leftover: (pool, id) that could not be made a moment ago, as it exists.
+    :ivar is_asked: since then that pool has confirmed its transaction id.
+    """
 
     known: frozenset[str]
     made: frozenset[tuple[str, str]] = frozenset()
     leftover: tuple[str, str] | None = None
+    is_asked: bool = False
     suspended: frozenset[str] = frozenset()
     is_past: bool = False
     is_open: tuple[str, ...] = ()
@@ -139,6 +144,7 @@ class _Checker:
             left.known & right.known,
             left.made & right.made,
             left.leftover if left.leftover == right.leftover else None,
+            left.is_asked and right.is_asked,
             left.suspended | right.suspended,
             left.is_past or right.is_past,
             left.is_open,
@@ -180,7 +186,7 @@ class _Checker:
             self.reach(self.pc + 1, facts, pending=True)
             before = self.code[self.pc - 1] if self.pc else None
             made = _thin_id(before) if isinstance(before, Message) and each.errno == "EEXIST" else None
-            facts = replace(facts, leftover=made)
+            facts = replace(facts, leftover=made, is_asked=False)
         self.reach(place, facts, pending=True)
 
     def objects(self, each: AnyInstruction, facts: _Facts) -> _Facts:
@@ -233,7 +239,7 @@ class _Checker:
         """The facts after `each` has succeeded."""
         if isinstance(each, OnDevice) and not isinstance(each, Create) and each.device not in facts.known:
             self.fail(f"{each.device!r} is not known here", "name it under `devices`, or create it on every path")
-        allowed, facts = facts.leftover, replace(facts, leftover=None)
+        before, facts = facts, replace(facts, leftover=None, is_asked=False)
         match each:
             case Wait() if facts.suspended:
                 self.fail("it would wait with a device suspended")
@@ -248,7 +254,7 @@ class _Checker:
             case Load():
                 self.check_load(each, facts)
             case Message():
-                facts = self.message(each, facts, allowed)
+                facts = self.message(each, facts, before)
             case Commit():
                 if facts.is_past:
                     self.fail("something that nothing undoes was done before the commit")
@@ -268,14 +274,17 @@ class _Checker:
             suspended |= {each.to}
         return replace(facts, known=facts.known - old | set(new), suspended=suspended)
 
-    def message(self, each: Message, facts: _Facts, allowed: tuple[str, str] | None) -> _Facts:
+    def message(self, each: Message, facts: _Facts, before: _Facts) -> _Facts:
         about = _thin_id(each)
+        if before.leftover is not None and _is_question(each) and each.device == before.leftover[0]:
+            return replace(facts, leftover=before.leftover, is_asked=True)
         if each.text.startswith("delete ") and about is not None:
             if each.leftover:
-                if allowed != about:
+                if before.leftover != about or not before.is_asked:
                     self.fail(
-                        "a leftover is deleted only where making that id has just failed with EEXIST",
-                        f'message {each.device} "create_thin ..." and jmp-errno EEXIST come before it',
+                        "a leftover is deleted only where making that id has just failed with EEXIST, "
+                        "and the pool has said that it is at the transaction before",
+                        'create_thin, jmp-errno EEXIST, clear-fail and "set_transaction_id N N" come before it',
                     )
                 return facts
             if about in facts.made:
@@ -359,3 +368,9 @@ def _thin_id(message: Message) -> tuple[str, str] | None:
         case ["create_thin", dev_id] | ["create_snap", dev_id, _] | ["delete", dev_id]:
             return message.device, dev_id
     return None
+
+
+def _is_question(message: Message) -> bool:
+    """Whether it asks a pool for its transaction id: `set_transaction_id N N`."""
+    words = message.text.split()
+    return len(words) == 3 and words[0] == "set_transaction_id" and words[1] == words[2]

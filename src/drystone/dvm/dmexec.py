@@ -1,29 +1,28 @@
 """The executor: runs a program against a device-mapper.
 
-Before the first instruction: the program is checked whole, what it writes to is opened, its devices are found and
-their UUIDs compared, tables are turned into numbers, memory is locked, signals are held, and the garbage collector
+Before the first instruction: the program is checked whole, what it writes to is opened, its devices are found, their
+UUIDs and tables compared, tables are turned into numbers, memory is locked, signals are held, and the garbage collector
 rests. Between the first suspend and the last resume nothing is printed, imported or forked.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from drystone.base.clock import Clock, SystemClock
-from drystone.base.errors import KernelError, MismatchError, NotFoundError
 from drystone.dvm.blocks import BlockDevices, KernelBlocks
 from drystone.dvm.check import check
 from drystone.dvm.instructions import Commit, Flush, Load, Write
 from drystone.dvm.machine import Machine
+from drystone.dvm.needs import check_tables, find_devices
 from drystone.dvm.program import Program
 from drystone.dvm.references import paths_in
 from drystone.dvm.result import Result
 from drystone.dvm.signals import HeldSignals
-from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
+from drystone.kernel.dm.abc import DeviceMapper
 from drystone.kernel.memory import locked_memory
 
 
@@ -44,10 +43,13 @@ def execute(
     :param signals: holds Ctrl-C and SIGTERM, perhaps for longer than this call. When None they are delivered when the
         program has ended, before this returns.
     :raises UsageError: the check found something. :raises NotFoundError: a device or path that the program needs is
-        not there. :raises MismatchError: a device has another UUID than the program expects.
+        not there. :raises MismatchError: a device has another UUID than the program expects, or another table than it
+        would bring back.
     :raises KernelError: device-mapper cannot be used at all, or memory cannot be locked.
 
-    Whatever is raised, nothing was run.
+    Whatever of these is raised, nothing was run. An exception in the middle that is no DrystoneError is a failure like
+    others (of class `internal`): the program undoes what it did. A KeyboardInterrupt or SystemExit in the middle (some
+    other handler raised it: signals are held) is raised when the program has ended, with its outcome in a note.
     """
     check(program)
     finder = KernelBlocks() if devices is None else devices
@@ -66,38 +68,14 @@ def execute(
             for path in paths_in(line.params)
         }
         holding = HeldSignals() if signals is None else signals
-        machine = Machine(
-            program, dm, _find_devices(program, dm), blocks, paths, SystemClock() if clock is None else clock, holding
-        )
+        numbers = find_devices(program, dm)
+        check_tables(program, dm, numbers, paths)
+        machine = Machine(program, dm, numbers, blocks, paths, SystemClock() if clock is None else clock, holding)
         stack.enter_context(memory())
         stack.enter_context(_resting_collector())
         with holding.held():
             machine.run()
         return machine.result()
-
-
-def _find_devices(program: Program, dm: DeviceMapper) -> dict[str, DeviceNumber]:
-    numbers: dict[str, DeviceNumber] = {}
-    dm.version()  # opens it, so that no instruction has to
-    for needed in program.devices:
-        try:
-            info = dm.info(needed.name)
-        except KernelError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            raise NotFoundError(
-                f"the program needs the device {needed.name!r}, which is not there",
-                hint="the state has changed since the program was made: make it again",
-                device=needed.name,
-            ) from error
-        if needed.uuid and info.uuid != needed.uuid:
-            raise MismatchError(
-                f"{needed.name!r} has the uuid {info.uuid!r}, the program was made for {needed.uuid!r}",
-                hint="the state has changed since the program was made: make it again",
-                device=needed.name,
-            )
-        numbers[needed.name] = info.number
-    return numbers
 
 
 @contextlib.contextmanager

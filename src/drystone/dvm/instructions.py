@@ -127,7 +127,8 @@ class Message(OnDevice, frozen=True, tag="message"):
     """Send `text` to the target at `sector`.
 
     :ivar leftover: of `delete ID` to a thin pool: the id is what an interrupted run left, nobody's data. The check
-        allows it only where `create_thin ID` or `create_snap ID ...` has just failed with EEXIST.
+        allows it only where `create_thin ID` or `create_snap ID ...` has just failed with EEXIST, and the pool has
+        answered `set_transaction_id N N` since.
     """
 
     text: str

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from drystone.base.clock import Clock
-from drystone.base.errors import DrystoneError, KernelError, MismatchError, TimedOutError
+from drystone.base.errors import DrystoneError, InternalError, KernelError, MismatchError, TimedOutError
 from drystone.dvm.blocks import Block
 from drystone.dvm.instructions import (
     AnyInstruction,
@@ -50,6 +52,7 @@ from drystone.dvm.result import Failure, Left, Outcome, Result, Step
 from drystone.dvm.signals import HeldSignals, InterruptedWaitError
 from drystone.dvm.text import render_instruction
 from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber, TableLine
+from drystone.kernel.dm.causes import class_of
 
 TRIES = 3
 """How often an insisting instruction is tried."""
@@ -57,6 +60,8 @@ PAUSE_S = 0.01
 """Seconds between tries."""
 BUSY_S = 5.0
 """Seconds for which `remove` is tried while the device is open: udev and its like look at new devices."""
+UNKNOWN = errno.ENOTRECOVERABLE
+"""The errno of an instruction of which nobody knows whether it was done: a defect of ours came in between."""
 
 _NOTHING = (Jmp, JmpFail, JmpErrno, ClearFail, Label, Exit, Begin, End, LiteralValue, Note)
 
@@ -68,6 +73,10 @@ _HINTS = {
     ("create", errno.EBUSY): "the name or the uuid is taken",
     ("rename", errno.EBUSY): "the name is taken",
     ("suspend", errno.EBUSY): "its file system is frozen already",
+    (
+        "message",
+        errno.EOPNOTSUPP,
+    ): "the pool takes no changes, as writing its metadata failed: see its status, and dmesg",
 }
 
 
@@ -99,6 +108,7 @@ class Machine:
         self.outcome: Outcome | None = None
         self.trace: list[Step] = []
         self.left: list[tuple[int, int]] = []
+        self.stray: BaseException | None = None
         self.collected: dict[str, Any] = {}
         self._objects = [self.collected]
         self._labels = {each.label: pc for pc, each in enumerate(self.code) if isinstance(each, Label)}
@@ -133,7 +143,11 @@ class Machine:
     # ------------------------------------------------------------------ stepping
 
     def run(self) -> None:
-        """Step until the program ends."""
+        """Step until the program ends.
+
+        :raises BaseException: what came in the middle and was no answer, now that the program has ended; a note on it
+            tells the outcome.
+        """
         while self.outcome is None:
             if self.pc >= len(self.code):
                 self.outcome = "done"
@@ -143,6 +157,11 @@ class Machine:
                 self._step_quietly(each)
             else:
                 self._step(each)
+        if self.stray is not None:
+            found = self.result()
+            left = "; ".join(each.instruction for each in found.left)
+            self.stray.add_note(f"the program went on to its end: {found.outcome}{left and ', left: '}{left}")
+            raise self.stray
 
     def _step_quietly(self, each: Instruction) -> None:
         self.pc += 1
@@ -151,7 +170,7 @@ class Machine:
                 self.pc = self._labels[each.label]
             case JmpFail() if self.pending:
                 self.pc = self._labels[each.label]
-            case JmpErrno() if self.pending and errno.errorcode.get(_number_of(self.pending[1])) == each.errno:
+            case JmpErrno() if self.pending and _number_of(self.pending[1]) == getattr(errno, each.errno):
                 self.pc = self._labels[each.label]
             case ClearFail():
                 self.pending = None
@@ -189,36 +208,58 @@ class Machine:
         return isinstance(following, JmpFail | JmpErrno | ClearFail)
 
     def _try(self, each: AnyInstruction, *, insists: bool) -> tuple[int, DrystoneError | None]:
-        """How often it was tried, and the last failure.
-
-        A call that would wait for ever (TimedOutError: only the simulated device-mapper knows) is no failure that a
-        program could deal with.
-        """
+        """How often it was tried, and the last failure."""
         deadline = self.clock.monotonic() + BUSY_S
         most = TRIES if insists else 1
         tries = failures = 0
         while True:
             tries += 1
-            try:
-                answer = self._ways[type(each)](each)
-            except TimedOutError:
-                raise
-            except DrystoneError as error:
-                number = _number_of(error)
-                if insists and (each.op, number) in _GONE_ALREADY:
-                    return tries, None
-                if isinstance(each, Remove) and number == errno.EBUSY:
-                    if self.clock.monotonic() >= deadline:
-                        return tries, error
-                else:
-                    failures += 1
-                    if failures >= most:
-                        return tries, error
-                self.clock.sleep(PAUSE_S)
-                continue
+            error = self._try_once(each)
+            if error is None:
+                return tries, None
+            number = _number_of(error)
+            if insists and (each.op, number) in _GONE_ALREADY:
+                return tries, None
+            if isinstance(each, Remove) and number == errno.EBUSY:
+                if self.clock.monotonic() >= deadline:
+                    return tries, error
+            else:
+                failures += 1
+                if failures >= most:
+                    return tries, error
+            self.clock.sleep(PAUSE_S)
+
+    def _try_once(self, each: AnyInstruction) -> DrystoneError | None:
+        """Do it, and note the answer; what went wrong.
+
+        The supervisor of a running program. A defect (any exception that is no DrystoneError) that left here would
+        leave devices suspended: it is an InternalError instead, with which the program goes on to its undoing. Nobody
+        knows whether the instruction was done, so the result has it among what is left. What is no answer at all (an
+        interrupt, or the simulated device-mapper's TimedOutError: the call would wait for ever) is raised when the
+        program has ended.
+        """
+        try:
+            answer = self._ways[type(each)](each)
+        except (KeyboardInterrupt, SystemExit, TimedOutError) as stray:
+            self.stray = self.stray or stray
+            defect: BaseException = stray
+        except DrystoneError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  # the supervisor that the docstring speaks of
+            defect = error
+        else:
             if isinstance(each, Reading):
                 self._objects[-1][each.op] = answer
-            return tries, None
+            return None
+        if isinstance(each, Suspend) and not each.insist:
+            self._wake(each.device)
+        return InternalError(f"{type(defect).__name__}: {defect} ({_place_of(defect)})", hint=InternalError.advice)
+
+    def _wake(self, name: str) -> None:
+        """Nobody knows whether it was suspended. What undoes a suspend does no harm to a device that runs."""
+        for act in (self.dm.clear, self.dm.resume):
+            with contextlib.suppress(Exception):  # the supervisor's last means: what remains is told as left
+                act(self.numbers[name])
 
     # ------------------------------------------------------------------ devices and tables
 
@@ -312,25 +353,26 @@ class Machine:
     def result(self) -> Result:
         """The document, once the program has ended."""
         assert self.outcome is not None
-        outcome = self.outcome
-        if self.left or (outcome == "done" and self.pending):
+        outcome, undone = self.outcome, list(self.left)
+        if self.pending and isinstance(self.pending[1], InternalError) and self.pending[0] not in dict(undone):
+            undone.insert(0, (self.pending[0], UNKNOWN))
+        if undone or (outcome == "done" and self.pending):
             outcome = "failed"
         failure = None
         if self.pending is not None and outcome != "done":
             pc, error = self.pending
             failure = _failure(pc, self.code[pc], error)
-        left = [self._left(pc, number) for pc, number in self.left]
+        left = [self._left(pc, number) for pc, number in undone]
         if outcome == "failed" and self.pending is not None:
-            left += self._not_reached(self.pending[0])
+            left += self._not_reached(self.pending[0], {pc for pc, _ in undone})
         return Result(outcome, self.collected, tuple(self.trace), failure, tuple(left))
 
     def _left(self, pc: int, number: int) -> Left:
         each = self.code[pc]
         return Left(pc, each.op, getattr(each, "device", ""), number, render_instruction(each))
 
-    def _not_reached(self, failed: int) -> list[Left]:
+    def _not_reached(self, failed: int, tried: set[int]) -> list[Left]:
         """What would have come from the failed instruction on, when there is no way back to the old state."""
-        tried = {pc for pc, _ in self.left}
         found: list[Left] = []
         for pc in range(failed, len(self.code)):
             each = self.code[pc]
@@ -343,17 +385,31 @@ class Machine:
 
 def _number_of(error: DrystoneError) -> int:
     """errno of a failure. What is no kernel's answer (a target that is missing here) counts as EINVAL."""
+    if isinstance(error, InternalError):
+        return UNKNOWN
     return error.errno if isinstance(error, KernelError) else errno.EINVAL
+
+
+def _place_of(error: BaseException) -> str:
+    """The innermost file and line of its traceback, without reading the file."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "?"
 
 
 def _failure(pc: int, each: AnyInstruction, error: DrystoneError) -> Failure:
     number = _number_of(error)
     code, hint = error.code, error.hint or _HINTS.get((each.op, number), "")
+    if isinstance(error, KernelError) and not isinstance(each, Write | Flush | Commit):
+        code = class_of(each.op, number).code
     if isinstance(each, Message) and each.text.startswith("set_transaction_id") and number == errno.EINVAL:
         code = MismatchError.code
         hint = "the thin pool is at another transaction id than its owner's metadata: look at its status"
-    name = errno.errorcode.get(number, str(number))
-    return Failure(code, pc, each.op, getattr(each, "device", ""), number, name, error.message, hint)
+    name, device = errno.errorcode.get(number, str(number)), getattr(each, "device", "")
+    # The call was made by number; people know the device by its name.
+    message = KernelError(each.op, number, device=device).message if isinstance(error, KernelError) else error.message
+    return Failure(code, pc, each.op, device, number, name, message, hint)
 
 
 def _to_document(info: Any) -> dict[str, object]:

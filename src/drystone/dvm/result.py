@@ -6,9 +6,21 @@ from typing import Any, Literal
 
 import msgspec
 
-from drystone.base.errors import DrystoneError, KernelError, error_classes
+from drystone.base.errors import (
+    BusyError,
+    DrystoneError,
+    ExhaustedError,
+    ExistsError,
+    KernelError,
+    NotFoundError,
+    UsageError,
+    error_classes,
+)
 
 VERSION = 1
+
+_OF_ERRNO = (KernelError, BusyError, ExhaustedError, ExistsError, NotFoundError, UsageError)
+"""Classes that errno of a call leads to."""
 
 Outcome = Literal["done", "unwound", "failed"]
 """done: all of it. unwound: it failed and the old state is back. failed: neither; `left` says what is left."""
@@ -70,9 +82,10 @@ class Result(msgspec.Struct, frozen=True):
     def require_done(self) -> None:
         """Nothing when the outcome is done.
 
-        :raises DrystoneError: otherwise, of the first failure's class (KernelError mostly; MismatchError: a thin pool
-            is at another transaction; UnsupportedError: a target is missing). Its facts have operation, device, errno,
-            outcome and left.
+        :raises DrystoneError: otherwise. KernelError when a call failed, for callers look at errno (its class for
+            people is `code`, and `drystone.kernel.dm.causes.classed`); MismatchError: a thin pool is at another
+            transaction; UnsupportedError: a target is missing; InternalError: a defect. Its facts have operation,
+            device, errno, outcome and left.
         """
         if self.outcome == "done":
             return
@@ -81,7 +94,7 @@ class Result(msgspec.Struct, frozen=True):
             raise DrystoneError("the program ended without success", outcome=self.outcome, left=left)
         kind = next((each for each in error_classes() if each.code == self.error.code), DrystoneError)
         device = self.error.device or None
-        if kind is KernelError:
+        if kind in _OF_ERRNO:
             raise KernelError(
                 self.error.op, self.error.errno, device=device, hint=self.error.hint, outcome=self.outcome, left=left
             )

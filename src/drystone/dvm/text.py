@@ -124,6 +124,9 @@ def parse_text(text: str, what: str = "program") -> Program:
     return _Parser(text, what).parse()
 
 
+_BEGINNING = f"a program is a JSON object, or text whose first line is `program {VERSION}`"
+
+
 class _Parser:
     """Reads lines from the top. `number` is that of the line being read, from 1."""
 
@@ -145,7 +148,7 @@ class _Parser:
             opcode, _, rest = line.partition(" ")
             if not has_begun:
                 if line.split() != ["program", str(VERSION)]:
-                    self.fail(f"`program {VERSION}` was expected, {line[:40]!r} is there")
+                    self.fail(f"`program {VERSION}` was expected, {line[:40]!r} is there", _BEGINNING)
                 has_begun = True
             elif opcode == "device":
                 if instructions:
@@ -156,7 +159,7 @@ class _Parser:
             else:
                 instructions.append(self.instruction(opcode, rest))
         if not has_begun:
-            self.fail(f"`program {VERSION}` was expected, nothing is there")
+            self.fail(f"`program {VERSION}` was expected, nothing is there", _BEGINNING)
         return Program(tuple(instructions), tuple(devices))
 
     def next_line(self) -> str | None:

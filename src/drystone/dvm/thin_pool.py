@@ -12,6 +12,10 @@ the pool's commit. A run that was interrupted in between is repeated from the sa
   again; when its device is already active with the wanted table it is taken as made.
 * an id that is already gone (ENODATA) is gone.
 
+A program may be run long after the states that it was made from. So the pool is asked whether it still is at T-1 right
+before anything is deleted, and, as the last thing of all, whether it is at T: the kernel answers a message with success
+also when writing the metadata failed after it (pool_message ignores what commit answers), but then takes no other.
+
 Facts: Linux 6.1 `drivers/md/dm-thin.c` (pool_message), `dm-thin-metadata.c` (__create_thin, __delete_device,
 dm_pool_set_transaction_id: EINVAL unless the old id given is the pool's), so `set_transaction_id T T` asks whether the
 pool is at T and changes nothing.
@@ -148,8 +152,10 @@ def write_making(
     """Send what makes something. `around(origin)`: what to suspend for a snapshot of it, parents first.
 
     :raises MismatchError: an id that is to be made belongs to an active device that is not the wanted one.
+    :raises UsageError: two wanted devices are on one id that is to be made.
     """
     for each in plan_.making:
+        _check_owner(desired, plan_.pool, each.dev_id)
         holder = holder_of(current, plan_.pool, each.dev_id)
         if holder is not None:
             wanted = holder_of(desired, plan_.pool, each.dev_id)
@@ -164,16 +170,28 @@ def write_making(
         held = around(origin.name) if origin is not None else []
         for name in held:
             writer.do(Suspend(name), undo=[insisting(Resume(name))])
-        _write_one(writer, plan_.pool, each)
+        _write_one(writer, plan_, each)
         writer.do(*(Resume(name) for name in reversed(held)))
 
 
-def _write_one(writer: Writer, pool: str, each: Making) -> None:
+def _check_owner(desired: State, pool: str, dev_id: int) -> None:
+    """One id is one device's."""
+    owners = [device.name for device in desired.devices if thin_id(device, pool) == dev_id]
+    if len(owners) > 1:
+        raise UsageError(
+            f"thin id {dev_id} of {pool!r} is given to {owners[0]!r} and {owners[1]!r}",
+            hint="give each device an id that none had before",
+        )
+
+
+def _write_one(writer: Writer, plan_: Plan, each: Making) -> None:
+    pool = plan_.pool
     message = Message(pool, each.text)
     leftover, made = writer.new_label("leftover"), writer.new_label("made")
     writer.tolerate(message, "EEXIST", leftover)
     writer.plain(Jmp(made), Label(leftover), ClearFail())
-    writer.do(Message(pool, f"delete {each.dev_id}", leftover=True), message)
+    # Only while the pool is at T-1 is it a leftover: at T it is somebody's data, and this program ran before.
+    writer.do(probe(pool, plan_.old_id), Message(pool, f"delete {each.dev_id}", leftover=True), message)
     writer.plain(Label(made))
     writer.undo_with(inverse(message) or ())
 
@@ -194,7 +212,7 @@ def write_arrival(writer: Writer, pool: str, transaction_id: int) -> None:
 
 
 def write_last(writer: Writer, plans: Iterable[Plan], *, is_past: bool) -> None:
-    """Delete what is to be deleted, then set the new transaction ids. Everything else is done before.
+    """Delete what is to be deleted, then set the new transaction ids and ask for them. Everything else is done before.
 
     Nothing is undone any more after the first `delete` has succeeded: the rest insists.
 
@@ -202,6 +220,9 @@ def write_last(writer: Writer, plans: Iterable[Plan], *, is_past: bool) -> None:
     """
     waiting = list(plans)
     for each in waiting:
+        if each.deleting:
+            question = probe(each.pool, each.old_id)
+            writer.do(insisting(question) if is_past else question)
         for dev_id in each.deleting:
             message = Message(each.pool, f"delete {dev_id}")
             gone, on = writer.new_label("gone"), writer.new_label("on")
@@ -212,10 +233,12 @@ def write_last(writer: Writer, plans: Iterable[Plan], *, is_past: bool) -> None:
                 is_past = True
     for each in waiting:
         message = Message(each.pool, f"set_transaction_id {each.old_id} {each.new_id}")
+        question = probe(each.pool, each.new_id)
         if is_past:
-            writer.do(insisting(message))
+            writer.do(insisting(message), insisting(question))
         else:
             writer.do(message, undo=inverse(message) or ())
+            writer.do(question)
 
 
 def reserve_metadata_snapshot(pool: str, uuid: str = "", *, replace: bool = False) -> Program:
@@ -237,8 +260,3 @@ def release_metadata_snapshot(pool: str, uuid: str = "") -> Program:
     writer.tolerate(Message(pool, "release_metadata_snap"), "EINVAL", free)
     writer.plain(Label(free), ClearFail())
     return Program(tuple(writer.finish()), (Needed(pool, uuid),))
-
-
-def is_grown_pool(before: Device, after: Device) -> bool:
-    """Whether `after` is the thin pool `before` with more sectors: a pool cannot be made smaller again."""
-    return before.is_pool and after.is_pool and after.length > before.length

@@ -38,11 +38,6 @@ class Writer:
         self._push((Jmp(way_out),) if way_out else (Exit("unwound"),))
 
     @property
-    def is_sealed(self) -> bool:
-        """Whether the point of no return is behind."""
-        return self._is_sealed
-
-    @property
     def is_empty(self) -> bool:
         """Whether nothing was written."""
         return not self._code

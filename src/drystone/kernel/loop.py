@@ -133,15 +133,7 @@ def detach(path: str) -> None:
 
     :raises NotFoundError: it is not set up, or there is no such device. :raises KernelError: other refusals.
     """
-    handle = _open(path, os.O_RDONLY)
-    try:
-        ioctl_value(handle, _CLR_FD)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            raise NotFoundError(f"{path} is not set up") from error
-        raise KernelError("loop-detach", error.errno or 0, device=path) from error
-    finally:
-        os.close(handle)
+    _command(path, _CLR_FD, "loop-detach")
 
 
 def set_autoclear(path: str) -> None:
@@ -164,13 +156,18 @@ def set_capacity(path: str) -> None:
 
     :raises NotFoundError: it is not set up. :raises KernelError: other refusals.
     """
+    _command(path, _SET_CAPACITY, "loop-set-capacity")
+
+
+def _command(path: str, request: int, operation: str) -> None:
+    """A call on a loop device that takes and gives nothing."""
     handle = _open(path, os.O_RDONLY)
     try:
-        ioctl_value(handle, _SET_CAPACITY)
+        ioctl_value(handle, request)
     except OSError as error:
         if error.errno == errno.ENXIO:
             raise NotFoundError(f"{path} is not set up") from error
-        raise KernelError("loop-set-capacity", error.errno or 0, device=path) from error
+        raise KernelError(operation, error.errno or 0, device=path) from error
     finally:
         os.close(handle)
 

@@ -13,7 +13,7 @@ from drystone.dvm.program import Program
 from drystone.dvm.result import Result
 from drystone.dvm.state import observe
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
-from drystone.testing.faults import FaultyDeviceMapper, Killed, Map, fail_always, fail_calls, fail_from, kill_at
+from drystone.testing.faults import Call, FaultyDeviceMapper, Killed, Map, fail_always, fail_calls, fail_from, kill_at
 from drystone.testing.program_bench import Bench, converge, make_bench, run
 from drystone.testing.transitions import TRANSITIONS
 
@@ -70,6 +70,30 @@ def test_every_single_call_fails(bench: Bench, number: int) -> None:
     for count in range(1, count_calls(bench) + 1):
         dm, result = run_with(bench, fail_calls({count: number}))
         check_whole(bench, dm, result)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_defect_at_every_call_leaves_nothing_suspended(bench: Bench, is_late: bool) -> None:
+    """A bug of ours, before a call or (of a suspend) after it: the program undoes what it did all the same."""
+    for count in range(1, count_calls(bench) + 1):
+        dm = bench.start.copy()
+
+        def raise_defect(call: Call, count: int = count, dm: SimulatedDeviceMapper = dm) -> None:
+            if call.count == count:
+                if is_late and call.operation == "suspend":
+                    dm.suspend(call.ref)
+                raise ValueError("a bug")
+
+        result = run(FaultyDeviceMapper(dm, raise_defect), bench.program)
+        assert not any(each.suspended for each in observe(dm).devices), (count, result)
+        if result.outcome == "done":  # the instruction was tried again
+            assert bench.is_desired(dm)
+            continue
+        assert result.outcome == "failed"
+        assert result.error is not None
+        assert result.error.code == "internal"
+        assert bench.is_old(dm)
+        check_rest(bench, dm)
 
 
 @pytest.mark.parametrize("kind", [Remove, Clear, Resume, Message, Load])

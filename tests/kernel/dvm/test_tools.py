@@ -96,14 +96,26 @@ def test_three_tools_in_a_row(dm: KernelDeviceMapper, tmp_path: Path) -> None:
     assert activate(observe(dm), HELD).is_empty
     # The same program again: the name is taken, and nothing is changed.
     code, result, errors = run("dmexec", stdin=program)
-    assert code == 12
+    assert code == 4
     assert document(result)["outcome"] == "unwound"
     assert {key: document(errors)[key] for key in ("code", "device", "errno")} == {
-        "code": "kernel",
+        "code": "exists",
         "device": "a",
         "errno": errno.EBUSY,
     }
     assert activate(observe(dm), HELD).is_empty
+
+
+def test_what_was_done_is_told_even_when_a_node_cannot_be_made(dm: KernelDeviceMapper) -> None:
+    in_the_way = Path("/dev/mapper/stuck")
+    in_the_way.mkdir()
+    try:
+        code, result, errors = run("dmexec", stdin=b"program 1\ncreate stuck\nload stuck\n  0 8 zero\nresume stuck\n")
+        assert document(result)["outcome"] == "done"
+        assert code != 0
+        assert "stuck" in document(errors)["message"]
+    finally:
+        in_the_way.rmdir()
 
 
 def test_memory_is_locked_and_a_signal_waits_for_the_end(slow: subprocess.Popen[bytes], dm: KernelDeviceMapper) -> None:

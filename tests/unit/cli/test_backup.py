@@ -43,6 +43,8 @@ def make(capsys: pytest.CaptureFixture[str], image: Path, dest: str, *words: str
 def test_a_new_repository_is_only_made_unencrypted_when_that_is_said(
     image: Path, dest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    code, error = refuse(capsys, "create", image, "--dest", f"{dest}?backup=", "--no-encryption")
+    assert (code, f"destination: {dest}" in error) == (2, True)
     code, error = refuse(capsys, "create", image, "--dest", dest)
     assert code == 13
     assert "--no-encryption" in error
@@ -116,10 +118,38 @@ def test_a_damaged_manifest_does_not_hide_the_others(
     printed = capsys.readouterr()
     assert [each["url"] for each in json.loads(printed.out)] == urls[:2]
     assert backup_uuid in printed.err
-    again = make(capsys, image, dest)
-    assert json.loads(answer(capsys, "show", again, "--json"))["parent"] in urls[1]
+    assert f"drystone backup delete '{urls[2]}'" in printed.err.replace("\\u0026", "&")
+    assert run(backup, ["create", str(image), "--dest", dest, "--json"]) == 0
+    printed = capsys.readouterr()
+    again = json.loads(printed.out)
+    assert again["parent"] in urls[1]
+    assert backup_uuid in again["warnings"][0]
+    assert json.loads(printed.err.splitlines()[-1]) == {"warning": again["warnings"][0]}
     answer(capsys, "delete", urls[2])
     assert len(json.loads(answer(capsys, "list", dest, "--json"))) == 3
+
+
+def test_a_backup_whose_packs_are_gone_is_not_built_upon(
+    image: Path, dest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(capsys, image, dest)
+    for pack in (tmp_path / "backups" / PACKS).rglob("*"):
+        if pack.is_file():
+            pack.unlink()
+    assert run(backup, ["create", str(image), "--dest", dest]) == 0
+    printed = capsys.readouterr()
+    assert "drystone: warning:" in printed.err
+    assert "a full backup was made instead" in printed.err
+    answer(capsys, "verify", printed.out.strip())
+
+
+def test_full_stores_everything_again(image: Path, dest: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first = make(capsys, image, dest)
+    made = json.loads(answer(capsys, "create", image, "--dest", dest, "--full", "--json"))
+    assert made["parent"] == ""
+    assert made["stored"] > 0
+    assert made["warnings"] == []
+    assert refuse(capsys, "create", image, "--dest", dest, "--full", "--base", first)[0] == 2
 
 
 def test_wrong_arguments(image: Path, dest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

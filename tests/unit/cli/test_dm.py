@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from drystone.base.errors import DrystoneError, KernelError, NotFoundError, UsageError
+from drystone.base.errors import BusyError, DrystoneError, ExistsError, KernelError, NotFoundError, UsageError
 from drystone.cli.dm import dm
 from drystone.kernel.dm.abc import TableLine
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
@@ -91,25 +92,39 @@ def test_wait_for_an_event_that_was(mapper: SimulatedDeviceMapper) -> None:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["info", "none"], KernelError),
+        (["info", "none"], NotFoundError),
         (["info", "/dev/null"], NotFoundError),
         (["load", "one"], UsageError),
         (["load", "one", "--line", "0 8"], UsageError),
         (["load", "one", "--line", "0 8 zero", "--table", "-"], UsageError),
-        (["load", "one", "--table", "/nonexistent"], UsageError),
+        (["load", "one", "--table", "/nonexistent"], NotFoundError),
+        (["load", "one", "--table", "/dev/null"], UsageError),
+        (["load", "one", "--table", "/dev/zero"], UsageError),
+        (["load", "one", "--table", "/"], UsageError),
+        (["load", "one", "--line", "0 8 linear"], KernelError),
         (["create", "two", "--read-only"], UsageError),
         (["rename", "one"], UsageError),
         (["rename", "one", "two", "--uuid", "x"], UsageError),
-        (["create", "one"], KernelError),
+        (["create", "one"], ExistsError),
+        (["create", "a/b"], UsageError),
     ],
 )
 def test_bad_input_is_one_error_and_no_change(
     mapper: SimulatedDeviceMapper, words: list[str], error: type[DrystoneError]
 ) -> None:
     before = (mapper.list_devices(), mapper.info("one"))
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         _run(mapper, *words)
+    assert type(caught.value) is error
     assert (mapper.list_devices(), mapper.info("one")) == before
+
+
+def test_a_device_in_use_is_busy_and_keeps_the_name_that_was_given(mapper: SimulatedDeviceMapper) -> None:
+    mapper.open("one")
+    with pytest.raises(BusyError, match="remove on uuid:UUID-1 failed: EBUSY") as caught:
+        _run(mapper, "remove", "uuid:UUID-1")
+    assert caught.value.facts["errno"] == errno.EBUSY
+    assert caught.value.to_document()["device"] == "uuid:UUID-1"
 
 
 @pytest.mark.parametrize("command", sorted(dm.commands))

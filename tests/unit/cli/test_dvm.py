@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from drystone.base.documents import encode
-from drystone.base.errors import DrystoneError, KernelError, NotFoundError, UsageError
+from drystone.base.errors import DrystoneError, ExistsError, NotFoundError, UsageError
 from drystone.cli.dvm import dvm
 from drystone.dvm.program import parse_program
 from drystone.dvm.state import Device, Line, State, parse_state
@@ -80,9 +80,10 @@ def test_both_states_on_stdin(mapper: SimulatedDeviceMapper) -> None:
 def test_a_run_that_fails_prints_its_result_and_raises(mapper: SimulatedDeviceMapper) -> None:
     result = CliRunner().invoke(dvm, ["dmexec"], obj=mapper, input="program 1\ncreate one\n")
     assert json.loads(result.stdout)["outcome"] == "failed"
-    assert isinstance(result.exception, KernelError)
+    assert isinstance(result.exception, ExistsError)
     assert result.exception.facts["errno_name"] == "EBUSY"
-    assert result.exception.device == "one"
+    assert result.exception.facts["device"] == "one"
+    assert json.loads(result.stdout)["error"]["code"] == "exists"
 
 
 @pytest.mark.parametrize(
@@ -90,9 +91,13 @@ def test_a_run_that_fails_prints_its_result_and_raises(mapper: SimulatedDeviceMa
     [
         (("dmactivate", "one.json"), "", UsageError),
         (("dmactivate", "-", "-"), "", UsageError),
-        (("dmactivate", "/nowhere/a", "/nowhere/b"), "", UsageError),
+        (("dmactivate", "/nowhere/a", "/nowhere/b"), "", NotFoundError),
+        (("dmactivate", "/dev/null", "/dev/null"), "", UsageError),
+        (("dmactivate", "/dev/zero", "/dev/zero"), "", UsageError),
         (("dmactivate",), '{"current": {}}', UsageError),
         (("dmactivate",), "nonsense", UsageError),
+        (("dmexec",), "", UsageError),
+        (("dmexec", "/dev/zero"), "", UsageError),
         (("dmexec",), "nonsense", UsageError),
         (("dmexec",), "\udcff", UsageError),
         (("dmexec",), "{}x", UsageError),
@@ -106,5 +111,6 @@ def test_bad_input_is_an_error_and_changes_nothing(
 ) -> None:
     result = CliRunner().invoke(dvm, words, obj=mapper, input=stdin.encode(errors="surrogateescape"))
     assert isinstance(result.exception, kind)
+    assert result.exception.hint or kind is NotFoundError
     assert result.stdout == ""
     assert [each.name for each in mapper.list_devices()] == ["one"]

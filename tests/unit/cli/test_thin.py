@@ -112,6 +112,22 @@ def test_damage_names_file_and_block(image: str, capsys: pytest.CaptureFixture[s
     assert json.loads(refuse(capsys, "mappings", "1", image, "--json")[1])["file"] == image
 
 
+def test_a_copy_that_was_cut_short_says_so(image: str, capsys: pytest.CaptureFixture[str]) -> None:
+    size = Path(image).stat().st_size
+    with Path(image).open("r+b") as file:
+        file.truncate(size - BLOCK)
+    told = f"it has {size - BLOCK} of {size} bytes: it was cut short"
+    assert run(thin, ["info", image, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["transaction_id"] == 3
+    assert printed.err == f"drystone: {image}: {told}\n"
+    with Path(image).open("r+b") as file:
+        file.truncate(BLOCK)
+    code, error = refuse(capsys, "devices", image)
+    assert code == 10
+    assert f"it has {BLOCK} of {size} bytes" in error
+
+
 @pytest.mark.parametrize("size", [0, 100, 4096, 40960])
 def test_a_file_that_is_no_metadata(size: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "other"
@@ -119,6 +135,7 @@ def test_a_file_that_is_no_metadata(size: int, tmp_path: Path, capsys: pytest.Ca
     code, error = refuse(capsys, "info", str(path))
     assert code == 10
     assert str(path) in error
+    assert "hint: thin_check" in error
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,15 @@ def program(text: str, *devices: str) -> Program:
     return parse_text("\n".join(["program 1", *(f"device {each}" for each in devices), text]))
 
 
+def leftover_program(making: str, between: str) -> str:
+    """Deletes 1 as a leftover when `making` answers EEXIST and `between` succeeds."""
+    return (
+        f'message a "{making}"\njmp-errno EEXIST y\njmp-fail x\nexit done\nlabel y\nclear-fail\n'
+        f'message a "{between}"\njmp-fail x\n'
+        'message a "delete 1" leftover\njmp-fail x\nexit done\nlabel x\nexit unwound'
+    )
+
+
 GOOD = [
     "",
     "info a",
@@ -39,7 +48,8 @@ GOOD = [
     ),
     (
         'message a "create_thin 1"; jmp-errno EEXIST left; jmp-fail out; jmp on; label left; clear-fail;'
-        ' message a "delete 1" leftover; jmp-fail out; label on; exit done; label out; exit unwound'
+        ' message a "set_transaction_id 3 3"; jmp-fail out; message a "delete 1" leftover; jmp-fail out; label on;'
+        " exit done; label out; exit unwound"
     ),
     "status a; clear-fail; wait a 1",
 ]
@@ -77,13 +87,9 @@ BAD = [
     (f'message a "delete 1"\ncommit /x 0 {SECTOR}', "before the commit"),
     (f"commit /x 0 {SECTOR}\ncommit /x 0 {SECTOR}", "before the commit"),
     ('message a "delete 1" leftover', "only where making that id has just failed"),
-    (
-        (
-            'message a "create_thin 2"\njmp-errno EEXIST y\njmp-fail x\nexit done\nlabel y\nclear-fail\n'
-            'message a "delete 1" leftover\njmp-fail x\nexit done\nlabel x\nexit unwound'
-        ),
-        "only where making that id",
-    ),
+    (leftover_program("create_thin 2", "set_transaction_id 3 3"), "only where making that id"),
+    (leftover_program("create_thin 1", "set_transaction_id 3 4"), "only where making that id"),
+    (leftover_program("create_thin 1", "reserve_metadata_snap"), "only where making that id"),
     ('message a "create_thin 1" leftover', "only a `delete ID`"),
     ('message a ""', "printable words"),
     ('message a "a  b"', "printable words"),

@@ -37,8 +37,10 @@ def test_a_transaction_in_words() -> None:
         "   4. create the device two (uuid U2)",
         "   5. prepare a table for two (1.0 MiB): 0 2048 thin {pool} 2",
         "   6. let two run with its newest table",
-        "   7. delete thin device 9 from pool, with its data (cannot be undone)",
-        "   8. move pool from transaction 1 to 2",
+        "   7. ask pool whether it is at transaction 1",
+        "   8. delete thin device 9 from pool, with its data (cannot be undone)",
+        "   9. move pool from transaction 1 to 2",
+        "  10. ask pool whether it is at transaction 2",
         "If a step fails, the steps before it are undone, in reverse order.",
         "After a step that cannot be undone, the rest is tried again, and reported if it still fails.",
     ]
@@ -55,6 +57,7 @@ def test_two_ways_are_told_one_after_the_other() -> None:
         "   5. ask pool whether it is at transaction 0",
         "   6. make thin device 1 in pool",
         "   7. move pool from transaction 0 to 1",
+        "   8. ask pool whether it is at transaction 1",
         "If a step fails, the steps before it are undone, in reverse order.",
     ]
 

@@ -9,20 +9,24 @@ import pytest
 
 from drystone.base.errors import (
     DrystoneError,
+    InternalError,
     KernelError,
     MismatchError,
     NotFoundError,
+    TimedOutError,
     UnsupportedError,
     UsageError,
 )
 from drystone.dvm.blocks import Block
+from drystone.dvm.dmactivate import activate
 from drystone.dvm.dmexec import execute
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
+from drystone.dvm.state import Device, Line, State, observe
 from drystone.dvm.text import parse_text
 from drystone.kernel.dm.abc import DeviceInfo, DeviceNumber, Ref, TableLine
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
-from drystone.testing.faults import FaultyDeviceMapper, Map, fail_always, fail_calls, no_fault
+from drystone.testing.faults import Call, FaultyDeviceMapper, Map, fail_always, fail_calls, no_fault
 from drystone.testing.program_bench import StillClock
 
 SECTOR = "ab" * 512
@@ -120,7 +124,7 @@ def test_a_failure_that_nobody_deals_with_ends_the_program(dm: SimulatedDeviceMa
     result = run(dm, "clear a\nremove a", fail_calls({1: errno.ENOMEM}))
     assert result.outcome == "failed"
     assert result.error is not None
-    assert (result.error.pc, result.error.errno_name, result.error.code) == (0, "ENOMEM", "kernel")
+    assert (result.error.pc, result.error.errno_name, result.error.code) == (0, "ENOMEM", "exhausted")
     assert [each.instruction for each in result.left] == ["clear a", "remove a"]
     with pytest.raises(KernelError) as caught:
         result.require_done()
@@ -137,6 +141,8 @@ def test_jumps_by_errno(dm: SimulatedDeviceMapper) -> None:
     assert run(dm, text, fail_calls({1: errno.EIO})).collected == {"at": 1}
     assert run(dm, text, fail_calls({1: errno.ENOMEM})).collected == {"at": 2}
     assert run(dm, text, fail_calls({1: errno.ENXIO})).outcome == "unwound"
+    again = "clear a\njmp-errno EWOULDBLOCK one\njmp-fail out\nlabel out\nexit failed\nlabel one\nexit unwound"
+    assert run(dm, again, fail_calls({1: errno.EAGAIN})).outcome == "unwound"
 
 
 def test_an_unwinding_that_fails_says_what_is_left_and_goes_on(dm: SimulatedDeviceMapper) -> None:
@@ -190,6 +196,42 @@ def test_devices_are_found_before_anything_runs(dm: SimulatedDeviceMapper) -> No
     assert [entry.name for entry in dm.list_devices()] == ["a"]
 
 
+def test_an_old_program_brings_no_old_table_back(dm: SimulatedDeviceMapper) -> None:
+    old = observe(dm)
+    larger = Device("a", "U-a", (Line(0, 2048, "linear", "7:0 0"),))
+    stale = activate(old, State((Device("a", "U-a", (Line(0, 512, "linear", "7:0 0"),)),)))
+    quiet = contextlib.nullcontext
+    assert execute(activate(old, State((larger,))), dm, memory=quiet).outcome == "done"
+
+    with pytest.raises(MismatchError, match="'a' has another table than the program would bring back") as caught:
+        execute(stale, dm, memory=quiet)
+
+    assert "make it again" in caught.value.hint
+    assert observe(dm) == State((larger,))
+
+
+def test_the_tables_to_bring_back_are_found_behind_renames_and_names(dm: SimulatedDeviceMapper) -> None:
+    quiet = contextlib.nullcontext
+    upper = Device("b", "U-b", (Line(0, 1024, "linear", "{a} 0"),))
+    lower = Device("a", "U-a", (Line(0, 1024, "linear", "7:0 0"),))
+    assert execute(activate(observe(dm), State((lower, upper))), dm, memory=quiet).outcome == "done"
+    wanted = State(
+        (
+            Device("c", "U-a", (Line(0, 1024, "linear", "7:0 8"),)),
+            Device("d", "U-b", (Line(0, 512, "linear", "{c} 0"),)),
+        )
+    )
+    program_ = activate(observe(dm), wanted)
+    dm.load("b", [TableLine(0, 1024, "linear", "7:0 0")])
+    dm.resume("b")
+    with pytest.raises(MismatchError, match="'b' has another table"):
+        execute(program_, dm, memory=quiet)
+    dm.load("b", [TableLine(0, 1024, "linear", f"{dm.info('a').number} 0")])
+    dm.resume("b")
+    assert execute(program_, dm, memory=quiet).outcome == "done"
+    assert observe(dm) == wanted
+
+
 def test_writing_and_committing(dm: SimulatedDeviceMapper) -> None:
     block = FakeBlock(1024)
     result = run(
@@ -238,6 +280,55 @@ def test_a_target_that_the_kernel_lacks_unwinds_too(dm: SimulatedDeviceMapper) -
     with pytest.raises(UnsupportedError, match="vdo") as caught:
         result.require_done()
     assert caught.value.facts["operation"] == "load"
+
+
+SWAP = (
+    "load a\n  0 512 linear 7:0 0\njmp-fail out\nsuspend a\njmp-fail undo\nclear a\njmp-fail undo2\nresume a\n"
+    "jmp-fail undo2\nexit done\nlabel undo2\nclear a insist\nresume a insist\nlabel undo\nclear a insist\n"
+    "label out\nexit unwound"
+)
+
+
+class Defective(FaultyDeviceMapper):
+    """Raises `defect` once from the call number `at`; `is_late`: when the kernel has done it."""
+
+    def __init__(self, inner: SimulatedDeviceMapper, at: int, defect: BaseException, *, is_late: bool) -> None:
+        super().__init__(inner, self.raise_it)
+        self.at, self.defect, self.is_late = at, defect, is_late
+
+    def raise_it(self, call: Call) -> None:
+        if call.count == self.at:
+            if self.is_late and call.operation == "suspend":
+                self.inner.suspend(call.ref)
+            raise self.defect
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_a_defect_in_the_middle_leaves_nothing_suspended(dm: SimulatedDeviceMapper, at: int, is_late: bool) -> None:
+    table = dm.table("a")
+
+    result = execute(
+        program(SWAP, "a"), Defective(dm, at, ValueError("a bug"), is_late=is_late), memory=contextlib.nullcontext
+    )
+
+    assert not dm.info("a").suspended
+    assert dm.table("a") == table
+    assert result.outcome == "failed"
+    assert result.left[0].pc == result.trace[at - 1].pc
+    with pytest.raises(InternalError, match=r"ValueError: a bug \(test_dmexec\.py:") as caught:
+        result.require_done()
+    assert caught.value.exit_code == 70
+
+
+@pytest.mark.parametrize("stray", [KeyboardInterrupt(), SystemExit(3), TimedOutError("it would wait for ever")])
+def test_what_is_no_failure_is_raised_when_the_program_has_ended(
+    dm: SimulatedDeviceMapper, stray: BaseException
+) -> None:
+    with pytest.raises(type(stray)) as caught:
+        execute(program(SWAP, "a"), Defective(dm, 3, stray, is_late=False), memory=contextlib.nullcontext)
+    assert not dm.info("a").suspended
+    assert caught.value.__notes__[0].startswith("the program went on to its end: failed, left: clear a")
 
 
 def test_memory_is_locked_and_the_collector_rests_while_it_runs(dm: SimulatedDeviceMapper) -> None:

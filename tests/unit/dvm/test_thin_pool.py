@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 
 import pytest
 
@@ -9,6 +10,7 @@ from drystone.dvm.check import check
 from drystone.dvm.dmactivate import activate
 from drystone.dvm.dmexec import execute
 from drystone.dvm.program import Program
+from drystone.dvm.result import Result
 from drystone.dvm.state import Device, Line, State, Transaction, observe
 from drystone.dvm.thin_pool import (
     Making,
@@ -19,8 +21,9 @@ from drystone.dvm.thin_pool import (
     reserve_metadata_snapshot,
     thin_id,
 )
-from drystone.kernel.dm.abc import DeviceNumber
+from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
+from drystone.testing.faults import Call, Fault, FaultyDeviceMapper
 
 BASE = (
     Device("meta", table=(Line(0, 8192, "linear", "7:0 0"),)),
@@ -43,8 +46,16 @@ def make(*devices: Device) -> SimulatedDeviceMapper:
     return dm
 
 
+def twin(name: str, dev_id: int) -> Device:
+    return Device(name, f"V{dev_id}", (Line(0, 2048, "thin", f"{{pool}} {dev_id}"),))
+
+
+def run(dm: DeviceMapper, program: Program) -> Result:
+    return execute(program, dm, memory=contextlib.nullcontext)
+
+
 def go(dm: SimulatedDeviceMapper, *devices: Device) -> None:
-    result = execute(activate(observe(dm), State(devices)), dm, memory=contextlib.nullcontext)
+    result = run(dm, activate(observe(dm), State(devices)))
     assert result.outcome == "done", result
 
 
@@ -110,7 +121,7 @@ def test_only_one_pool_at_a_time_is_asked() -> None:
 def test_a_pool_at_another_transaction_unwinds() -> None:
     dm = make(*BASE, pool(1, "create_thin 1")).reboot()
     for wanted in (pool(3, "create_thin 3"), pool(3)):
-        result = execute(activate(State(), State((*BASE, wanted))), dm, memory=contextlib.nullcontext)
+        result = run(dm, activate(State(), State((*BASE, wanted))))
         assert result.outcome == "unwound"
         assert observe(dm) == State()
         with pytest.raises(MismatchError, match="message"):
@@ -133,6 +144,56 @@ def test_an_id_that_an_interrupted_run_made_is_made_again() -> None:
     dm.message("pool", "create_snap 2 1")
     go(dm, *BASE, pool(2, "create_thin 2"), thin("one", 1), thin("two", 2))
     assert dm.status("two")[0].text.split()[0] == "0"
+
+
+def test_a_program_that_is_run_again_deletes_no_device_that_was_acknowledged() -> None:
+    dm = make(*BASE, pool(0))
+    program = activate(observe(dm), State((*BASE, pool(1, "create_thin 1"))))
+    assert run(dm, program).outcome == "done"
+    go(dm, *BASE, pool(1), thin("one", 1))
+    dm.write("one", 0, 128)
+    go(dm, *BASE, pool(1))
+
+    again = run(dm, program)
+
+    assert again.outcome == "unwound"
+    with pytest.raises(MismatchError, match="message on pool failed"):
+        again.require_done()
+    go(dm, *BASE, pool(1), thin("one", 1))
+    assert dm.status("one")[0].text.split()[0] == "128"
+
+
+def test_an_old_program_deletes_no_id_that_was_given_out_again() -> None:
+    dm = make(*BASE, pool(1, "create_thin 1"))
+    program = activate(observe(dm), State((*BASE, pool(2, "delete 1"))))
+    assert run(dm, program).outcome == "done"
+    go(dm, *BASE, pool(3, "create_thin 1"))
+
+    assert run(dm, program).outcome == "unwound"
+
+    go(dm, *BASE, pool(3), thin("one", 1))
+
+
+def test_a_transaction_is_done_when_the_pool_has_it_on_disk() -> None:
+    """The kernel answers `set_transaction_id` with success even if writing the metadata has failed."""
+    dm = make(*BASE, pool(0))
+    program = activate(observe(dm), State((*BASE, pool(1, "create_thin 1"))))
+
+    def fail_what_follows(call: Call) -> Fault | None:
+        return Fault(errno.EOPNOTSUPP) if call.count > 2 else None
+
+    result = run(FaultyDeviceMapper(dm, fail_what_follows), program)
+
+    assert result.outcome == "failed"
+    assert result.error is not None
+    assert result.error.errno == errno.EOPNOTSUPP
+    assert "takes no changes" in result.error.hint
+
+
+def test_an_id_that_two_wanted_devices_share_is_not_made() -> None:
+    dm = make(*BASE, pool(0))
+    with pytest.raises(UsageError, match="thin id 1 of 'pool' is given to 'one' and 'two'"):
+        activate(observe(dm), State((*BASE, pool(1, "create_thin 1"), thin("one", 1), twin("two", 1))))
 
 
 def test_an_id_that_somebody_else_uses_is_an_error() -> None:
@@ -161,14 +222,14 @@ def test_reserving_and_releasing_the_metadata_snapshot() -> None:
     ):
         check(program)
 
-    def run(program: Program) -> str:
-        return execute(program, dm, memory=contextlib.nullcontext).outcome
+    def outcome(program: Program) -> str:
+        return run(dm, program).outcome
 
-    assert run(release_metadata_snapshot("pool")) == "done"
-    assert run(reserve_metadata_snapshot("pool", "P")) == "done"
+    assert outcome(release_metadata_snapshot("pool")) == "done"
+    assert outcome(reserve_metadata_snapshot("pool", "P")) == "done"
     assert held()
-    assert run(reserve_metadata_snapshot("pool")) == "unwound"
-    assert run(reserve_metadata_snapshot("pool", replace=True)) == "done"
+    assert outcome(reserve_metadata_snapshot("pool")) == "unwound"
+    assert outcome(reserve_metadata_snapshot("pool", replace=True)) == "done"
     assert held()
-    assert run(release_metadata_snapshot("pool")) == "done"
+    assert outcome(release_metadata_snapshot("pool")) == "done"
     assert not held()

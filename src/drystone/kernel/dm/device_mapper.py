@@ -53,10 +53,7 @@ from drystone.kernel.kmsg import KernelLog
 from drystone.kernel.modules import load_module, target_module
 
 UDEV_PRIMARY_SOURCE = 0x0040
-UDEV_NO_SUBSYSTEM_RULES = 0x0002
-UDEV_NO_DISK_RULES = 0x0004
-UDEV_NO_OTHER_RULES = 0x0008
-"""What udev's rules are told of a device (LVM2 `libdm/libdevmapper.h`); the last three keep scanners off it."""
+"""udev's rules are told to make the link of a device (LVM2 `libdm/libdevmapper.h`)."""
 
 _UDEV_SHIFT = 16
 _MINORS = 1 << 20
