@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drystone.backup import manifest as manifests
+from drystone.backup.bases import check_packs
 from drystone.backup.chunker import Batch, Chunked, Chunker
 from drystone.backup.digest import NOTHING
 from drystone.backup.index import ChunkIndex
@@ -74,7 +75,7 @@ def create_backup(
 
     :raises NotFoundError: the base is not there. :raises MismatchError: the base is of another size.
     :raises ExistsError: there is a backup of that UUID. :raises BusyError: the base is being deleted, or the backup
-        was taken for dead by somebody who cleaned up.
+        was taken for dead by somebody who cleaned up. :raises DamagedError: the base is damaged.
     """
     backup = request.backup or new_uuid()
     key = manifest_key(request.volume, backup)
@@ -83,7 +84,7 @@ def create_backup(
     name = new_writer()
     with announced(store, describe("backup", request.volume, backup, request.base, name)) as operation:
         _check_nobody(store, request, backup, operation)
-        base = read_manifest(store, request.volume, request.base) if request.base else None
+        base = _read_base(store, request)
         _check_absent(store, key, backup)
         job = _Job(store, source, _shape(source, base, tuning), base, tuning, progress)
         writer = PackWriter(store, name, tuning.pack_size)
@@ -114,6 +115,15 @@ def _check_nobody(store: Store, request: BackupRequest, backup: str, own: str) -
             raise BusyError(f"backup {backup} is being made or deleted by another process", pid=other.pid)
         if request.base and other.operation == "delete" and other.backup == request.base:
             raise BusyError(f"backup {request.base}, the base, is being deleted", pid=other.pid)
+
+
+def _read_base(store: Store, request: BackupRequest) -> Manifest | None:
+    """The base, all packs of which are there. :raises DamagedError: they are not."""
+    if not request.base:
+        return None
+    base = read_manifest(store, request.volume, request.base)
+    check_packs(store, base)
+    return base
 
 
 def _check_absent(store: Store, key: str, backup: str) -> None:

@@ -27,8 +27,15 @@ def delete_backup(store: Store, volume: str, backup: str) -> int:
         except DamagedError:
             own = set()
         store.delete(manifest_key(volume, backup))
-        for other_manifest in read_manifests(store, volume):
-            own -= other_manifest.pack_ids()
+        try:
+            for other_manifest in read_manifests(store, volume):
+                own -= other_manifest.pack_ids()
+        except DamagedError as error:
+            raise DamagedError(
+                f"backup {backup} is deleted, but its packs stay, as they may be needed: {error.message}",
+                hint="delete the damaged one too, then `drystone backup sweep`",
+                **error.facts,
+            ) from error
         for pack in sorted(own):
             store.delete(pack_key(pack))
     return len(own)

@@ -145,12 +145,13 @@ def parse(data: bytes, what: str) -> Manifest:
     magic, version, head_length, segment_count, pack_count = _FRONT.unpack_from(data)
     if magic != _MAGIC:
         raise DamagedError(f"{what} does not begin as a manifest does")
+    # Before the version: every version ends with this digest, so a flipped bit is not taken for a newer one.
+    if digest(memoryview(data)[:-DIGEST]) != data[-DIGEST:]:
+        raise DamagedError(f"{what} is not as it was written: its digest differs")
     if version > VERSION:
         raise UnsupportedError(
             f"{what} is of version {version}; this program reads up to {VERSION}", hint="use a newer drystone"
         )
-    if digest(memoryview(data)[:-DIGEST]) != data[-DIGEST:]:
-        raise DamagedError(f"{what} is not as it was written: its digest differs")
     tables = _FRONT.size + head_length
     packs_at = tables + segment_count * SEGMENTS.itemsize
     if len(data) != packs_at + pack_count * PACKS.itemsize + DIGEST:

@@ -10,7 +10,7 @@ from drystone.backup.keys import VOLUMES, backups_of, manifest_key, pack_key, pa
 from drystone.backup.manifest import Manifest
 from drystone.backup.pack import Kind, Place, parse_record
 from drystone.backup.segment import Segment
-from drystone.base.errors import DamagedError, DrystoneError, ExistsError, NotFoundError
+from drystone.base.errors import DamagedError, ExistsError, NotFoundError
 from drystone.store import Store
 from drystone.store.abc import Data
 
@@ -18,15 +18,20 @@ from drystone.store.abc import Data
 def read_manifest(store: Store, volume: str, backup: str) -> Manifest:
     """The manifest of a backup.
 
-    :raises NotFoundError: there is no such backup. :raises DamagedError, UnsupportedError: as its parser does.
+    :raises NotFoundError: there is no such backup. :raises DamagedError: it is wrong; the facts name backup and volume.
+    :raises UnsupportedError: a newer version.
     """
     try:
         data = store.get(manifest_key(volume, backup))
     except NotFoundError as error:
         raise NotFoundError(f"there is no backup {backup} of volume {volume}", backup=backup, volume=volume) from error
-    found = manifests.parse(data, f"the manifest of backup {backup} of volume {volume}")
-    if (found.head.backup, found.head.volume) != (backup, volume):
-        raise DamagedError(f"the manifest of backup {backup} says that it is {found.head.backup}")
+    try:
+        found = manifests.parse(data, f"the manifest of backup {backup} of volume {volume}")
+        if (found.head.backup, found.head.volume) != (backup, volume):
+            raise DamagedError(f"the manifest of backup {backup} of volume {volume} is that of {found.head.backup}")
+    except DamagedError as error:
+        hint = "use another backup; `drystone backup delete` removes this one"
+        raise DamagedError(error.message, hint=hint, backup=backup, volume=volume) from error
     return found
 
 
@@ -83,23 +88,12 @@ def read_segment(store: Store, manifest: Manifest, number: int) -> Segment | Non
 
 
 def put_own(store: Store, key: str, data: Data) -> None:
-    """Put an object that nobody else can have put; a first answer that was lost does no harm.
+    """Put an object that nobody else can have put; durable when this returns.
 
-    :raises ExistsError: other bytes are there.
+    A put that raises counts as failed, even where the object can be seen: its name may not be on the disk (a failed
+    fsync). One that answers False for its own bytes is a store's second try whose first answer was lost.
+
+    :raises ExistsError: other bytes are there. :raises: what the put raised.
     """
-    try:
-        won = store.put_if_absent(key, data)
-    except DrystoneError:
-        if not _is_there(store, key, data):
-            raise
-        return
-    if not won and not _is_there(store, key, data):
+    if not store.put_if_absent(key, data) and store.get(key) != data:
         raise ExistsError(f"{key} has other bytes already")
-
-
-def _is_there(store: Store, key: str, data: Data) -> bool:
-    """Whether the object has these bytes; a store that does not answer counts as no."""
-    try:
-        return store.get(key) == data
-    except DrystoneError:
-        return False

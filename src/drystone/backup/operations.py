@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,13 @@ from pathlib import Path
 import msgspec
 
 from drystone.backup.keys import OPEN, operation_key
-from drystone.base.errors import DamagedError, NotFoundError
+from drystone.base.errors import DamagedError, NotFoundError, UnsupportedError
 from drystone.base.names import new_uuid
 from drystone.store import Store
 
 VERSION = 1
 
+_WRITER = re.compile(r"([0-9a-f]{24})?")
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 _UNDER_WAY: set[str] = set()
@@ -115,16 +117,17 @@ def living(store: Store, *, force: bool = False) -> dict[str, Operation]:
     """Operations by key. Dead ones (all of them with `force`) are deleted, which makes their owners fail if they live.
 
     :raises DamagedError: an object that tells nothing; `force` deletes it.
+    :raises UnsupportedError: an operation of a newer program.
     """
     found: dict[str, Operation] = {}
     for key, _ in list(store.list(OPEN)):
         try:
-            operation = msgspec.json.decode(store.get(key), type=Operation)
+            operation = _parse(key, store.get(key))
         except NotFoundError:
             continue
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except DamagedError:
             if not force:
-                raise DamagedError(f"{key} tells no operation: {error}", hint="sweep --force removes it") from error
+                raise
             store.delete(key)
             continue
         if force or is_dead(key, operation):
@@ -132,6 +135,22 @@ def living(store: Store, *, force: bool = False) -> dict[str, Operation]:
         else:
             found[key] = operation
     return found
+
+
+def _parse(key: str, data: bytes) -> Operation:
+    """:raises DamagedError: it tells no operation. :raises UnsupportedError: it is of a newer version."""
+    hint = "drystone backup sweep --force removes it"
+    try:
+        operation = msgspec.json.decode(data, type=Operation)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{key} tells no operation: {error}", hint=hint) from error
+    if operation.version > VERSION:
+        raise UnsupportedError(
+            f"{key} is of version {operation.version}; this program knows up to {VERSION}", hint="use a newer drystone"
+        )
+    if _WRITER.fullmatch(operation.writer) is None:
+        raise DamagedError(f"{key} names the writer {operation.writer[:40]!r}", hint=hint)
+    return operation
 
 
 def still_announced(store: Store, key: str) -> bool:

@@ -106,11 +106,6 @@ class PackBuilder:
         """Whether it has the size that is wanted."""
         return len(self._parts) >= self._size
 
-    @property
-    def empty(self) -> bool:
-        """Whether it holds no record."""
-        return not self._index
-
     def add(self, record: Record) -> Place:
         """Append a record; where it is."""
         offset = len(self._parts)
@@ -174,15 +169,16 @@ def parse_index(header: bytes, end: bytes, size: int, pack: bytes) -> NDArray[np
 
     `end` holds the index and the trailer; its length is what `index_length` gave.
 
-    :raises DamagedError: wrong sums, or entries outside the pack.
+    :raises DamagedError: wrong sums, or entries outside the pack. :raises UnsupportedError: as `parse_header` does.
     """
-    parse_header(header, pack)
     count, crc, at, own, _ = _TRAILER.unpack_from(end, len(end) - TRAILER)
     index = end[: len(end) - TRAILER]
+    # Before the version: a flipped bit of the header is not taken for a newer one.
+    if google_crc32c.value(header + struct.pack("<III", count, crc, at)) != own:
+        raise DamagedError(f"the header or the trailer of pack {pack.hex()} is wrong")
+    parse_header(header, pack)
     if google_crc32c.value(index) != crc or at + len(end) != size:
         raise DamagedError(f"the index of pack {pack.hex()} is wrong")
-    if google_crc32c.value(header + struct.pack("<III", count, crc, at)) != own:
-        raise DamagedError(f"the trailer of pack {pack.hex()} is wrong")
     entries: NDArray[np.void] = np.frombuffer(index, dtype=INDEX)
     ends = entries["offset"].astype(np.uint64) + entries["length"]
     if len(entries) and (entries["offset"].min() < _HEADER.size or ends.max() > at):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from drystone.backup.bases import find_base
 from drystone.backup.create import BackupRequest, create_backup
 from drystone.backup.delete import delete_backup, sweep
 from drystone.backup.digest import HASH
@@ -15,7 +16,7 @@ from drystone.backup.objects import read_manifest, read_manifests
 from drystone.backup.pipeline import Progress, silent
 from drystone.backup.restore import restore_backup, verify_backup
 from drystone.backup.source import Source
-from drystone.backup.target import DeviceTarget, FileTarget, is_device
+from drystone.backup.target import choose_target
 from drystone.backup.tuning import Tuning
 from drystone.base.clock import Clock, SystemClock, format_rfc3339
 from drystone.base.errors import DamagedError, NotFoundError, UnsupportedError
@@ -61,6 +62,7 @@ class Repository:
 
         :raises NotFoundError: the base is not there. :raises MismatchError: the base is of another size.
         :raises ExistsError: there is a backup of that UUID. :raises BusyError: the base is being deleted.
+        :raises DamagedError: the base is damaged, and nothing was written: build upon another, or upon none.
         """
         return create_backup(
             self.store, source, request, tuning=self._tuning, clock=self._clock, progress=progress
@@ -73,6 +75,13 @@ class Repository:
         """
         found = [each.head for each in read_manifests(self.store, volume, damaged)]
         return sorted(found, key=lambda head: (head.created, head.backup))
+
+    def find_base(self, volume: str, *, damaged: Callable[[DamagedError], None]) -> BackupInfo | None:
+        """The newest backup of a volume that is whole enough to build upon; None: make a full one.
+
+        :param damaged: takes what is wrong with each backup that is passed over.
+        """
+        return find_base(self.store, volume, damaged)
 
     def inspect(self, volume: str, backup: str) -> BackupInfo:
         """One backup. :raises NotFoundError: there is none."""
@@ -96,15 +105,12 @@ class Repository:
         :param overwrite: a file that exists may be replaced.
 
         :raises MismatchError: the sizes differ. :raises ExistsError: the file exists.
-        :raises BusyError: the device is in use.
+        :raises BusyError: the device is in use. :raises ExhaustedError: no room for the file.
+        :raises NotFoundError: no such backup, folder or device. :raises UsageError: the target is a folder or the like.
         :raises DamagedError: stored bytes are wrong; the facts name the offset. A file is then not made.
         """
         manifest = read_manifest(self.store, volume, backup)
-        to = (
-            DeviceTarget(target, manifest.head.size, zeroed=zeroed, larger=larger)
-            if is_device(target)
-            else FileTarget(target, manifest.head.size, overwrite=overwrite)
-        )
+        to = choose_target(target, manifest.head.size, zeroed=zeroed, larger=larger, overwrite=overwrite)
         restore_backup(self.store, manifest, to, tuning=self._tuning, progress=progress)
 
     def verify(self, volume: str, backup: str, *, progress: Progress = silent) -> None:

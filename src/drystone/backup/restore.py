@@ -13,7 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from drystone.backup.keys import PACKS, pack_key, parse_pack_key
+from drystone.backup.bases import pack_sizes
+from drystone.backup.keys import pack_key
 from drystone.backup.manifest import Manifest
 from drystone.backup.objects import read_segment
 from drystone.backup.pack import HEADER, TRAILER, index_length, parse_index
@@ -101,7 +102,7 @@ def verify_backup(store: Store, manifest: Manifest, *, tuning: Tuning, progress:
     if damages:
         raise DamagedError(
             damages[0] if len(damages) == 1 else f"{damages[0]}, and {len(damages) - 1} more places",
-            hint="make a new full backup; other backups may share the damage",
+            hint="make a new one with `drystone backup create --full`; other backups may share the damage",
             backup=manifest.head.backup,
             damages=damages[:_NAMED],
         )
@@ -137,7 +138,7 @@ def _checked(store: Store, manifest: Manifest, damages: list[str]) -> Iterator[S
 
 def _check_packs(store: Store, manifest: Manifest) -> list[str]:
     """What is wrong with the headers, indexes and trailers of the packs that the backup needs."""
-    sizes = {pack: size for key, size in store.list(PACKS) if (pack := parse_pack_key(key)) is not None}
+    sizes = pack_sizes(store)
     damages = []
     for pack in sorted(manifest.pack_ids()):
         size = sizes.get(pack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -9,8 +10,9 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import KernelError, MismatchError, UsageError
 from drystone.kernel.blockdev import BlockDevice, open_device
+from drystone.kernel.mounts import mounts_of
 
 Ranges = NDArray[np.uint64]
 """Shape (n, 2): offset and length in bytes, ascending, not overlapping."""
@@ -34,15 +36,8 @@ class Source(Protocol):
         """Fill `buffer` from byte `offset` on; the range is inside the image. Called by several threads."""
 
 
-class DeviceSource:
-    """A block device or an image file, all of it: whatever is the same as in the base is found by its hash.
-
-    The device is opened by `with`, and closed at its end.
-
-    :raises NotFoundError, BusyError, KernelError: as `open_device` does, at `with`.
-    """
-
-    relative = False
+class DeviceReader:
+    """What sources that read one device or file have in common: it is open within `with`."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
@@ -69,13 +64,67 @@ class DeviceSource:
         """Bytes of the device or file."""
         return self._opened().size
 
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        """Fill `buffer` from the device. :raises MismatchError: it has become shorter."""
+        device = self._opened()
+        try:
+            device.read_into(offset, buffer)
+        except KernelError as error:
+            size = os.lseek(device.handle, 0, os.SEEK_END)
+            if size >= device.size:
+                raise
+            raise MismatchError(
+                f"{self.path} has become shorter while it was read: {size} bytes, {device.size} before",
+                hint="back it up while nobody changes it, or a snapshot of it",
+            ) from error
+
+
+class DeviceSource(DeviceReader):
+    """A block device or an image file, all of it: whatever is the same as in the base is found by its hash.
+
+    The device is opened by `with`, and closed at its end.
+
+    :raises NotFoundError, BusyError, KernelError: as `open_device` does, at `with`.
+    """
+
+    relative = False
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self._begun = 0
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._begun = self._look()
+        return self
+
     def extents(self) -> Ranges:
         """One range: everything."""
         return np.array([[0, self.size]] if self.size else np.empty((0, 2)), dtype=np.uint64).reshape(-1, 2)
 
-    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
-        """Fill `buffer` from the device."""
-        self._opened().read_into(offset, buffer)
+    def warnings(self) -> list[str]:
+        """What makes the image that is read doubtful, a line each: ask when all is read.
+
+        A device that is mounted for writing changes under the reader, and its newest data is not on it yet. A plain
+        file that was written to shows it by its times.
+        """
+        device = self._opened()
+        found = []
+        if device.number is not None:
+            mounts = [each for each in mounts_of(device.number) if "rw" in each.super_options]
+            if mounts:
+                found.append(
+                    f"{self.path} is mounted for writing at {mounts[0].target}: the backup may hold a state that never "
+                    "was; back up a snapshot"
+                )
+        if os.lseek(device.handle, 0, os.SEEK_END) != device.size or self._look() != self._begun:
+            found.append(f"{self.path} was changed while it was read: the backup may hold a state that never was")
+        return found
+
+    def _look(self) -> int:
+        """When a plain file was last written to (ns); a device does not tell: 0."""
+        device = self._opened()
+        return os.fstat(device.handle).st_mtime_ns if device.number is None else 0
 
 
 def chunk_runs(ranges: Ranges, chunk_size: int) -> NDArray[np.int64]:

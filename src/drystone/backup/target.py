@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from drystone.base.errors import ExistsError, KernelError, MismatchError, NotFoundError
+from drystone.base.errors import (
+    ExhaustedError,
+    ExistsError,
+    KernelError,
+    MismatchError,
+    NotFoundError,
+    UsageError,
+)
 from drystone.base.files import sync_folder
 from drystone.kernel.blockdev import BlockDevice, open_device
 
@@ -52,7 +61,7 @@ class DeviceTarget:
         device = open_device(self._path, write=True, exclusive=True)
         if device.size < self._size or (device.size > self._size and not self._larger):
             device.close()
-            hint = "say that a larger one will do" if device.size > self._size else ""
+            hint = "--larger lets a larger device do" if device.size > self._size else "name one of the same size"
             raise MismatchError(f"{self._path} has {device.size} bytes and the backup {self._size}", hint=hint)
         self._device = device
         return self
@@ -71,7 +80,8 @@ class DeviceTarget:
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """pwrite."""
         assert self._device is not None
-        self._device.pwrite(offset, data)
+        with _told(self._path):
+            self._device.pwrite(offset, data)
 
     def zero(self, offset: int, length: int) -> None:
         """Zeroed by the device, unless it was zero before."""
@@ -118,7 +128,7 @@ class FileTarget:
         device, self._device = self._device, None
         assert device is not None
         try:
-            with contextlib.closing(device):
+            with contextlib.closing(device), _told(self._path):
                 if kind is None:
                     device.flush()
             if kind is None:
@@ -139,20 +149,48 @@ class FileTarget:
             raise KernelError("rename", error.errno or 0, device=str(self._path)) from error
 
     def _exists(self) -> ExistsError:
-        return ExistsError(f"{self._path} exists", hint="name another file, or say that it may be overwritten")
+        return ExistsError(f"{self._path} exists", hint="name another file, or replace this one with --overwrite")
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """pwrite."""
         assert self._device is not None
-        self._device.pwrite(offset, data)
+        with _told(self._path):
+            self._device.pwrite(offset, data)
 
     def zero(self, offset: int, length: int) -> None:
         """A new file is zeros: the hole stays a hole."""
 
 
-def is_device(path: str) -> bool:
-    """Whether there is a block device at `path`."""
+def choose_target(
+    path: str, size: int, *, zeroed: bool = False, larger: bool = False, overwrite: bool = False
+) -> DeviceTarget | FileTarget:
+    """The target of an image of `size` bytes at `path`, not entered yet: a device that is there, or a file.
+
+    :raises UsageError: there is something else, such as a folder.
+    :raises NotFoundError: no such device; no file is made below /dev, where it would fill the memory.
+    """
+    real = Path(path).resolve()
     try:
-        return stat.S_ISBLK(Path(path).stat().st_mode)
-    except OSError:
-        return False
+        mode = real.stat().st_mode
+    except OSError as error:
+        parents = real.parents
+        if Path("/dev") in parents and Path("/dev/shm") not in parents:  # noqa: S108  # the one place for files there
+            raise NotFoundError(f"there is no device {path}", hint="no file is made below /dev") from error
+        return FileTarget(path, size, overwrite=overwrite)
+    if stat.S_ISBLK(mode):
+        return DeviceTarget(path, size, zeroed=zeroed, larger=larger)
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is neither a block device nor a plain file")
+    # What a symbolic link leads to is replaced, not the link.
+    return FileTarget(str(real) if overwrite else path, size, overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def _told(path: str | Path) -> Iterator[None]:
+    """:raises ExhaustedError: no room is left."""
+    try:
+        yield
+    except KernelError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise ExhaustedError(f"no space is left to restore to {path}", hint="make room, then restore again") from error

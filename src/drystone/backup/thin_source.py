@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drystone.backup.source import Ranges
+from drystone.backup.source import DeviceReader, Ranges
 from drystone.base.errors import UnavailableError, UsageError
 from drystone.formats.pdata.blocks import BlockReader
 from drystone.formats.thin.delta import iter_changed
 from drystone.formats.thin.extents import join_ranges, merge_blocks, to_bytes
 from drystone.formats.thin.mappings import iter_mappings
 from drystone.formats.thin.superblock import read_superblock
-from drystone.kernel.blockdev import BlockDevice, open_device
+from drystone.kernel.blockdev import open_device
 from drystone.kernel.dm.abc import DeviceMapper, Ref
 from drystone.kernel.dm.statuses import ThinPoolStatus
 
@@ -67,7 +65,8 @@ class ThinMap:
     :ivar metadata: path of the pool's metadata device.
     :ivar held_root: block number that `reserved_metadata_snapshot` gave.
     :ivar device: thin device id of the snapshot to back up.
-    :ivar base: thin device id of the snapshot that the base backup holds; None reads all that is mapped.
+    :ivar base: thin device id of the snapshot that the base backup holds; None reads all that is mapped. Nobody may
+        have written to that snapshot since: the mappings do not show it.
     """
 
     metadata: str
@@ -76,43 +75,26 @@ class ThinMap:
     base: int | None = None
 
 
-class ThinSource:
+class ThinSource(DeviceReader):
     """A thin snapshot: mappings as `thin_map` says, data from the activated thin device at `path`.
 
     Entered by `with`: the mappings are read then, so the metadata snapshot may be released as soon as it is entered.
+    Holes are taken for zeros: a thin device with an external origin, whose holes are the origin's bytes, is no source.
 
     :raises NotFoundError: no such device, path or thin id. :raises DamagedError: the metadata is wrong.
     """
 
     def __init__(self, path: str, thin_map: ThinMap) -> None:
-        self._path = path
+        super().__init__(path)
         self._map = thin_map
-        self._device: BlockDevice | None = None
         self._extents: Ranges = np.empty((0, 2), dtype=np.uint64)
 
     def __enter__(self) -> Self:
         with open_device(self._map.metadata) as metadata:
             ranges = read_extents(metadata, self._map)
-        self._device = open_device(self._path)
-        self._extents = clip(ranges, self._device.size)
+        super().__enter__()
+        self._extents = clip(ranges, self.size)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._device is not None:
-            self._device.close()
-            self._device = None
-
-    def _opened(self) -> BlockDevice:
-        if self._device is None:
-            raise UsageError(f"{self._path} is not open", hint="use the source in a with statement")
-        return self._device
-
-    @property
-    def size(self) -> int:
-        """Bytes of the thin device."""
-        return self._opened().size
 
     @property
     def relative(self) -> bool:
@@ -122,10 +104,6 @@ class ThinSource:
     def extents(self) -> Ranges:
         """What is mapped, or what differs from the base: also blocks that were discarded since, which read as zeros."""
         return self._extents
-
-    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
-        """Fill `buffer` from the thin device."""
-        self._opened().read_into(offset, buffer)
 
 
 def read_extents(reader: BlockReader, thin_map: ThinMap) -> Ranges:

@@ -70,6 +70,7 @@ def read_stretch(store: Store, manifest: Manifest, stretch: Stretch, take: Take)
         offset = (first + slot) * shape.chunk_size
         raise DamagedError(
             f"backup {manifest.head.backup} is damaged at byte {offset} of the image: {error.message}",
+            hint="`drystone backup verify` names all damages; another backup may be whole",
             backup=manifest.head.backup,
             volume=manifest.head.volume,
             pack=stretch.place.pack.hex(),

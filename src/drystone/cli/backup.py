@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drystone.base.errors import DamagedError, MismatchError, NotFoundError, RefusedError
+from drystone.base.errors import DamagedError, MismatchError, NotFoundError, RefusedError, UsageError
 from drystone.base.sizes import format_size, parse_size
 from drystone.cli.output import interactive, json_option, print_json, print_pairs, print_table
 
@@ -30,6 +30,9 @@ _EVERY = 0.5
 def backup() -> None:
     """Backups of devices and files: full, incremental, restore.
 
+    A destination (DEST) is vfs:///dir or the path of a folder. A backup's URL is what `create` and `list` print; quote
+    it in a shell. Exit codes: docs/reference/exit-codes.md.
+
     \b
     Examples:
       drystone backup create disk.img --dest vfs:///srv/backup --no-encryption
@@ -40,24 +43,54 @@ def backup() -> None:
 
 def _memory_option(function: Callable[..., None]) -> Callable[..., None]:
     return click.option(
-        "--memory", default="256m", show_default=True, metavar="SIZE", help="What buffers may take, such as 64m or 1g."
+        "--memory",
+        default="256m",
+        show_default=True,
+        metavar="SIZE",
+        help="What buffers may take: 64m, 1g; at least 48m.",
     )(function)
 
 
 @backup.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--dest", required=True, metavar="URL", help="Where to: vfs:///dir or the path of a folder.")
-@click.option("--base", metavar="URL", help="The backup to build upon; otherwise the newest of this source, if any.")
-@click.option("--name", help="What the source is called; otherwise its path. Backups of one name belong together.")
-@click.option("--no-encryption", is_flag=True, help="Say it when the repository is made: it is not encrypted.")
+@click.option(
+    "--base", metavar="URL", help="The backup to build upon; otherwise the newest of this source that is not damaged."
+)
+@click.option("--full", is_flag=True, help="Build upon no backup: store everything again.")
+@click.option(
+    "--name", metavar="TEXT", help="What the source is called; otherwise its path. Backups of one name belong together."
+)
+@click.option(
+    "--no-encryption", is_flag=True, help="Needed for the first backup to DEST, as this version cannot encrypt."
+)
 @_memory_option
 @json_option
 def create(
-    source: Path, dest: str, base: str | None, name: str | None, *, no_encryption: bool, memory: str, as_json: bool
+    source: Path,
+    dest: str,
+    base: str | None,
+    name: str | None,
+    *,
+    full: bool,
+    no_encryption: bool,
+    memory: str,
+    as_json: bool,
 ) -> None:
-    """Back up a device or an image file, and print the backup's URL.
+    """Back up SOURCE, a block device or an image file, and print the backup's URL.
 
-    All of SOURCE is read; chunks that the base has are not stored again, so an incremental costs what has changed.
+    All of SOURCE is read; chunks that an earlier backup of it has are not stored again. Each backup is complete: any
+    one can be deleted. SOURCE should not change meanwhile: back up a snapshot of what is in use.
+
+    A damaged earlier backup is passed over with a warning. When `verify` finds one damaged, make a new one with --full.
+
+    \b
+    Examples:
+      drystone backup create disk.img --dest vfs:///srv/backup --no-encryption
+      drystone backup create /dev/vg/home-snapshot --dest vfs:///srv/backup --name home
+
+    --json prints the backup as an object: url, size, read, stored (bytes) and more, and `warnings`, a list of text.
+    stderr then holds lines of progress: done and total (bytes), rate (bytes a second), left (seconds).
     """
     from drystone.backup.repository import BackupRequest
     from drystone.backup.source import DeviceSource
@@ -66,36 +99,63 @@ def create(
     with DeviceSource(source) as opened:
         repository = _open(dest, memory, may_create=True, no_encryption=no_encryption)
         known = name or str(source.absolute())
-        volume, base_backup = _find_base(repository, known, base, dest)
+        warnings: list[str] = []
+        volume, base_backup = _find_base(repository, known, base, dest, warnings, full=full)
         request = BackupRequest(volume=volume, source_name=known, base=base_backup)
         with _progress("backup", as_json=as_json) as progress:
             made = repository.create(opened, request, progress=progress)
+        warnings += opened.warnings()
     url = str(BackupUrl(dest, made.backup, made.volume))
+    for each in warnings:
+        click.echo(json.dumps({"warning": each}) if as_json else f"drystone: warning: {each}", err=True)
     if as_json:
-        print_json(_document(url, made))
+        print_json({**_document(url, made), "warnings": warnings})
     else:
         click.echo(url)
 
 
-def _find_base(repository: Repository, known: str, base: str | None, dest: str) -> tuple[str, str]:
-    """(volume, base backup or ""): those of the URL that was given, or what is known of the source."""
+def _find_base(
+    repository: Repository, known: str, base: str | None, dest: str, warnings: list[str], *, full: bool
+) -> tuple[str, str]:
+    """(volume, base backup or ""): those of the URL that was given, or what is known of the source.
+
+    Damaged ones are passed over; `warnings` takes what they are.
+    """
     from drystone.backup.url import parse_backup_url
 
+    if base is not None and full:
+        raise UsageError("--full builds upon no backup, --base upon one", hint="say one of the two")
     if base is not None:
         url = parse_backup_url(base)
         if url.destination != dest:
             raise MismatchError(f"the base is at {url.destination!r} and the new backup would be at {dest!r}")
         return url.volume, repository.inspect(url.volume, url.backup).backup
     volume = str(uuid.uuid5(_SOURCES, known))
-    earlier = repository.list(volume, damaged=lambda _error: None)
-    return volume, earlier[-1].backup if earlier else ""
+    if full:
+        return volume, ""
+    passed_over: list[str] = []
+    found = repository.find_base(volume, damaged=lambda error: passed_over.append(error.message))
+    instead = f"built upon backup {found.backup} instead" if found else "a full backup was made instead"
+    warnings += [f"{each}; {instead}" for each in passed_over]
+    return volume, found.backup if found else ""
 
 
 @backup.command("list")
 @click.argument("dest")
 @json_option
 def list_(dest: str, *, as_json: bool) -> None:
-    """List the backups at DEST, oldest first. Those whose manifest is damaged are told at the end, as errors."""
+    """List the backups at DEST (vfs:///dir or a folder), oldest first.
+
+    Columns: when it was made (UTC), its source, the size of the image, what it added to the store, its URL. Those whose
+    manifest is damaged are told at the end, as an error.
+
+    \b
+    Examples:
+      drystone backup list vfs:///srv/backup
+      drystone backup list vfs:///srv/backup --json | jq -r '.[-1].url'
+
+    --json prints an array of objects: url, created (RFC 3339), source, size and stored (bytes), parent and more.
+    """
     from drystone.backup.url import BackupUrl
 
     damaged: list[DamagedError] = []
@@ -110,14 +170,22 @@ def list_(dest: str, *, as_json: bool) -> None:
         print_table(("created", "source", "size", "stored", "url"), rows)
     if damaged:
         more = f", and {len(damaged) - 1} more manifests are damaged" if len(damaged) > 1 else ""
-        raise DamagedError(f"{damaged[0].message}{more}", hint="the backup can be deleted by its URL")
+        facts = damaged[0].facts
+        url = BackupUrl(dest, str(facts["backup"]), str(facts["volume"]))
+        raise DamagedError(f"{damaged[0].message}{more}", hint=f"drystone backup delete '{url}' removes it", **facts)
 
 
 @backup.command()
 @click.argument("url")
 @json_option
 def show(url: str, *, as_json: bool) -> None:
-    """Show what is known of a backup."""
+    """Show what is known of the backup at URL, as `create` and `list` print it.
+
+    \b
+    `read` is what was read from the source, `stored` what it added to the store, `chunks` those that are not zero.
+    Quote the URL in a shell:
+      drystone backup show 'vfs:///srv/backup?backup=...&volume=...'
+    """
     repository, volume, name = _locate(url)
     document = _document(url, repository.inspect(volume, name))
     if as_json:
@@ -134,12 +202,23 @@ def show(url: str, *, as_json: bool) -> None:
 @click.argument("url")
 @click.argument("target", type=click.Path())
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists. It stays whole until the new one is.")
-@click.option("--larger", is_flag=True, help="A device larger than the backup will do.")
-@click.option("--zeroed", is_flag=True, help="The device reads as zeros already: leave the backup's holes alone.")
+@click.option("--larger", is_flag=True, help="A device larger than the backup will do; its rest is left alone.")
+@click.option(
+    "--zeroed", is_flag=True, help="The device reads as zeros already (never written to): do not write the holes."
+)
 @_memory_option
 @json_option
 def restore(url: str, target: str, *, overwrite: bool, larger: bool, zeroed: bool, memory: str, as_json: bool) -> None:
-    """Restore a backup to a new file, or to a block device of the same size. Every byte is verified."""
+    """Restore the backup at URL to TARGET: a new file, or a block device of the same size, which is overwritten.
+
+    Every byte is verified before it is written. A file has its name only when it is whole and on the disk. A device
+    that is mounted or part of another one is refused; after a failure it holds a part of the image.
+
+    \b
+    Examples:
+      drystone backup restore 'vfs:///srv/backup?backup=...&volume=...' restored.img
+      drystone backup restore 'vfs:///srv/backup?backup=...&volume=...' /dev/vg/home
+    """
     repository, volume, name = _locate(url, memory)
     with _progress("restore", as_json=as_json) as progress:
         repository.restore(volume, name, target, overwrite=overwrite, larger=larger, zeroed=zeroed, progress=progress)
@@ -152,7 +231,15 @@ def restore(url: str, target: str, *, overwrite: bool, larger: bool, zeroed: boo
 @_memory_option
 @json_option
 def verify(url: str, *, memory: str, as_json: bool) -> None:
-    """Read all that a backup needs, and check it against the hash of the whole image."""
+    """Read all that the backup at URL needs, and check it against the hash of the whole image.
+
+    Prints that hash. Damaged places are named by their offset in the image (bytes); with --json the error on stderr
+    lists up to 100 of them as `damages`.
+
+    \b
+    Example:
+      drystone backup verify 'vfs:///srv/backup?backup=...&volume=...'
+    """
     repository, volume, name = _locate(url, memory)
     with _progress("verify", as_json=as_json) as progress:
         repository.verify(volume, name, progress=progress)
@@ -167,7 +254,14 @@ def verify(url: str, *, memory: str, as_json: bool) -> None:
 @click.argument("url")
 @json_option
 def delete(url: str, *, as_json: bool) -> None:
-    """Delete a backup, and what no other backup needs. Any backup can go, whatever was built upon it."""
+    """Delete the backup at URL, and what no other backup needs.
+
+    Any backup can go, whatever was built upon it. Refused while another is being built upon it (exit code 5).
+
+    \b
+    Example:
+      drystone backup delete 'vfs:///srv/backup?backup=...&volume=...'
+    """
     repository, volume, name = _locate(url)
     packs = repository.delete(volume, name)
     if as_json:
@@ -179,7 +273,14 @@ def delete(url: str, *, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Take every backup under way for dead. Those that live will fail.")
 @json_option
 def sweep(dest: str, *, force: bool, as_json: bool) -> None:
-    """Remove what killed backups and deletions left at DEST."""
+    """Remove what killed backups and deletions left at DEST (vfs:///dir or a folder).
+
+    Backups are not touched, nor is what a living process writes. A process of another host counts as living.
+
+    \b
+    Example:
+      drystone backup sweep vfs:///srv/backup
+    """
     packs, size = _open(dest).sweep(force=force)
     if as_json:
         print_json({"packs": packs, "bytes": size})
@@ -196,6 +297,8 @@ def _open(dest: str, memory: str = "256m", *, may_create: bool = False, no_encry
     from drystone.backup.tuning import Tuning
     from drystone.store import open_store
 
+    if "?backup=" in dest:
+        raise UsageError(f"{dest!r} is the URL of a backup", hint=f"name its destination: {dest.partition('?')[0]}")
     store, tuning = open_store(dest), Tuning(memory=parse_size(memory))
     try:
         return open_repository(store, tuning=tuning)

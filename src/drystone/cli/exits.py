@@ -18,11 +18,24 @@ BROKEN_PIPE = 141
 """The exit code when the reader of stdout went away: 128 + SIGPIPE, as shells count it."""
 
 
+def open_standard_streams() -> None:
+    """Open on /dev/null those of stdin, stdout and stderr that the caller closed.
+
+    Whatever is opened next would take their numbers, and a line that is printed would be written into a disk.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
 def invoke(command: click.Command, words: Sequence[str], name: str) -> int:
     """Run a command as click's own `main` does, but let BrokenPipeError through, which that turns into exit code 1.
 
     :raises BrokenPipeError: the reader of stdout went away; stdout leads nowhere by then.
     """
+    open_standard_streams()
     completion = f"_{name}_COMPLETE".replace("-", "_").replace(".", "_").upper()
     if completion in os.environ:
         command.main(args=list(words), prog_name=name)
@@ -57,7 +70,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, *, name:
             error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        print_error({"code": "interrupted", "message": "interrupted"}, as_json=as_json)
         return INTERRUPTED
     except BrokenPipeError:
         return BROKEN_PIPE

@@ -6,20 +6,21 @@ import contextlib
 import os
 import signal
 import sys
+import termios
 import threading
+import tty
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
 import click
 
-from drystone.base.errors import NotFoundError, TimedOutError, UnavailableError
+from drystone.base.errors import NotFoundError, TimedOutError
 from drystone.base.sizes import format_size, parse_size
 from drystone.cli.output import json_option, print_json, print_table
 from drystone.lab.command import Command
-from drystone.lab.folders import running_labs, runtime_root
-from drystone.lab.lab import Guest, Lab, find_lab
-from drystone.lab.spec import check_counts
+from drystone.lab.lab import Guest, Lab, describe_labs, find_lab
+from drystone.lab.spec import DEFAULT_NAME
 
 _PATIENCE = 3.0
 """Seconds that a command has to end after Ctrl-C or SIGTERM, before its guest ends."""
@@ -60,25 +61,55 @@ def _feed_stdin(command: Command) -> None:
     command.close_input()
 
 
-def _pass_through(guest: Guest, argv: Sequence[str], *, stdin: bool) -> int:
-    """Run a command in the guest as if it ran here; its exit code."""
-    sys.stdout.flush()
-    command = guest.start(argv, stdout=lambda data: _write_to(1, data), stderr=lambda data: _write_to(2, data))
+@contextlib.contextmanager
+def _raw_terminal(command: Command) -> Iterator[None]:
+    """Every key goes to the command's terminal, Ctrl-C too; its size follows that of ours."""
+
+    def resize(_number: int, _frame: FrameType | None) -> None:
+        size = os.get_terminal_size(0)
+        # A thread of its own: the main one may have been interrupted in the middle of sending something.
+        threading.Thread(target=command.resize, args=(size.lines, size.columns), daemon=True).start()
+
+    before, handler = termios.tcgetattr(0), signal.signal(signal.SIGWINCH, resize)
     try:
-        if stdin:
-            threading.Thread(target=_feed_stdin, args=(command,), daemon=True).start()
-        else:
-            command.close_input()
-        try:
-            status = command.pump()
-        except _Stopped as stopped:
-            command.signal(stopped.number)
-            with contextlib.suppress(TimedOutError):
-                command.pump(_PATIENCE)
-            raise
+        tty.setraw(0, termios.TCSADRAIN)
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGWINCH, handler)
+
+
+def _pass_through(guest: Guest, argv: Sequence[str], *, stdin: bool) -> int:
+    """Run a command in the guest as if it ran here, on a terminal if we are on one; its exit code."""
+    sys.stdout.flush()
+    terminal = None
+    if stdin and os.isatty(0) and os.isatty(1):
+        size = os.get_terminal_size(0)
+        terminal = (size.lines, size.columns)
+    command = guest.start(
+        argv, stdout=lambda data: _write_to(1, data), stderr=lambda data: _write_to(2, data), terminal=terminal
+    )
+    try:
+        with _raw_terminal(command) if terminal else contextlib.nullcontext():
+            if stdin:
+                threading.Thread(target=_feed_stdin, args=(command,), daemon=True).start()
+            else:
+                command.close_input()
+            status = _pump(command)
     finally:
         command.close()
     return status if status >= 0 else 128 - status
+
+
+def _pump(command: Command) -> int:
+    """Until the command's end; its status. A signal that asks us to end is passed on first."""
+    try:
+        return command.pump()
+    except _Stopped as stopped:
+        command.signal(stopped.number)
+        with contextlib.suppress(TimedOutError):
+            command.pump(_PATIENCE)
+        raise
 
 
 @click.group()
@@ -86,21 +117,24 @@ def lab() -> None:
     """Guests with a real kernel, on a machine that has none.
 
     A guest is a User-Mode Linux kernel, an ordinary process. It sees this machine's files, and what it writes stays in
-    its own memory. It needs no root.
+    its own memory. It needs no root. SIZE is in bytes, or with k, m, g or t (powers of 1024).
 
     \b
     Examples:
       drystone lab run -- dmsetup version
-      drystone lab run --disk 1G --results out -- pytest tests/kernel
-      drystone lab up --nodes 3 && drystone lab exec node1 -- ping -c 1 node2 && drystone lab down
+      drystone lab run --disk 1G --results out -- sh -c 'mkfs.ext4 /dev/lab/disk0 > out/log'
+      drystone lab run -- bash
+      drystone lab up --nodes 3 && drystone lab exec node1 -- busybox ping -c 1 node2; drystone lab down
     """
 
 
 _WORDS = {"allow_interspersed_args": False}
 """What follows the command's first word is the command's."""
-_name_option = click.option("--name", default="default", show_default=True, help="Which lab.")
+_name_option = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which lab.")
 _node_argument = click.argument("node")
-_memory_option = click.option("--memory", default="512M", show_default=True, metavar="SIZE", help="Memory of a guest.")
+_memory_option = click.option(
+    "--memory", default="512M", show_default=True, metavar="SIZE", help="Memory of a guest; 96M or more."
+)
 _module_option = click.option(
     "--module", "modules", multiple=True, metavar="NAME", help="A kernel module to load at boot; may be repeated."
 )
@@ -139,7 +173,8 @@ def run(
     """Boot a guest, run COMMAND in it, and leave nothing behind.
 
     The command has this interpreter, this source, this working directory and this environment; its output, exit code
-    and standard input are passed through. Ctrl-C ends it.
+    (128 + n after signal n, 127 for no such command) and standard input are passed through. On a terminal it gets a
+    terminal, and all keys; elsewhere Ctrl-C ends it. The guest ends with the command, and daemons it started with it.
 
     \b
     Examples:
@@ -184,7 +219,6 @@ def up(
     Example:
       drystone lab up --nodes 3 --disks 2 --disk-size 1G
     """
-    check_counts(nodes, disks, parse_size(memory))
     place = Lab(
         nodes,
         memory=parse_size(memory),
@@ -205,12 +239,13 @@ def up(
 @lab.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show the labs that are up, and their nodes."""
-    labs = []
-    for name in running_labs(runtime_root()):
-        with contextlib.suppress(UnavailableError):  # it ended meanwhile
-            labs.append(find_lab(name)[0].ask("status"))
-    _print_status(labs, as_json=as_json)
+    """Show the labs that are up, and their nodes: state (down, booting, up, failed), address, link, memory, disks.
+
+    \b
+    Example:
+      drystone lab status --json
+    """
+    _print_status(describe_labs(), as_json=as_json)
 
 
 def _print_status(labs: list[dict[str, Any]], *, as_json: bool) -> None:
@@ -243,7 +278,7 @@ def exec_(name: str, node: str, command: tuple[str, ...], no_stdin: bool) -> int
 
     \b
     Example:
-      drystone lab exec node1 -- ping -c 1 node2
+      drystone lab exec node1 -- busybox ping -c 1 node2
     """
     guest = _find_guest(name, node)
     words = command[1:] if command[0] == "--" else command
@@ -258,7 +293,12 @@ def exec_(name: str, node: str, command: tuple[str, ...], no_stdin: bool) -> int
 @_name_option
 @_node_argument
 def kill(name: str, node: str) -> None:
-    """Cut a node's power: its disks lose what was not flushed."""
+    """Cut a node's power: its disks lose what was not flushed. A node that is down stays so.
+
+    \b
+    Example:
+      drystone lab kill node2 && drystone lab start node2
+    """
     _find_guest(name, node).kill()
 
 
@@ -266,16 +306,32 @@ def kill(name: str, node: str) -> None:
 @_name_option
 @_node_argument
 def start(name: str, node: str) -> None:
-    """Boot a node again, with its disks as they are on stable storage."""
+    """Boot a node again, with its disks as they are on stable storage, and wait until it is up.
+
+    \b
+    Example:
+      drystone lab start node2
+    """
     _find_guest(name, node).boot()
 
 
 @lab.command()
 @_name_option
-@click.option("--way", type=click.Choice(["both", "sending", "receiving"]), default="both", show_default=True)
+@click.option(
+    "--way",
+    type=click.Choice(["both", "sending", "receiving"]),
+    default="both",
+    show_default=True,
+    help="What is dropped.",
+)
 @_node_argument
 def cut(name: str, node: str, way: str) -> None:
-    """Cut a node's link: both ways, or only what it sends or receives."""
+    """Cut a node's link: both ways, or only what it sends or receives. It stays cut until `lab heal`.
+
+    \b
+    Example:
+      drystone lab cut --way sending node2
+    """
     _find_guest(name, node).cut(way)
 
 
@@ -283,21 +339,41 @@ def cut(name: str, node: str, way: str) -> None:
 @_name_option
 @_node_argument
 def heal(name: str, node: str) -> None:
-    """Mend a node's link."""
+    """Mend a node's link.
+
+    \b
+    Example:
+      drystone lab heal node2
+    """
     _find_guest(name, node).heal()
 
 
 @lab.command()
 @_name_option
+@json_option
 @_node_argument
-def console(name: str, node: str) -> None:
-    """Print the last lines of a node's console."""
-    for line in _find_guest(name, node).console():
+def console(name: str, node: str, as_json: bool) -> None:
+    """Print the last lines of a node's console: what its kernel has said.
+
+    \b
+    Example:
+      drystone lab console node2
+    """
+    lines = _find_guest(name, node).console()
+    if as_json:
+        print_json(lines)
+        return
+    for line in lines:
         click.echo(line)
 
 
 @lab.command()
 @_name_option
 def down(name: str) -> None:
-    """End a lab and leave nothing behind."""
+    """End a lab and leave nothing behind.
+
+    \b
+    Example:
+      drystone lab down
+    """
     find_lab(name)[0].ask("down")

@@ -39,6 +39,7 @@ def command_line(kernel: Kernel, node: NodeSpec, folder: Path, serial: int, wire
         "ssl=null",
         f"ssl0=fd:{serial}",
         f"vec0:transport=fd,fd={wire},depth=64,mac={node.mac}",
+        "noreboot=1",  # a reboot would find its line to the supervisor gone: it ends the guest instead
         "quiet",
         "--",
         "-S",

@@ -95,6 +95,10 @@ class Command:
         """Send a signal to the command's process group."""
         self._tell({"do": "signal", "number": number})
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the command's terminal its new size in characters."""
+        self._tell({"do": "resize", "terminal": [rows, columns]})
+
     def _tell(self, header: Header) -> None:
         with self._lock:
             if not self._over:

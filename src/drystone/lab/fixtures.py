@@ -11,7 +11,7 @@ Nothing heavy is imported when the plugin loads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,20 +28,35 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "lab(memory, disks, modules): what the module's guest is like")
 
 
+def _runs_remotely(item: pytest.Item) -> bool:
+    from drystone.lab.environment import in_guest
+
+    return item.get_closest_marker("in_guest") is not None and not in_guest()
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
+    """pytest-timeout's limit of a remote test runs in its guest: the boot is no part of it, and it knows the place."""
+    if not _runs_remotely(item):
+        return None
+    from drystone.lab.remote_tests import LIMIT
+
+    item.stash[LIMIT] = float(settings.timeout or 0)
+    return True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Hand a test that is marked `in_guest` to its module's guest."""
-    if item.get_closest_marker("in_guest") is None:
-        return None
-    from drystone.lab.environment import in_guest
-
-    if in_guest():
+    if not _runs_remotely(item):
         return None
     from drystone.lab.remote_tests import RemoteTests
 
     remote = item.session.stash.setdefault(_REMOTE, RemoteTests(item.session))
     remote.report(item)
-    item.session._setupstate.teardown_exact(nextitem)  # noqa: SLF001 - what a test's usual course does at this point
+    # What packages and modules have set up for local tests ends here unless the next one needs it. pytest does that
+    # in pytest_runtest_teardown, which cannot be called for a test without a setup: parts of it by other plugins fail.
+    item.session._setupstate.teardown_exact(nextitem)  # noqa: SLF001 - no public name leads to it
     return True
 
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from drystone.base.names import check_name
 LONGEST_LAB_NAME = 32
 """Characters: the kernel's own socket lies below the lab's folder, and a socket's path has at most 107."""
 
+_LONGEST_BASE = 32
+"""Characters of $XDG_RUNTIME_DIR, for the same reason; with a longer one the labs are in /tmp."""
 _CLAIMS = 10
 _CLAIM_PAUSE = 0.05
 _ABANDONED = 60.0
@@ -29,30 +32,59 @@ _ABANDONED = 60.0
 
 
 def runtime_root() -> Path:
-    """The folder of all labs of this user, made when it is missing: short, private.
+    """The folder of all labs of this user: short, private. It exists while a lab does; `claim_folder` makes it.
 
     :raises RefusedError: it belongs to somebody else.
     """
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if base and len(base) <= 32 and os.access(base, os.W_OK):
+    if base.startswith("/") and len(base) <= _LONGEST_BASE and os.access(base, os.W_OK):
         root = Path(base) / "drystone"
     else:
         root = Path(f"/tmp/drystone-{os.getuid()}")  # noqa: S108 - made private and checked below
-    return _make_private(root)
+    _check_private(root)
+    return root
 
 
-def disks_root() -> Path:
-    """The folder for disks that have no file of their own: below $TMPDIR, which may hold more than memory."""
-    return _make_private(Path(tempfile.gettempdir()) / f"drystone-disks-{os.getuid()}")
+def make_disks_folder(lab: str) -> str:
+    """A new folder for a lab's disks that have no file of their own: below $TMPDIR, which may hold more than memory.
+
+    :raises RefusedError: the folder of all labs' disks belongs to somebody else. :raises OSError: no room, no right.
+    """
+    root = Path(tempfile.gettempdir()).resolve() / f"drystone-disks-{os.getuid()}"
+    while True:
+        root.mkdir(mode=0o700, exist_ok=True)
+        _check_private(root)
+        try:
+            return tempfile.mkdtemp(prefix=f"{lab}-", dir=root)
+        except FileNotFoundError:  # the lab that was the last to end has removed it just now
+            continue
 
 
-def _make_private(folder: Path) -> Path:
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077 or folder.is_symlink():
+def remove_disks_folder(folder: Path) -> None:
+    """Remove what make_disks_folder made, and the folder of all labs' disks with the last one in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _remove_if_empty(folder.parent)
+
+
+def remove_lab_folder(folder: Path) -> None:
+    """Remove a lab's folder, and the folder of all labs with the last one in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _remove_if_empty(folder.parent)
+
+
+def _remove_if_empty(root: Path) -> None:
+    """rmdir decides in one step whether it is empty; whoever wants to make something in it makes it again first."""
+    with contextlib.suppress(OSError):
+        root.rmdir()
+
+
+def _check_private(folder: Path) -> None:
+    try:
+        found = folder.lstat()
+    except FileNotFoundError:
+        return
+    if found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode):
         raise RefusedError(f"{folder} is not a private folder of this user", hint="remove it, or set XDG_RUNTIME_DIR")
-    return folder
 
 
 def check_lab_name(name: str) -> str:
@@ -71,12 +103,16 @@ def claim_folder(root: Path, name: str) -> tuple[Path, int]:
 
     What a dead lab of that name has left is cleared away first.
 
-    :raises ExistsError: a lab of that name runs.
+    :raises ExistsError: a lab of that name runs. :raises RefusedError: `root` belongs to somebody else.
     """
     folder = root / name
     for _ in range(_CLAIMS):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        handle = _lock(folder)
+        handle = None
+        with contextlib.suppress(FileNotFoundError):  # the lab that was the last to end has removed the root just now
+            root.mkdir(mode=0o700, exist_ok=True)
+            _check_private(root)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            handle = _lock(folder)
         if handle is None:  # held by a lab, or for a moment by a sweep
             time.sleep(_CLAIM_PAUSE)
             continue
@@ -90,9 +126,12 @@ def claim_folder(root: Path, name: str) -> tuple[Path, int]:
 def _lock(folder: Path) -> int | None:
     """The locked descriptor of `folder`; None when somebody holds it or it is gone."""
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return None
+    # A caller without standard streams must not have the lock among the three numbers that a child's are put on.
+    handle = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(opened)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(handle).st_ino == folder.stat().st_ino:
@@ -105,35 +144,49 @@ def _lock(folder: Path) -> int | None:
 
 def sweep(root: Path) -> None:
     """Clear away what labs have left whose supervisors died."""
-    for folder in [each for each in root.iterdir() if each.is_dir()]:
+    try:
+        folders = [each for each in root.iterdir() if each.is_dir()]
+    except FileNotFoundError:
+        return
+    for folder in folders:
         with contextlib.suppress(FileNotFoundError):  # whoever it belongs to, or another sweep, was faster
-            if not any(folder.iterdir()):
-                if time.time() - folder.stat().st_mtime > _ABANDONED:
-                    folder.rmdir()
-            elif (handle := _lock(folder)) is not None:
-                clear_remains(folder)
-                os.close(handle)
+            if any(folder.iterdir()) or time.time() - folder.stat().st_mtime > _ABANDONED:
+                clear_dead(folder)
+    _remove_if_empty(root)
+
+
+def clear_dead(folder: Path) -> bool:
+    """Clear a lab's folder away when nobody holds it; whether there was one to clear."""
+    handle = _lock(folder)
+    if handle is None:
+        return False
+    clear_remains(folder)
+    os.close(handle)
+    return True
 
 
 def clear_remains(folder: Path) -> None:
     """End the guests that a dead supervisor left behind, then remove the folder. The caller holds its lock."""
-    for record in folder.glob("*/pid"):
-        pid, _, started = record.read_text().partition(" ")
-        if pid.isdigit() and started_at(int(pid)) == started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(int(pid), signal.SIGKILL)
+    for pid in kernels_of(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree((folder / "disks").readlink(), ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+        remove_disks_folder((folder / "disks").readlink())
+    remove_lab_folder(folder)
 
 
-def started_at(pid: int) -> str:
-    """When the process began, in clock ticks since boot, as text; "" when there is none. Tells a pid from its reuse."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[19]
+def kernels_of(folder: Path) -> list[int]:
+    """The processes of the guests of the lab in `folder`: kernels, and helpers that outlive their kernel.
+
+    Every one of them has the folder in its own words (`uml_dir=`), which no other process and no reuse of a number has.
+    """
+    mark = b"\0uml_dir=" + os.fsencode(folder) + b"/"
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+            if mark in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
 
 
 def running_labs(root: Path) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
     with Lab(nodes=2, disks=[64 << 20]) as lab:
         one, two = lab.guests
-        one.run(["ping", "-c", "1", two.address]).check()
+        one.run(["busybox", "ping", "-c", "1", two.address]).check()
 
 `Lab` owns its guests: they end with it, or with the process that made it. A lab that `drystone lab up` has started is
 used through `find_lab`.
@@ -11,25 +11,35 @@ used through `find_lab`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from drystone.base.errors import TimedOutError, UnavailableError, UsageError
+from drystone.base.errors import ExhaustedError, TimedOutError, UnavailableError, UsageError
+from drystone.base.sizes import format_size
 from drystone.lab.command import Command, Result, Sink, feed
 from drystone.lab.control import Control, error_from
 from drystone.lab.environment import guest_environment
-from drystone.lab.folders import check_lab_name, claim_folder, clear_remains, disks_root, runtime_root, sweep
+from drystone.lab.folders import (
+    check_lab_name,
+    claim_folder,
+    clear_dead,
+    clear_remains,
+    make_disks_folder,
+    running_labs,
+    runtime_root,
+    sweep,
+)
 from drystone.lab.machine import check_memory, find_kernel, find_memory_place
 from drystone.lab.modules import plan_modules
 from drystone.lab.python import Python
-from drystone.lab.spec import BOOT_TIMEOUT, DEFAULT_MEMORY, DiskSpec, LabSpec, NodeSpec, check_counts
+from drystone.lab.spec import BOOT_TIMEOUT, DEFAULT_MEMORY, DiskSpec, LabSpec, NodeSpec, check_counts, check_disks
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 _SUPERVISE = "import sys; sys.path.insert(0, sys.argv[1]); from drystone.lab.supervisor import main; main(sys.argv[2])"
@@ -52,18 +62,24 @@ class Guest:
         stderr: Sink,
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
+        terminal: tuple[int, int] | None = None,
     ) -> Command:
         """Begin a command; see Command for what to do with it. `env` is added to the caller's environment.
 
-        :raises UnavailableError: the guest is not up. :raises UsageError: no command.
+        :param terminal: rows and columns of a terminal of its own, on which it gets and puts out everything; None for
+            none.
+        :raises UnavailableError: the guest is not up. :raises UsageError: no command, or no working directory.
         """
         if not argv:
             raise UsageError("no command was given")
         environment = guest_environment({**os.environ, **(env or {})}, self.name)
+        try:
+            folder = cwd or str(Path.cwd())
+        except FileNotFoundError:
+            raise UsageError("the working directory has been removed", hint="cd to one that exists") from None
         connection = self._control.connect()
-        connection.send(
-            {"do": "run", "node": self.name, "argv": list(argv), "cwd": cwd or str(Path.cwd()), "env": environment}
-        )
+        request = {"do": "run", "node": self.name, "argv": list(argv), "cwd": folder, "env": environment}
+        connection.send({**request, "terminal": terminal})
         return Command(connection, argv, stdout, stderr)
 
     def run(
@@ -196,7 +212,7 @@ class Lab:
         check_memory(wanted, Path("/proc/meminfo").read_text())
         memory_place = find_memory_place(wanted)
         for folder in self._folders:
-            if not Path(folder).is_dir():
+            if not Path(folder).is_dir() or not os.access(folder, os.W_OK):
                 raise UsageError(f"{folder} is no folder that guests could write to")
         root = runtime_root()
         sweep(root)
@@ -226,14 +242,17 @@ class Lab:
         assert self._folder is not None
         disks_folder = ""
         if self._disks:
-            disks_folder = tempfile.mkdtemp(prefix=f"{self.name}-", dir=disks_root())
+            disks_folder = make_disks_folder(self.name)
             (self._folder / "disks").symlink_to(disks_folder)
+        unknown = self._node_disks.keys() - {f"node{port}" for port in range(1, self._nodes + 1)}
+        if unknown:
+            raise UsageError(f"the lab has no node {min(unknown)!r} to give disks to")
         nodes = []
         for port in range(1, self._nodes + 1):
             name = f"node{port}"
             disks = [
                 *(DiskSpec(f"{disks_folder}/{name}-disk{i}", size) for i, size in enumerate(self._disks)),
-                *self._node_disks.get(name, ()),
+                *(_with_whole_paths(each) for each in self._node_disks.get(name, ())),
             ]
             if self._log_writes:
                 disks = [DiskSpec(each.path, each.size, each.log or f"{each.path}.log") for each in disks]
@@ -252,10 +271,10 @@ class Lab:
 
     def _launch(self, spec: LabSpec, lock: int) -> None:
         assert self._folder is not None
-        for disk in (disk for node in spec.nodes for disk in node.disks):
-            if not Path(disk.path).exists():
-                with Path(disk.path).open("xb") as file:
-                    file.truncate(disk.size)
+        disks = [disk for node in spec.nodes for disk in node.disks]
+        check_disks(disks)
+        for disk in disks:
+            _make_disk(disk)
         (self._folder / "lab.json").write_text(json.dumps(spec.to_document()))
         process = subprocess.Popen(
             [sys.executable, "-S", "-E", "-c", _SUPERVISE, _SOURCE, str(self._folder)],
@@ -293,6 +312,36 @@ class Lab:
         self._process = None
 
 
+def _with_whole_paths(disk: DiskSpec) -> DiskSpec:
+    """The disk with absolute paths: the guest's kernel has no working folder to start from."""
+    log = str(Path(disk.log).resolve()) if disk.log else ""
+    return DiskSpec(str(Path(disk.path).resolve()), disk.size, log)
+
+
+def _make_disk(disk: DiskSpec) -> None:
+    """Make the disk's backing file, sparse, unless there is one.
+
+    :raises UsageError: there is one that is too small, or none can be made there. :raises ExhaustedError: no file there
+        can be so large.
+    """
+    path = Path(disk.path)
+    try:
+        if not path.exists():
+            with path.open("xb") as file:
+                file.truncate(disk.size)
+        held = path.stat().st_size
+    except OSError as error:
+        if error.errno in {errno.EFBIG, errno.ENOSPC}:
+            path.unlink(missing_ok=True)
+            raise ExhaustedError(
+                f"{path.parent} cannot hold a disk of {format_size(disk.size)}: {error.strerror}",
+                hint="a smaller disk, or another TMPDIR",
+            ) from error
+        raise UsageError(f"no disk can be made at {path}: {error.strerror}") from error
+    if held < disk.size:
+        raise UsageError(f"{path} has {held} bytes, too few for a disk of {disk.size}")
+
+
 def _await_begin(process: subprocess.Popen[bytes]) -> None:
     """Until the supervisor says that clients can connect; what keeps it from that is raised."""
     assert process.stdout is not None
@@ -309,8 +358,24 @@ def _await_begin(process: subprocess.Popen[bytes]) -> None:
 def find_lab(name: str) -> tuple[Control, dict[str, Guest]]:
     """A lab that is up: its control socket and its guests by name.
 
-    :raises UnavailableError: no such lab is up.
+    :raises UnavailableError: no such lab is up; what a dead one of that name has left is cleared away.
     """
-    control = Control(runtime_root() / check_lab_name(name) / "control")
+    folder = runtime_root() / check_lab_name(name)
+    if clear_dead(folder):
+        raise UnavailableError(
+            f"the lab {name!r} has died; what was left of it is cleared away", hint=f"drystone lab up --name {name}"
+        )
+    control = Control(folder / "control")
     status: dict[str, Any] = control.ask("status")
     return control, {node["node"]: Guest(control, node["node"], node["address"]) for node in status["nodes"]}
+
+
+def describe_labs() -> list[dict[str, Any]]:
+    """Every lab of this user that is up, as `lab status --json` prints it; what dead ones have left is cleared away."""
+    root = runtime_root()
+    sweep(root)
+    labs = []
+    for name in running_labs(root):
+        with contextlib.suppress(UnavailableError):  # it ended meanwhile
+            labs.append(Control(root / name / "control").ask("status"))
+    return labs

@@ -11,17 +11,20 @@ import socket
 import subprocess
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from drystone.lab.boot import command_line, write_boot_folder
-from drystone.lab.folders import started_at
 from drystone.lab.frames import SERIAL_ROOM, FrameLine
 from drystone.lab.machine import Kernel
 from drystone.lab.spec import LabSpec, NodeSpec
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PANIC = "Kernel panic - not syncing"
+_EVERY_BOOT = ("SELinux: ", "mmapper_init - ", "Failed to initialize ubd device 0 :")
+"""What the console shows at every boot, healthy or not."""
 _SOCKET_BUFFER = 1 << 20
 CONSOLE_LINES = 200
 
@@ -79,7 +82,6 @@ class Node:
         for handle in (ours.fileno(), wire.fileno(), console):
             os.set_blocking(handle, False)
         self._process, self.pid, self.pidfd = process, process.pid, os.pidfd_open(process.pid)
-        (self._folder / "pid").write_text(f"{process.pid} {started_at(process.pid)}")
         self._serial, self.line, self.wire, self.console = ours, FrameLine(ours.fileno(), SERIAL_ROOM), wire, console
         self.state, self.reason, self.failure, self.began = "booting", "", None, time.monotonic()
         self._lines.clear()
@@ -112,10 +114,16 @@ class Node:
         os.close(self.console)
         self._serial.close()
         self.wire.close()
-        (self._folder / "pid").unlink(missing_ok=True)
         self._process = self._serial = self.line = self.wire = None
         self.pid, self.pidfd, self.console = 0, -1, -1
-        self.state, self.reason = "down", reason or f"its kernel ended with status {status}"
+        self.state, self.reason = "down", reason or self._explain(status)
+
+    def _explain(self, status: int) -> str:
+        """Why the kernel ended by itself: its panic, or the status it ended with."""
+        panic = next((line.strip() for line in self._lines if _PANIC in line), "")
+        if panic:
+            return panic
+        return "it was powered off or rebooted" if status == 0 else f"its kernel ended with status {status}"
 
     def fail(self, error: dict[str, object]) -> None:
         """Remember, after reap, that the guest did not end as somebody wished; `error` is the error's document."""
@@ -148,6 +156,13 @@ class Node:
             "disks": [disk.path for disk in self.spec.disks],
             "boot_seconds": round(self.boot_seconds, 3),
         }
+
+
+def last_words(console: Iterable[str]) -> list[str]:
+    """The lines of a console that say why its guest ended: not those of every boot, nor a panic's trace."""
+    lines = [line.strip() for line in console]
+    end = next((number for number, line in enumerate(lines) if _PANIC in line), len(lines))
+    return [line for line in lines[:end] if line and not line.startswith(_EVERY_BOOT)]
 
 
 def inherit_orphans() -> None:

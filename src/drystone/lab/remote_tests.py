@@ -1,13 +1,17 @@
 """Tests that run inside guests and are reported here: the host's side.
 
 All selected tests of one module run in one pytest session inside one guest; its reports come back one by one while it
-runs. A guest that dies or hangs fails the test that was running, and the rest of its module.
+runs, and each waits until it was taken, so that what ends a guest is blamed on the test that was running. A guest that
+dies or hangs fails that test, and the rest of its module. Time limits (pytest-timeout) run in the guest, which knows
+where a test hangs; this side steps in when the guest does not report.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
+import re
 import signal
 import sys
 import threading
@@ -16,14 +20,21 @@ from typing import Any
 
 import pytest
 
-from drystone.base.errors import DrystoneError
-from drystone.lab.command import Command, feed
+from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError
+from drystone.lab.command import Command
 from drystone.lab.lab import Lab
 from drystone.lab.markers import guest_options
+from drystone.lab.node import last_words
 
 _PROGRAM = Path(__file__).parent / "guest" / "tests.py"
 """Run by its path: pytest in the guest must be the first to import our package, as it rewrites its plugin's asserts."""
 _CONSOLE_LINES = 20
+_GRACE = 15.0
+"""Seconds that a guest has, after a test's time limit, to report that itself."""
+_PROGRESS = re.compile(r"[.FEsxX]+( *\[ *[0-9]+%\])?")
+"""A line of pytest's progress, which says nothing here."""
+LIMIT: pytest.StashKey[float] = pytest.StashKey()
+"""A test's time limit in seconds, when it has one."""
 _NOT_RUN = "not run, for the trouble that is reported at"
 
 
@@ -49,19 +60,12 @@ class ModuleRun:
         self._command = self._lab.guests[0].start(
             [sys.executable, "-P", str(_PROGRAM)],
             stdout=self._take,
-            stderr=self._errors.extend,
+            stderr=_pass_on if config.option.capture == "no" else self._errors.extend,
             cwd=str(config.rootpath),
         )
         threading.Thread(target=self._watch, args=(self._command,), daemon=True).start()
-        order = {
-            "nodes": [item.nodeid for item in self._items],
-            "options": [
-                f"--tb={config.option.tbstyle}",
-                *["-v"] * config.option.verbose,
-                f"--rootdir={config.rootpath}",
-            ],
-        }
-        feed(self._command, json.dumps(order).encode())
+        order = {"nodes": [item.nodeid for item in self._items], "options": _options(config)}
+        self._command.write(json.dumps(order).encode() + b"\n")
 
     def _take(self, data: bytes) -> None:
         *lines, rest = (bytes(self._partial) + data).split(b"\n")
@@ -78,21 +82,34 @@ class ModuleRun:
         finally:
             self._messages.put(None)
 
-    def next_message(self) -> dict[str, Any] | None:
-        """The guest's next report; None at the end."""
-        message = self._messages.get()
+    def next_message(self, timeout: float | None) -> dict[str, Any] | None:
+        """The guest's next report; None at the end. `timeout` is in seconds.
+
+        :raises TimedOutError: there was none.
+        """
+        try:
+            message = self._messages.get(timeout=timeout)
+        except queue.Empty:
+            raise TimedOutError(f"the guest has reported nothing for {timeout:g} s") from None
         if message is None:
             self._messages.put(None)
         return message
 
+    def go_on(self) -> None:
+        """A report was taken: the guest may go on."""
+        if self._command is not None:
+            with contextlib.suppress(UnavailableError):  # the next message says so
+                self._command.write(b"\n")
+
     def explain_end(self) -> str:
         """Why no more reports come, with what the guest has said last."""
-        parts = [self._ending, self._errors.decode(errors="replace").strip()]
+        lines = self._errors.decode(errors="replace").strip().splitlines()
+        parts = [self._ending, *(line for line in lines if not _PROGRESS.fullmatch(line))]
         try:
-            parts += ["The guest's console:", *self._lab.guests[0].console()[-_CONSOLE_LINES:]]
+            console = last_words(self._lab.guests[0].console())[-_CONSOLE_LINES:]
         except DrystoneError:
-            parts.append("The lab has ended.")
-        return "\n".join(part for part in parts if part)
+            console = ["the lab has ended"]
+        return "\n".join([*parts, *(["The guest's console:", *console] if console else [])]).strip()
 
     def close(self) -> None:
         """End the guest."""
@@ -117,10 +134,10 @@ class RemoteTests:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         try:
             self._report_phases(item)
-        except pytest.fail.Exception as error:  # a time limit on this side
-            self._trouble = f"{error.msg}\n{self._run.explain_end() if self._run else ''}"
+        except TimedOutError as error:
+            explained = self._run.explain_end() if self._run else ""
             self.close()
-            self._log(item, _failure(item, self._trouble))
+            self._fail(item, f"{error.message}\n{explained}")
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
     def _change(self, item: pytest.Item) -> None:
@@ -136,21 +153,25 @@ class RemoteTests:
 
     def _report_phases(self, item: pytest.Item) -> None:
         """Log the item's reports up to its teardown, or one failure in their place."""
+        limit = item.stash.get(LIMIT, 0.0)
         while self._run is not None and not self._trouble:
-            message = self._run.next_message()
+            message = self._run.next_message(limit + _GRACE if limit else None)
             if message is None:
                 self._trouble = self._run.explain_end()
                 break
-            if message["nodeid"] != item.nodeid:
-                continue  # a test that this side had given up
+            self._run.go_on()
             report = item.config.hook.pytest_report_from_serializable(
                 config=item.config, data=_with_tuples(message["report"])
             )
             self._log(item, report)
             if report.when == "teardown":
                 return
-        self._log(item, _failure(item, self._trouble))
-        self._trouble = self._trouble if self._trouble.startswith(_NOT_RUN) else f"{_NOT_RUN} {item.nodeid}"
+        self._fail(item, self._trouble)
+
+    def _fail(self, item: pytest.Item, text: str) -> None:
+        """Report one failure in the place of a guest's reports; the module's later tests are told of this one."""
+        self._log(item, _failure(item, text))
+        self._trouble = text if text.startswith(_NOT_RUN) else f"{_NOT_RUN} {item.nodeid}"
 
     @staticmethod
     def _log(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -165,6 +186,26 @@ class RemoteTests:
             finally:
                 signal.signal(signal.SIGINT, before)
             self._run = None
+
+
+def _options(config: pytest.Config) -> list[str]:
+    """What the caller has asked of pytest, as far as it matters in the guest."""
+    option = config.option
+    limit = config.getoption("timeout", None)
+    return [
+        f"--tb={option.tbstyle}",
+        *["-v"] * option.verbose,
+        *(["--showlocals"] if option.showlocals else []),
+        *(["--capture=no"] if option.capture == "no" else []),
+        *([f"--timeout={limit}"] if limit is not None else []),
+        f"--rootdir={config.rootpath}",
+        *([f"--config-file={config.inipath}"] if config.inipath else []),
+    ]
+
+
+def _pass_on(data: bytes) -> None:
+    sys.stderr.write(data.decode(errors="replace"))
+    sys.stderr.flush()
 
 
 def _with_tuples(data: dict[str, Any]) -> dict[str, Any]:

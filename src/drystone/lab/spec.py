@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from drystone.base.errors import UsageError
-from drystone.base.sizes import format_size
+from drystone.base.sizes import SECTOR, format_size
 
+DEFAULT_NAME = "default"
+"""The lab that the command line means when it names none."""
 SMALLEST_MEMORY = 96 << 20
 """Bytes: with less a guest does not boot."""
 DEFAULT_MEMORY = 512 << 20
@@ -95,3 +98,17 @@ def check_counts(nodes: int, disks: int, memory: int) -> None:
             f"a guest does not boot with {format_size(memory)} of memory",
             hint=f"{format_size(SMALLEST_MEMORY)} or more",
         )
+
+
+def check_disks(disks: Sequence[DiskSpec]) -> None:
+    """Whether disks of one lab can be: their sizes, and that no file is two disks (each would have its own cache).
+
+    :raises UsageError: they cannot.
+    """
+    for disk in disks:
+        if disk.size <= 0 or disk.size % SECTOR:
+            raise UsageError(f"a disk of {disk.size} bytes is not possible", hint=f"a multiple of {SECTOR} bytes")
+    paths = [path for disk in disks for path in (disk.path, disk.log) if path]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"{path} is given twice among the lab's disks and their logs")

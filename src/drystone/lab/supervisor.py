@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -31,13 +30,13 @@ from drystone.base.errors import (
     TimedOutError,
     UnavailableError,
 )
+from drystone.lab.folders import remove_disks_folder, remove_lab_folder
 from drystone.lab.frames import FrameLine, Header
 from drystone.lab.machine import find_kernel
-from drystone.lab.node import Node, inherit_orphans
-from drystone.lab.spec import LabSpec, parse_spec
+from drystone.lab.node import Node, inherit_orphans, last_words
+from drystone.lab.spec import DEFAULT_NAME, LabSpec, parse_spec
 from drystone.lab.switch import Switch
 
-_PANIC = "Kernel panic - not syncing"
 _SYNC_SECONDS = 5.0
 """How long guests may take to write their folders back before the lab ends."""
 
@@ -152,8 +151,8 @@ class Supervisor:
                 self._close_node(node, "the lab has ended")
         listener.close()
         if self._lab.disks_folder:
-            shutil.rmtree(self._lab.disks_folder, ignore_errors=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+            remove_disks_folder(Path(self._lab.disks_folder))
+        remove_lab_folder(self._folder)
         for client in self._leaving:
             client.connection.setblocking(True)
             self._send(client.line, {"ok": True})
@@ -226,7 +225,8 @@ class Supervisor:
         self._switch.disconnect(node.spec.port)
         node.reap(reason)
         self._unsynced.discard(node.spec.name)
-        lost = UnavailableError(f"guest {node.spec.name} went away: {node.reason}").to_document()
+        error = UnavailableError(f"guest {node.spec.name} went away: {node.reason}")
+        lost = error.to_document() if reason else _with_console(error, node)
         for number, client in list(self._runs.items()):
             if client.node is node:
                 del self._runs[number]
@@ -235,15 +235,8 @@ class Supervisor:
 
     def _lose(self, node: Node, error: DrystoneError | None = None) -> None:
         """The guest has ended by itself, or hangs."""
-        self._close_node(node, str(error) if error else "")
-        lines = node.console_lines()
-        if error is None:
-            error = UnavailableError(f"guest {node.spec.name}: {node.reason}")
-            panics = [number for number, line in enumerate(lines) if _PANIC in line]
-            if panics:  # what led to it stands before it, a trace of the kernel's stack behind it
-                error = UnavailableError(f"guest {node.spec.name}: {lines[panics[0]].strip()}")
-                lines = lines[: panics[0]]
-        node.fail(_with_console(error, node.spec.name, lines))
+        self._close_node(node, error.message if error else "")
+        node.fail(_with_console(error or UnavailableError(node.reason), node))
         self._tell_waiting()
 
     # Clients
@@ -310,10 +303,18 @@ class Supervisor:
         if result is not None:
             self._send(client.line, {"ok": result})
 
+    def _advise(self, action: str, node: Node) -> str:
+        """The command line that does `action` to the node."""
+        name = "" if self._lab.name == DEFAULT_NAME else f"--name {self._lab.name} "
+        return f"drystone lab {action} {name}{node.spec.name}"
+
     def _find(self, header: Header) -> Node:
-        node = self._nodes.get(header["node"])
+        return self._find_node(header["node"])
+
+    def _find_node(self, name: str) -> Node:
+        node = self._nodes.get(name)
         if node is None:
-            raise NotFoundError(f"the lab has no node {header['node']!r}", hint=f"it has {', '.join(self._nodes)}")
+            raise NotFoundError(f"the lab has no node {name!r}", hint=f"it has {', '.join(self._nodes)}")
         return node
 
     def _tell_waiting(self) -> None:
@@ -340,7 +341,7 @@ class Supervisor:
 
     def _wait(self, client: Client, header: Header) -> None:
         client.waits_for = (
-            [self._nodes[name] for name in header["nodes"]] if header.get("nodes") else [*self._nodes.values()]
+            [self._find_node(name) for name in header["nodes"]] if header.get("nodes") else [*self._nodes.values()]
         )
         self._tell_waiting()
 
@@ -354,7 +355,7 @@ class Supervisor:
     def _start(self, _client: Client, header: Header) -> bool:
         node = self._find(header)
         if node.pid:
-            raise BusyError(f"guest {node.spec.name} is running", hint="lab kill it first")
+            raise BusyError(f"guest {node.spec.name} is running", hint=self._advise("kill", node))
         self._boot(node)
         return True
 
@@ -380,8 +381,9 @@ class Supervisor:
     def _run(self, client: Client, header: Header) -> None:
         node = self._find(header)
         if node.state != "up" or node.line is None:
+            down = node.state in {"down", "failed"}
             raise UnavailableError(
-                f"guest {node.spec.name} is {node.state}", hint=f"drystone lab start {node.spec.name}"
+                f"guest {node.spec.name} is {node.state}", hint=self._advise("start", node) if down else ""
             )
         client.node, client.number = node, self._next_number
         self._next_number += 1
@@ -412,11 +414,13 @@ _REQUESTS: dict[str, Callable[[Supervisor, Client, Header], Any]] = {
 }
 
 
-def _with_console(error: DrystoneError, name: str, lines: list[str]) -> dict[str, object]:
-    last = [line for line in lines if line.strip()][-5:]
+def _with_console(error: DrystoneError, node: Node) -> dict[str, object]:
+    """The error's document, with the node's name and what its console said last."""
+    name, lines = node.spec.name, node.console_lines()
+    last = last_words(lines)[-5:]
     document = error.to_document()
-    if name not in str(document["message"]):
-        document["message"] = f"guest {name}: {document['message']}"
+    if name not in error.message:
+        document["message"] = f"guest {name}: {error.message}"
     document.setdefault("hint", f"the console's last lines: {' | '.join(last)}" if last else "its console is empty")
     document["console"] = lines[-40:]
     return document

@@ -19,12 +19,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from drystone.base.errors import DamagedError, DrystoneError, ExhaustedError, KernelError, NotFoundError, UsageError
+from drystone.base.errors import (
+    DamagedError,
+    DrystoneError,
+    ExhaustedError,
+    KernelError,
+    NotFoundError,
+    UnsupportedError,
+    UsageError,
+)
 from drystone.base.files import write_all
 from drystone.store.abc import Data, check_key
 
 _PASSING = ".passing."
 _ATTEMPTS = 10
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What link(2) answers on FAT and on some network and FUSE file systems."""
 
 _WRITING: set[str] = set()
 """Names of passing files that this process writes: a POSIX lock does not keep out its own process. A process id in the
@@ -91,7 +101,8 @@ class SystemSteps:
 class FolderStore:
     """Objects as files below the folder `root`, which is made with the first object.
 
-    What the file system refuses comes as KernelError; a full one as ExhaustedError.
+    What the file system refuses comes as KernelError; a full one as ExhaustedError, one without hard links as
+    UnsupportedError, a file where a folder is needed as UsageError.
     """
 
     def __init__(self, root: str | Path, steps: Steps | None = None) -> None:
@@ -129,6 +140,13 @@ class FolderStore:
                 self._steps.link(passing, target)
             except FileExistsError:
                 won = False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                raise UnsupportedError(
+                    f"the file system at {self.root} makes no hard links, which a store needs",
+                    hint="use one that does, such as ext4 or xfs",
+                ) from error
             else:
                 won = True
             self._steps.sync_folder(target.parent)
@@ -201,7 +219,7 @@ class FolderStore:
             missing.append(at)
             at = at.parent
         if not at.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(at))
+            raise UsageError(f"{at} is a file where a folder is needed", hint="name a folder as the destination")
         for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 self._steps.make_folder(path)
@@ -262,4 +280,5 @@ def _told(operation: str, path: Path, key: str | None = None) -> Iterator[None]:
             raise NotFoundError(f"there is no object {key} at {path}", key=key) from error
         if number in {errno.ENOSPC, errno.EDQUOT}:
             raise ExhaustedError(f"{operation} {path}: no space left", hint="make room in the store") from error
-        raise KernelError(operation, number, device=str(path)) from error
+        hint = "this user has no right to it" if number in {errno.EACCES, errno.EPERM, errno.EROFS} else ""
+        raise KernelError(operation, number, device=str(error.filename or path), hint=hint) from error

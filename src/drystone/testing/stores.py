@@ -29,7 +29,10 @@ class MemoryStore:
         """Copied, so that the caller may reuse its buffer."""
         copied = bytes(data)
         with self._lock:
-            return self.objects.setdefault(check_key(key), copied) is copied
+            if check_key(key) in self.objects:
+                return False
+            self.objects[key] = copied
+            return True
 
     def get(self, key: str) -> bytes:
         """The object itself."""
@@ -227,6 +230,7 @@ def check_first_put_wins(store: Store) -> None:
     """A second put changes nothing and says so; after a delete the key is free again."""
     assert store.put_if_absent("once", b"first")
     assert not store.put_if_absent("once", b"second")
+    assert not store.put_if_absent("once", b"first")
     assert store.get("once") == b"first"
     store.delete("once")
     assert store.put_if_absent("once", b"third")

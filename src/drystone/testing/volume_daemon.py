@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from drystone.base.errors import UnavailableError
 from drystone.wire.client import UnixClient
@@ -48,6 +48,23 @@ class Ran:
         return message
 
 
+class Process(Protocol):
+    """What is asked of a daemon's process; subprocess.Popen is one."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Its exit code (-N after signal N), None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its exit code."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal."""
+
+
 class VolumeDaemon:
     """A daemon on `root` with `options` (words such as `--drivers`, `vfs`); `start` runs it."""
 
@@ -56,7 +73,7 @@ class VolumeDaemon:
         self.socket = socket
         self.log = log
         self.options = list(options)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     @property
     def words(self) -> list[str]:
@@ -65,14 +82,18 @@ class VolumeDaemon:
 
     def start(self) -> None:
         """Start the daemon and wait until it answers."""
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "drystone.cli.convoy", *self.words]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.process = self.launch()
         limit = time.monotonic() + _READY_SECONDS
         while not self._answers():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < limit, self.log.read_text()
             time.sleep(0.05)
+
+    def launch(self) -> Process:
+        """The daemon's process, just begun."""
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "drystone.cli.convoy", *self.words]
+            return subprocess.Popen(command, stdout=log, stderr=log)
 
     def call(self, method: str, route: str, body: Mapping[str, object] | None = None) -> Any:
         """One request to the daemon from this process: a command line takes half a second in a guest.

@@ -15,9 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from drystone.base.errors import DrystoneError, ExistsError, TimedOutError, UnavailableError
-from drystone.lab.folders import disks_root, runtime_root
-from drystone.lab.lab import Lab
+from drystone.base.errors import (
+    DrystoneError,
+    ExhaustedError,
+    ExistsError,
+    TimedOutError,
+    UnavailableError,
+    UsageError,
+)
+from drystone.lab.folders import runtime_root
+from drystone.lab.lab import Lab, describe_labs, find_lab
+from drystone.lab.spec import DiskSpec
 
 SMALL = 128 << 20
 Factory = Callable[..., Lab]
@@ -36,7 +44,8 @@ def processes_of(lab: str) -> list[int]:
 
 
 def remains(lab: str) -> list[object]:
-    folders = [path for root in (runtime_root(), disks_root()) for path in root.glob(f"{lab}*")]
+    disks = Path(tempfile.gettempdir(), f"drystone-disks-{os.getuid()}")
+    folders = [path for root in (runtime_root(), disks) for path in root.glob(f"{lab}*")]
     return [*folders, *processes_of(f"/{lab}/")]
 
 
@@ -54,9 +63,11 @@ def drystone(*words: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_closed_lab_leaves_nothing(lab_factory: Factory) -> None:
-    lab = lab_factory(memory=SMALL, disks=[1 << 20])
+def test_a_closed_lab_leaves_nothing_but_its_results(lab_factory: Factory, tmp_path: Path) -> None:
+    lab = lab_factory(memory=SMALL, disks=[1 << 20], folders=[tmp_path])
     assert len(remains(lab.name)) > 3
+    lab.guests[0].run(["sh", "-c", f"echo found > {tmp_path}/result"]).check()
+    assert (tmp_path / "result").read_text() == "found\n"
     lab.close()
     assert remains(lab.name) == []
 
@@ -75,27 +86,30 @@ def test_a_killed_runner_leaves_nothing() -> None:
     wait_until_gone(name)
 
 
-def test_a_killed_supervisor_leaves_no_guest_and_the_next_lab_clears_up(lab_factory: Factory) -> None:
-    lab = lab_factory(memory=SMALL)
-    guest = lab.guests[0]
+def test_a_killed_supervisor_leaves_what_the_next_command_clears_up(lab_factory: Factory) -> None:
+    lab = lab_factory(2, memory=SMALL, disks=[1 << 20])
     os.kill(lab.control.ask("status")["supervisor"], signal.SIGKILL)
     with pytest.raises(UnavailableError):
-        guest.run(["true"])
-    lab_factory(memory=SMALL).close()
+        lab.guests[0].run(["true"])
+    with pytest.raises(UnavailableError, match="has died"):
+        find_lab(lab.name)
+    assert lab.name not in [each["lab"] for each in describe_labs()]
     wait_until_gone(lab.name)
 
 
 @pytest.mark.usefixtures("driver")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_reaches_the_command_and_ends_the_guest(number: int, code: int) -> None:
+def test_a_signal_reaches_the_command_and_ends_the_guest() -> None:
     script = "trap 'echo caught; exit 1' INT TERM; echo begun; sleep 600 & wait"
-    with drystone("lab", "run", "--memory", "128M", "--no-stdin", "--", "sh", "-c", script) as runner:
-        assert runner.stdout is not None
-        assert runner.stdout.readline() == "begun\n"
-        runner.send_signal(number)
-        assert runner.wait(20) == code
-        assert runner.stdout.read() == "caught\n"
-    wait_until_gone(f"run-{runner.pid}-")
+    words = ("lab", "run", "--memory", "128M", "--no-stdin", "--", "sh", "-c", script)
+    with drystone(*words) as one, drystone(*words) as other:
+        for runner, number, code in ((one, signal.SIGINT, 130), (other, signal.SIGTERM, 143)):
+            assert runner.stdout is not None
+            assert runner.stdout.readline() == "begun\n"
+            runner.send_signal(number)
+            assert runner.wait(20) == code
+            assert runner.stdout.read() == "caught\n"
+    wait_until_gone(f"run-{one.pid}-")
+    wait_until_gone(f"run-{other.pid}-")
 
 
 @pytest.mark.usefixtures("driver")
@@ -125,6 +139,7 @@ def test_the_command_line_drives_a_lab_from_up_to_down() -> None:
         assert states == {"node1": ("up", "cut"), "node2": ("down", "whole")}
         code, _, err = ask("exec", "--name", name, "--no-stdin", "node2", "--", "true")
         assert (code, "node2 is down" in err) == (UnavailableError.exit_code, True)
+        assert f"drystone lab start --name {name} node2" in err
         assert ask("start", "--name", name, "node2")[0] == 0
         assert ask("heal", "--name", name, "node1")[0] == 0
     finally:
@@ -139,19 +154,40 @@ def test_a_boot_that_takes_too_long_shows_the_console(lab_factory: Factory) -> N
         lab_factory(memory=SMALL, boot_timeout=0.5)
 
 
-def test_a_panic_is_reported_with_its_reason(lab_factory: Factory) -> None:
-    lab = lab_factory(memory=SMALL)
-    with pytest.raises(UnavailableError, match="node1 went away"):
-        lab.guests[0].run(["sh", "-c", "echo c > /proc/sysrq-trigger"], timeout=60)
+def test_a_guest_that_ends_says_why(lab_factory: Factory) -> None:
+    lab = lab_factory(2, memory=SMALL)
+    one, two = lab.guests
+    with pytest.raises(UnavailableError, match=r"node1 went away: Kernel panic .*sysrq: Trigger a crash"):
+        one.run(["sh", "-c", "echo c > /proc/sysrq-trigger; sleep 60"], timeout=60)
+    with pytest.raises(UnavailableError, match="node2 went away: it was powered off or rebooted"):
+        two.run(["sh", "-c", "echo b > /proc/sysrq-trigger; sleep 60"], timeout=60)
     with pytest.raises(DrystoneError, match="panic"):
         lab.control.ask("wait")
-    assert any("panic" in line for line in lab.guests[0].console())
+    assert any("panic" in line for line in one.console())
 
 
-def test_results_are_on_the_host_when_the_command_has_ended(lab_factory: Factory, tmp_path: Path) -> None:
-    lab = lab_factory(memory=SMALL, folders=[tmp_path])
-    lab.guests[0].run(["sh", "-c", f"echo found > {tmp_path}/result"]).check()
-    assert (tmp_path / "result").read_text() == "found\n"
+def test_disks_that_cannot_be_are_refused_and_nothing_is_left(lab_factory: Factory, tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(bytes(512))
+    for disk, kind, text in (
+        (DiskSpec(str(tmp_path / "short"), 1024), UsageError, "has 512 bytes"),
+        (DiskSpec(str(tmp_path / "huge"), 1 << 62), ExhaustedError, "cannot hold"),
+        (DiskSpec(str(tmp_path / "no" / "folder"), 512), UsageError, "No such file"),
+        (DiskSpec(str(tmp_path / "odd"), 511), UsageError, "511 bytes"),
+    ):
+        with pytest.raises(kind, match=text):
+            lab_factory(node_disks={"node1": [disk]}, name=f"refused-{os.getpid()}")
+    with pytest.raises(UsageError, match="node7"):
+        lab_factory(node_disks={"node7": []}, name=f"refused-{os.getpid()}")
+    assert [path.name for path in tmp_path.iterdir()] == ["short"]
+    assert remains(f"refused-{os.getpid()}") == []
+
+
+@pytest.mark.usefixtures("driver")
+def test_closed_standard_streams_are_no_trouble() -> None:
+    program = "import sys; from drystone.cli.main import main; main()"
+    words = f'"{sys.executable}" -c "{program}" lab run --memory 128M -- sh -c "cat; exit 4" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", words], stdin=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == 4
 
 
 @pytest.fixture

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from drystone.base.errors import BusyError, NotFoundError, UnavailableError
 from drystone.lab.lab import Guest, Lab
+from drystone.lab.python import Python
 
-PORT = 7000
-_LISTENER: list[socket.socket] = []
-
-
-def listen() -> None:
-    """Runs in a guest: from now on whoever connects is welcome."""
-    _LISTENER.append(socket.create_server(("0.0.0.0", PORT)))
-
-
-def connects(address: str, seconds: float) -> bool:
-    """Runs in a guest: tries again and again, as a connection's own patience grows long."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection((address, PORT), timeout=0.5).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return True
-    return False
+SIDE = str(Path(__file__).parent / "guest_side.py")
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +21,24 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
-def reaches(source: Guest, target: str, seconds: float = 1.0) -> bool:
-    with source.python() as python:
-        found: bool = python.call(connects, target, seconds)
-        return found
+def reaches(source: Python, target: str, seconds: float = 0.7) -> bool:
+    found: bool = source.call(f"{SIDE}:connects", target, seconds)
+    return found
 
 
 @pytest.mark.usefixtures("driver")
 def test_a_cut_link_carries_nothing_until_it_is_healed(lab: Lab) -> None:
     one, two, three = lab.guests
-    with two.python() as python, three.python() as other:
-        python.call(listen)
-        other.call(listen)
-        assert reaches(one, "node2", 10)
+    with one.python() as source, two.python() as python, three.python() as other:
+        python.call(f"{SIDE}:listen")
+        other.call(f"{SIDE}:listen")
+        assert reaches(source, "node2", 10)
         for way in ("both", "sending", "receiving"):
             two.cut(way)
-            assert not reaches(one, "node2")
-            assert reaches(one, "node3", 10)
+            assert not reaches(source, "node2")
+            assert reaches(source, "node3", 10)
             two.heal()
-            assert reaches(one, "node2", 30)
+            assert reaches(source, "node2", 30)
 
 
 @pytest.mark.usefixtures("driver")
@@ -70,17 +51,18 @@ def test_a_killed_node_comes_back_with_its_name_and_address(lab: Lab) -> None:
     assert three.run(["hostname"]).text == "node3\n"
     with pytest.raises(BusyError):
         three.boot()
-    with three.python() as python:
-        python.call(listen)
-        assert reaches(one, three.address, 30)
+    with one.python() as source, three.python() as python:
+        python.call(f"{SIDE}:listen")
+        assert reaches(source, three.address, 30)
 
 
 @pytest.mark.usefixtures("driver")
 def test_a_paused_node_is_silent_and_goes_on(lab: Lab) -> None:
     one, two, _ = lab.guests
-    two.pause()
-    assert not reaches(one, "node2")
-    two.resume()
+    with one.python() as source:
+        two.pause()
+        assert not reaches(source, "node2")
+        two.resume()
     assert two.run(["echo", "here"], timeout=30).text == "here\n"
 
 
@@ -95,3 +77,5 @@ def test_the_hosts_network_has_nothing_of_it(lab: Lab) -> None:
 def test_a_node_that_does_not_exist_is_named(lab: Lab) -> None:
     with pytest.raises(NotFoundError, match="node9"):
         Guest(lab.control, "node9").kill()
+    with pytest.raises(NotFoundError, match="node9"):
+        lab.control.ask("wait", nodes=["node9"])

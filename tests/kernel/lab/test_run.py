@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,34 @@ def test_commands_run_side_by_side_and_a_slow_reader_holds_up_nobody(guest: Gues
     assert sorted(result.text for result in results) == [f"{n}\n" for n in range(5)]
     sleeper.drain()
     assert sleeper.kill() == -signal.SIGKILL
+
+
+def test_a_daemon_that_keeps_the_output_open_holds_up_nobody_and_lives_on(guest: Guest) -> None:
+    script = "(while sleep 0.05; do echo more; done) & echo $!; head -c 200000 /dev/zero; exit 3"
+    result = guest.run(["sh", "-c", script], timeout=30)
+    assert result.status == 3
+    number, _, rest = result.stdout.partition(b"\n")
+    assert rest.count(b"\0") == 200_000
+    time.sleep(0.2)  # time for it to write to nobody
+    assert guest.run(["kill", number.decode()]).status == 0
+
+
+def test_a_terminal_has_its_size_and_keys_that_interrupt(guest: Guest) -> None:
+    seen = bytearray()
+    script = "tty; stty size; trap 'stty size; exit 4' INT; echo ready; while :; do sleep 0.05; done"
+    command = guest.start(["sh", "-c", script], stdout=seen.extend, stderr=seen.extend, terminal=(24, 81))
+    command.drain()
+    deadline = time.monotonic() + 20
+    while b"ready" not in seen and time.monotonic() < deadline:
+        time.sleep(0.02)
+    command.resize(30, 99)
+    command.write(b"\x03")
+    assert command.wait(20) == 4
+    assert seen.decode().replace("^C", "").split("\r\n") == ["/dev/pts/0", "24 81", "ready", "30 99", ""]
+
+
+def test_standard_streams_have_names(guest: Guest) -> None:
+    assert guest.run(["sh", "-c", "cat /dev/stdin > /dev/fd/1"], input="through").text == "through"
 
 
 def test_nothing_reaches_the_host(guest: Guest, tmp_path: Path) -> None:

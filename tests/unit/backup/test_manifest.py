@@ -66,6 +66,13 @@ def sealed(data: bytes) -> bytes:
     return data[:-32] + digest(data[:-32])
 
 
+def test_a_flipped_version_is_damage_and_no_newer_version() -> None:
+    data = bytearray(manifests.encode(make_manifest()))
+    data[8] ^= 2
+    with pytest.raises(DamagedError, match="digest"):
+        manifests.parse(bytes(data), "it")
+
+
 def test_a_newer_manifest_is_refused_by_name() -> None:
     data = bytearray(manifests.encode(make_manifest()))
     data[8] = 2

@@ -310,6 +310,20 @@ def test_a_backup_with_a_damaged_manifest_can_be_deleted(repository: Repository)
     repository.verify(VOLUME, second.backup)
 
 
+def test_a_deletion_beside_a_damaged_manifest_is_done_and_says_what_stays(repository: Repository) -> None:
+    first, second = back_up(repository, noise(1, 8 * CHUNK)), back_up(repository, noise(2, CHUNK))
+    damage(repository, manifest_key(VOLUME, second.backup))
+    packs = pack_count(repository)
+    with pytest.raises(DamagedError, match=f"{first.backup} is deleted, but its packs stay"):
+        repository.delete(VOLUME, first.backup)
+    assert pack_count(repository) == packs
+    with pytest.raises(NotFoundError):
+        repository.inspect(VOLUME, first.backup)
+    repository.delete(VOLUME, second.backup)
+    repository.sweep()
+    assert list(objects(repository)) == [REPOSITORY]
+
+
 def test_a_base_that_is_being_deleted_is_not_built_upon(repository: Repository) -> None:
     full = back_up(repository, noise(1, CHUNK))
     announce(repository, "delete", full.backup)
@@ -372,6 +386,18 @@ def test_the_living_are_spared_unless_forced(repository: Repository, change: Cal
     assert key in objects(repository)
     assert repository.sweep(force=True) == (1, 4)
     assert key not in objects(repository)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [({"writer": "no hex"}, DamagedError), ({"writer": "77" * 11}, DamagedError), ({"version": 2}, UnsupportedError)],
+)
+def test_operations_that_tell_nothing_stop_a_sweep(
+    repository: Repository, change: dict[str, object], kind: type[Exception]
+) -> None:
+    key = announce(repository, "backup", new_uuid(), change=change)
+    with pytest.raises(kind, match=key):
+        repository.sweep()
 
 
 def test_a_writer_that_was_swept_while_it_ran_fails(repository: Repository) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from drystone.backup.source import DeviceSource, chunk_runs
-from drystone.base.errors import NotFoundError, UsageError
+from drystone.base.errors import MismatchError, NotFoundError, UsageError
 
 
 def test_a_file_is_told_whole(tmp_path: Path) -> None:
@@ -36,6 +37,34 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         DeviceSource(tmp_path).__enter__()
     with pytest.raises(UsageError, match="not open"):
         DeviceSource(tmp_path).extents()
+
+
+def test_a_file_that_stays_as_it_is_gives_no_warning(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(100_000))
+    with DeviceSource(path) as source:
+        source.read_into(0, np.zeros(100_000, dtype=np.uint8))
+        assert source.warnings() == []
+
+
+def test_a_file_that_is_written_to_or_grows_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(100_000))
+    for mode, data in (("r+b", b"changed"), ("ab", b"more")):
+        with DeviceSource(path) as source:
+            with path.open(mode) as file:
+                file.write(data)
+            (warning,) = source.warnings()
+            assert "was changed while it was read" in warning
+
+
+def test_a_file_that_becomes_shorter_is_no_backup(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(100_000))
+    with DeviceSource(path) as source:
+        os.truncate(path, 5000)
+        with pytest.raises(MismatchError, match="shorter while it was read: 5000 bytes, 100000 before"):
+            source.read_into(0, np.zeros(100_000, dtype=np.uint8))
 
 
 @pytest.mark.parametrize(

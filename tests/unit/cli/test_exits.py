@@ -96,3 +96,20 @@ def test_the_completion_protocol_answers() -> None:
     program = "from drystone.cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert "volume" in done.stdout
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream_is_no_place_for_a_disk(closed: int) -> None:
+    program = (
+        "import os, sys; from drystone.cli.exits import open_standard_streams; open_standard_streams(); "
+        "handle = os.open('/dev/zero', os.O_RDONLY); print('fine'); os._exit(handle > 2)"
+    )
+    words = ["sh", "-c", f'exec "$0" -c "$1" {closed}>&-', sys.executable, program]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 1
+
+
+def test_a_command_works_without_stdout() -> None:
+    program = "from drystone.cli.main import main; main()"
+    words = ["sh", "-c", 'exec "$0" -c "$1" --version >&-', sys.executable, program]
+    done = subprocess.run(words, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -11,7 +11,7 @@ from drystone.lab.spec import DiskSpec, LabSpec, NodeSpec
 
 def test_the_command_line_names_memory_root_and_descriptors() -> None:
     words = command_line(find_kernel(), NodeSpec("node3", 3, 256 << 20), Path("/run/x/node3"), 7, 9)
-    assert {"mem=256M", "rootfstype=hostfs", "ssl0=fd:7", "umid=node3"} <= set(words)
+    assert {"mem=256M", "rootfstype=hostfs", "ssl0=fd:7", "umid=node3", "noreboot=1"} <= set(words)
     assert "vec0:transport=fd,fd=9,depth=64,mac=02:00:00:00:00:03" in words
     assert words[words.index("--") + 1 :] == ["-S", "-E", "/run/x/node3/init.py"]
 

@@ -75,6 +75,11 @@ def test_input_for_a_command_that_has_ended_is_dropped(played: Played) -> None:
     played.command.close_input()
 
 
+def test_a_terminals_size_is_passed_on(played: Played) -> None:
+    played.command.resize(24, 80)
+    assert played.hear(1) == [({"do": "resize", "terminal": [24, 80]}, b"")]
+
+
 def test_a_command_that_cannot_be_started_says_why(played: Played) -> None:
     played.say({"event": "refused", "status": 127, "reason": "demo: No such file or directory"})
     assert played.command.pump() == 127

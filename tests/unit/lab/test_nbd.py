@@ -127,6 +127,24 @@ def test_a_full_cache_writes_itself_back(tmp_path: Path) -> None:
     disk.close()
 
 
+def test_a_flush_that_fails_says_so_and_the_next_one_makes_it_good(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, limit=16 << 10)
+    read_only, good = os.open(disk.path, os.O_RDONLY), os.dup(disk.handle)
+    os.dup2(read_only, disk.handle)
+    disk.write(512, b"1" * 512)
+    for _ in range(2):
+        assert disk.ask(nbd.CMD_FLUSH)[0] == errno.EBADF
+    assert disk.ask(nbd.CMD_WRITE, 0, 512, b"2" * 512, nbd.FLAG_FUA)[0] == errno.EBADF
+    assert disk.ask(nbd.CMD_WRITE, 4096, 16384, b"3" * 16384)[0] == errno.EBADF  # more than the cache holds
+    assert disk.read(0, 1024) == bytes(512) + b"1" * 512
+    os.dup2(good, disk.handle)
+    assert disk.ask(nbd.CMD_FLUSH) == (0, b"")
+    assert disk.stored(0, 1024) == bytes(512) + b"1" * 512
+    for handle in (read_only, good):
+        os.close(handle)
+    disk.close()
+
+
 def test_a_trim_keeps_the_bytes(disk: Disk) -> None:
     disk.write(0, b"1" * 512)
     assert disk.ask(nbd.CMD_TRIM, 0, 512) == (0, b"")

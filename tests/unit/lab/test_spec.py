@@ -7,7 +7,7 @@ import json
 import pytest
 
 from drystone.base.errors import UsageError
-from drystone.lab.spec import DiskSpec, LabSpec, NodeSpec, check_counts, parse_spec
+from drystone.lab.spec import DiskSpec, LabSpec, NodeSpec, check_counts, check_disks, parse_spec
 
 
 def test_a_description_comes_back_from_json() -> None:
@@ -29,3 +29,23 @@ def test_addresses_follow_from_the_port() -> None:
 def test_counts_that_cannot_be_are_refused(nodes: int, disks: int, memory: int) -> None:
     with pytest.raises(UsageError):
         check_counts(nodes, disks, memory)
+
+
+@pytest.mark.parametrize(
+    ("disks", "text"),
+    [
+        ([DiskSpec("/a", 0)], "0 bytes"),
+        ([DiskSpec("/a", -512)], "-512 bytes"),
+        ([DiskSpec("/a", 4097)], "4097 bytes"),
+        ([DiskSpec("/a", 512), DiskSpec("/a", 512)], "/a is given twice"),
+        ([DiskSpec("/a", 512, "/log"), DiskSpec("/b", 512, "/log")], "/log is given twice"),
+        ([DiskSpec("/a", 512, "/a")], "/a is given twice"),
+    ],
+)
+def test_disks_that_cannot_be_are_refused(disks: list[DiskSpec], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        check_disks(disks)
+
+
+def test_disks_without_logs_are_no_files_given_twice() -> None:
+    check_disks([DiskSpec("/a", 512), DiskSpec("/b", 1 << 40)])

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from drystone.base.errors import DrystoneError, ExhaustedError, KernelError
+from drystone.base.errors import DrystoneError, ExhaustedError, KernelError, UnsupportedError, UsageError
 from drystone.store import Store
-from drystone.store.folder import FolderStore
+from drystone.store.folder import FolderStore, SystemSteps
 from drystone.testing.stores import CONFORMANCE, MemoryStore, RecordedSteps, surely_there
 
 CHECK_IDS = [check.__name__ for check in CONFORMANCE]
@@ -221,10 +221,19 @@ def test_a_writer_that_never_gets_through_says_so(tmp_path: Path) -> None:
 
 def test_a_file_where_a_folder_should_be_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(KernelError) as caught:
-        FolderStore(tmp_path / "file").put_if_absent("a", b"")
-    assert caught.value.errno == errno.ENOTDIR
-    assert caught.value.device == str(tmp_path / "file" / "a")
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match=f"{tmp_path}/file is a file"):
+            FolderStore(root).put_if_absent("a", b"")
+
+
+def test_a_file_system_without_hard_links_is_told(tmp_path: Path) -> None:
+    class NoLinks(SystemSteps):
+        def link(self, path: Path, target: Path) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with pytest.raises(UnsupportedError, match="hard links"):
+        FolderStore(tmp_path, NoLinks()).put_if_absent("a", b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folders_removed_by_others_are_made_again(tmp_path: Path) -> None:

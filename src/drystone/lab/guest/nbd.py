@@ -13,6 +13,7 @@ import errno
 import mmap
 import os
 import struct
+from collections.abc import Iterable
 from typing import Protocol
 
 from drystone.base.errors import DamagedError
@@ -50,8 +51,8 @@ class CachedFile:
         self._descriptor = descriptor
         self._limit = limit
         self._map = mmap.mmap(descriptor, size, mmap.MAP_PRIVATE)
-        self._unflushed: list[tuple[int, int]] = []
         self._private_pages: set[int] = set()
+        """Pages that differ from the file: what it held when they were first written, and all writes since."""
 
     def read(self, offset: int, size: int) -> bytes:
         """What the guest has written last, flushed or not."""
@@ -63,7 +64,6 @@ class CachedFile:
         :raises OSError: the cache was full and could not be written back.
         """
         self._map[offset : offset + len(data)] = data
-        self._unflushed.append((offset, len(data)))
         self._private_pages.update(_pages(offset, len(data)))
         if len(self._private_pages) * _PAGE > self._limit:
             self.flush()
@@ -84,13 +84,13 @@ class CachedFile:
 
         :raises OSError: the file could not be written; nothing is forgotten.
         """
-        for offset, size in _merge(self._unflushed):
-            _write_at(self._descriptor, offset, self._map[offset : offset + size])
+        extents = [(begin, min(end, self.size)) for begin, end in _extents(self._private_pages)]
+        for begin, end in extents:
+            _write_at(self._descriptor, begin, self._map[begin:end])
         os.fdatasync(self._descriptor)
-        for first, count in _merge([(page, 1) for page in self._private_pages]):
+        for begin, end in extents:
             # The file holds these bytes now: give the private copies' memory back.
-            self._map.madvise(mmap.MADV_DONTNEED, first * _PAGE, min(count * _PAGE, self.size - first * _PAGE))
-        self._unflushed.clear()
+            self._map.madvise(mmap.MADV_DONTNEED, begin, end - begin)
         self._private_pages.clear()
 
     def close(self) -> None:
@@ -102,16 +102,16 @@ def _pages(offset: int, size: int) -> range:
     return range(offset // _PAGE, -(-(offset + size) // _PAGE))
 
 
-def _merge(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges (begin, length) in order, those that touch or overlap made one."""
-    merged: list[tuple[int, int]] = []
-    for begin, length in sorted(ranges):
-        if merged and begin <= sum(merged[-1]):
-            first, size = merged[-1]
-            merged[-1] = (first, max(size, begin + length - first))
+def _extents(pages: Iterable[int]) -> list[tuple[int, int]]:
+    """Extents (begin, end) in bytes, in order: neighbouring pages make one."""
+    found: list[tuple[int, int]] = []
+    for page in sorted(pages):
+        begin, end = page * _PAGE, (page + 1) * _PAGE
+        if found and found[-1][1] == begin:
+            found[-1] = (found[-1][0], end)
         else:
-            merged.append((begin, length))
-    return merged
+            found.append((begin, end))
+    return found
 
 
 def _write_at(descriptor: int, offset: int, data: bytes) -> None:

@@ -68,6 +68,8 @@ def set_up(boot: dict[str, Any]) -> None:
     Path("/run/lock").mkdir()
     Path("/run/tmp").mkdir()
     Path("/run/tmp").chmod(0o1777)
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        Path("/dev", name).symlink_to(f"/proc/self/fd{target}")  # what udev makes elsewhere
     for path in boot["modules"]:
         calls.load_module(path)
     calls.set_host_name(boot["name"])

@@ -1,4 +1,5 @@
-"""A pytest session inside a guest: what to run comes as JSON on stdin, one line of JSON a report goes out on stdout.
+"""A pytest session inside a guest: what to run comes as a line of JSON on stdin, a line of JSON a report goes out on
+stdout, and each is answered by an empty line on stdin, for which the tests wait: what ends the guest is the test after.
 
 What the tests themselves print to file descriptor 1 goes to stderr.
 """
@@ -17,10 +18,11 @@ _WITHOUT = ("cacheprovider", "xdist", "faker", "anyio", "hypothesispytest")
 
 
 class Reporter:
-    """A pytest plugin that writes every report to the file `out`, as JSON lines."""
+    """A pytest plugin that writes every report to the descriptor `out`, as JSON lines, and waits for `answers`."""
 
-    def __init__(self, out: int) -> None:
+    def __init__(self, out: int, answers: int) -> None:
         self._out = out
+        self._answers = answers
         self._config: pytest.Config | None = None
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -35,14 +37,26 @@ class Reporter:
         view = memoryview(line)
         while view:
             view = view[os.write(self._out, view) :]
+        os.read(self._answers, 1)
+
+
+def _read_line(handle: int) -> bytes:
+    """One line, and not a byte more."""
+    line = bytearray()
+    while not line.endswith(b"\n") and (data := os.read(handle, 1)):
+        line += data
+    return bytes(line)
 
 
 def main() -> int:
     """Run the tests that stdin names; pytest's exit code."""
-    order = json.loads(sys.stdin.buffer.read())
-    out = os.dup(1)
+    order = json.loads(_read_line(0))
+    out, answers = os.dup(1), os.dup(0)
     os.dup2(2, 1)
-    reporter = Reporter(out)
+    nothing = os.open(os.devnull, os.O_RDONLY)  # tests must not take the answers for their input
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    reporter = Reporter(out, answers)
     without = [f"-pno:{name}" for name in _WITHOUT]
     return int(pytest.main(["--quiet", *without, *order["options"], *order["nodes"]], plugins=[reporter]))
 

@@ -1,0 +1,11 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import signal
+
+
+def pytest_sessionstart() -> None:
+    # A shell that starts a job in the background hands it an ignored SIGINT, which every process below would inherit;
+    # tests of Ctrl-C then wait for ever. Python's own handler is put back; programs that are started get the default.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
