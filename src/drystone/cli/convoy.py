@@ -7,9 +7,11 @@ arguments: click takes both.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import click
 from drystone import __version__
 from drystone.base.errors import DrystoneError
 from drystone.base.sizes import parse_size
+from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, invoke
 from drystone.wire.client import Answer, UnixClient
 
 DEFAULT_SOCKET = "/var/run/convoy/convoy.sock"
@@ -45,7 +48,17 @@ def print_answer(answer: Answer) -> None:
         click.echo(answer.text.rstrip("\n"))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@contextlib.contextmanager
+def goes_on() -> Iterator[None]:
+    """A request for long work: after Ctrl-C it is said that the daemon goes on with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("the daemon goes on with it; `drystone volume work` shows how far it is", err=True)
+        raise
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--socket", "-s", default=DEFAULT_SOCKET, show_default=True, help="The daemon's unix socket.")
 @click.option("--debug", "-d", is_flag=True, help="Log more.")
 @click.option("--verbose", is_flag=True, help="Print the whole object instead of its identifier.")
@@ -59,8 +72,12 @@ def convoy(ctx: click.Context, socket: str, debug: bool, verbose: bool) -> None:
       convoy daemon --drivers devicemapper --driver-opts dm.datadev=/dev/loop0 \\
              --driver-opts dm.metadatadev=/dev/loop1
       convoy create db --size 10G
+      convoy mount db
       convoy snapshot create db --name monday
       convoy backup create monday --dest vfs:///srv/backup
+
+    A VOLUME or SNAPSHOT is named by its UUID, its name, or a beginning of the UUID that only it has. A result is on
+    stdout; a failure is {"Error": "..."} there, a line on stderr, and exit code 1.
     """
     ctx.obj = Session(UnixClient(Path(socket)), Path(socket), verbose, debug)
 
@@ -68,15 +85,51 @@ def convoy(ctx: click.Context, socket: str, debug: bool, verbose: bool) -> None:
 def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options that start a daemon, the same here and for `drystone volume daemon`."""
     options = [
-        click.option("--log", "log_file", help="Write the log to this file instead of stderr."),
-        click.option("--root", default=DEFAULT_ROOT, show_default=True, help="Folder of the daemon's own state."),
-        click.option("--drivers", multiple=True, help="Driver to run: devicemapper or vfs. Repeat; first is default."),
-        click.option("--driver-opts", multiple=True, metavar="KEY=VALUE", help="Option of a driver. Repeat."),
-        click.option("--mounts-dir", help="Where volumes are mounted when no place is named. [ROOT/mounts]"),
+        click.option("--log", "log_file", metavar="FILE", help="Write the log to this file instead of stderr."),
+        click.option(
+            "--root",
+            metavar="FOLDER",
+            default=DEFAULT_ROOT,
+            show_default=True,
+            help="Folder of the daemon's own state.",
+        ),
+        click.option(
+            "--drivers",
+            multiple=True,
+            metavar="NAME",
+            help="Driver to run: devicemapper or vfs. Repeat; first is default.",
+        ),
+        click.option("--driver-opts", multiple=True, metavar="KEY=VALUE", help="Option of a driver, as above. Repeat."),
+        click.option(
+            "--mounts-dir", metavar="FOLDER", help="Where volumes are mounted when no place is named. [ROOT/mounts]"
+        ),
     ]
     for option in reversed(options):
         function = option(function)
     return function
+
+
+DAEMON_HELP = """Run the daemon in the foreground until SIGTERM or Ctrl-C; volumes stay mounted.
+
+It ends once the requests under way are done, or at once after a second signal; the next start mends what was cut
+short. A driver that refuses to start stops the daemon: start it without that driver to have the others.
+
+\b
+Options of the driver devicemapper (--driver-opts):
+  dm.datadev=DEVICE          the pool's data; needed
+  dm.metadatadev=DEVICE      the pool's metadata; needed
+  dm.thinpoolname=NAME       convoy-pool
+  dm.thinpoolblocksize=N     sectors of 512 bytes, 128 to 2097152 in steps of 128; 4096 (2 MiB)
+  dm.defaultvolumesize=SIZE  bytes, or a whole number with k, m, g or t; 100G
+  dm.fs=KIND                 ext4 or xfs; ext4
+\b
+Options of the driver vfs:
+  vfs.path=FOLDER              where the volumes are; needed
+  vfs.defaultvolumesize=SIZE   of disk images made with --vm; 100G
+\b
+Example:
+  convoy daemon --drivers vfs --driver-opts vfs.path=/srv/volumes
+"""
 
 
 def start_daemon(
@@ -113,7 +166,6 @@ def _daemon(
     driver_opts: tuple[str, ...],
     mounts_dir: str | None,
 ) -> None:
-    """Run the daemon in the foreground until SIGTERM; volumes stay mounted."""
     start_daemon(
         session.socket,
         debug=debug or session.debug,
@@ -126,7 +178,7 @@ def _daemon(
 
 
 for _name in ("daemon", "server"):
-    _command = click.command(_name, help=_daemon.__doc__)(
+    _command = click.command(_name, help=DAEMON_HELP)(
         click.option("--debug", is_flag=True, help="Log more.")(daemon_options(pass_session(_daemon)))
     )
     convoy.add_command(_command)
@@ -141,12 +193,12 @@ def info(session: Session) -> None:
 
 @convoy.command()
 @click.argument("name", default="")
-@click.option("--driver", default="", help="Driver, if not the daemon's default.")
-@click.option("--size", default="", help="Bytes, or a whole number with k, m, g or t.")
-@click.option("--backup", default="", help="URL of a backup to restore.")
-@click.option("--id", "identity", default="", help="An existing volume of the driver.")
-@click.option("--type", "kind", default="", help="Kind of volume, where the driver has kinds.")
-@click.option("--iops", default=0, help="IOPS, where the driver sells them.")
+@click.option("--driver", default="", metavar="NAME", help="Driver, if not the daemon's default.")
+@click.option("--size", default="", metavar="SIZE", help="Bytes, or a whole number with k, m, g or t (powers of 1024).")
+@click.option("--backup", default="", metavar="URL", help="Restore this backup into it; the size is the backup's.")
+@click.option("--id", "identity", default="", metavar="ID", help="Take over an existing volume, where the driver can.")
+@click.option("--type", "kind", default="", metavar="KIND", help="Kind of volume, where the driver has kinds.")
+@click.option("--iops", default=0, metavar="N", help="IOPS, where the driver sells them.")
 @click.option("--vm", is_flag=True, help="Make a disk image for a virtual machine (vfs).")
 @click.option("--s3-endpoint", default="", help="Endpoint of an S3 store that is not Amazon's.")
 @pass_session
@@ -162,7 +214,13 @@ def create(
     vm: bool,
     s3_endpoint: str,
 ) -> None:
-    """Make a volume, empty or out of a backup; prints its UUID."""
+    """Make a volume, empty or out of a backup; prints its UUID. Without NAME it is called volume-XXXXXXXX.
+
+    \b
+    Examples:
+      convoy create db --size 10G
+      convoy create db2 --backup 'vfs:///srv/backup?backup=UUID&volume=UUID'
+    """
     body = {
         "Name": name,
         "DriverName": driver,
@@ -175,7 +233,8 @@ def create(
         "Endpoint": s3_endpoint,
         "Verbose": session.verbose,
     }
-    print_answer(session.client.call("POST", "/v1/volumes/create", body))
+    with goes_on() if backup else contextlib.nullcontext():
+        print_answer(session.client.call("POST", "/v1/volumes/create", body))
 
 
 @convoy.command()
@@ -183,17 +242,17 @@ def create(
 @click.option("--reference", "-r", is_flag=True, help="Only forget the volume, where the driver can.")
 @pass_session
 def delete(session: Session, volumes: tuple[str, ...], reference: bool) -> None:
-    """Delete volumes with their snapshots."""
+    """Delete volumes with their snapshots. Backups stay."""
     for volume in volumes:
         session.client.call("DELETE", "/v1/volumes/", {"VolumeUUID": volume, "ReferenceOnly": reference})
 
 
 @convoy.command()
 @click.argument("volume")
-@click.option("--mountpoint", default="", help="Where, if not in the daemon's folder of mounts.")
+@click.option("--mountpoint", default="", metavar="FOLDER", help="Where, if not in the daemon's folder of mounts.")
 @pass_session
 def mount(session: Session, volume: str, mountpoint: str) -> None:
-    """Mount a volume; prints where."""
+    """Mount a volume; prints where. It is mounted again after a restart, until `umount`."""
     body = {"VolumeUUID": volume, "MountPoint": mountpoint, "Verbose": session.verbose}
     print_answer(session.client.call("POST", "/v1/volumes/mount", body))
 
@@ -229,10 +288,10 @@ def snapshot() -> None:
 
 @snapshot.command("create")
 @click.argument("volume")
-@click.option("--name", default="", help="Name of the snapshot.")
+@click.option("--name", default="", metavar="NAME", help="Name of the snapshot. [snapshot-XXXXXXXX]")
 @pass_session
 def snapshot_create(session: Session, volume: str, name: str) -> None:
-    """Take a snapshot; prints its UUID."""
+    """Take a snapshot, of a mounted volume too; prints its UUID."""
     body = {"VolumeUUID": volume, "Name": name, "Verbose": session.verbose}
     print_answer(session.client.call("POST", "/v1/snapshots/create", body))
 
@@ -264,13 +323,22 @@ def _endpoint_option(function: Callable[..., None]) -> Callable[..., None]:
 
 @backup.command("create")
 @click.argument("name", metavar="SNAPSHOT")
-@click.option("--dest", default="", help="Destination, such as vfs:///srv/backup.")
+@click.option("--dest", default="", metavar="URL", help="Destination, such as vfs:///srv/backup.")
 @_endpoint_option
 @pass_session
 def backup_create(session: Session, name: str, dest: str, s3_endpoint: str) -> None:
-    """Back a snapshot up; prints the backup's URL."""
+    """Back a snapshot up; prints the backup's URL.
+
+    Only what changed since the volume's last backup at DEST is read, if the snapshot of that one still exists. Every
+    backup is complete by itself.
+
+    \b
+    Example:
+      convoy backup create monday --dest vfs:///srv/backup
+    """
     body = {"SnapshotUUID": name, "URL": dest, "Endpoint": s3_endpoint, "Verbose": session.verbose}
-    print_answer(session.client.call("POST", "/v1/backups/create", body))
+    with goes_on():
+        print_answer(session.client.call("POST", "/v1/backups/create", body))
 
 
 @backup.command("delete")
@@ -306,27 +374,41 @@ def backup_list(session: Session, dest: str, volume_uuid: str, volume_name: str,
 def _fail(message: str) -> int:
     """The failure as Convoy's scripts expect it."""
     click.echo(json.dumps({"Error": message}, ensure_ascii=False))
+    sys.stdout.flush()
     click.echo(f"level=error msg={json.dumps(message, ensure_ascii=False)}", err=True)
     return 1
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; its exit code: 0 or 1, 130 after Ctrl-C."""
+    """Run the command line; its exit code: 0 or 1, 130 after Ctrl-C, 141 when the reader of stdout went away."""
     try:
-        convoy.main(args=arguments, prog_name="convoy", standalone_mode=False)
-        sys.stdout.flush()
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except BrokenPipeError:
+        # The interpreter flushes at its end once more, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        return invoke(convoy, words, "convoy")
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
     except click.ClickException as error:
         return _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
     except DrystoneError as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    return 0
+    except Exception as error:  # the outermost supervisor: a defect is a failure like any other to Convoy's scripts
+        if os.environ.get("DRYSTONE_DEBUG"):
+            raise
+        return _fail(f"{type(error).__name__}: {error}")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ def snapshot() -> None:
 
 @snapshot.command()
 @click.argument("volume")
-@click.option("--name", default="", help="Name of the snapshot.")
+@click.option("--name", default="", metavar="NAME", help="Name of the snapshot. [snapshot-XXXXXXXX]")
 @dry_run_option
 @json_option
 @socket_option

@@ -11,7 +11,7 @@ import click
 
 from drystone.base.errors import DrystoneError, UsageError
 from drystone.base.sizes import format_size, parse_size
-from drystone.cli.convoy import DEFAULT_SOCKET, daemon_options, start_daemon
+from drystone.cli.convoy import DAEMON_HELP, DEFAULT_SOCKET, daemon_options, goes_on, start_daemon
 from drystone.cli.output import interactive, json_option, print_json, print_pairs, print_table
 from drystone.wire.client import Answer, UnixClient
 
@@ -54,8 +54,14 @@ def read_object(answer: Answer) -> dict[str, Any]:
 
 def call_with_progress(socket: str, method: str, route: str, body: Mapping[str, object], what: str) -> Answer:
     """A request that takes long; on a terminal its progress is drawn on stderr, as the daemon reports it."""
-    if not interactive():
-        return call(socket, method, route, body)
+    with goes_on():
+        if not interactive():
+            return call(socket, method, route, body)
+        return _draw_progress(socket, method, route, body, what)
+
+
+def _draw_progress(socket: str, method: str, route: str, body: Mapping[str, object], what: str) -> Answer:
+    """`call_with_progress` on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -80,7 +86,7 @@ def call_with_progress(socket: str, method: str, route: str, body: Mapping[str, 
         asking.start()
         while asking.is_alive():
             asking.join(_POLL_SECONDS)
-            for item in _list_work(socket):
+            for item in _look_at_work(socket):
                 if item.get("action") == what and item.get("total"):
                     progress.update(task, completed=item["done"], total=item["total"])
     answer = outcome[0]
@@ -90,12 +96,17 @@ def call_with_progress(socket: str, method: str, route: str, body: Mapping[str, 
 
 
 def _list_work(socket: str) -> list[dict[str, Any]]:
+    """What the daemon is at."""
+    document = call(socket, "GET", "/work").document()
+    return document if isinstance(document, list) else []
+
+
+def _look_at_work(socket: str) -> list[dict[str, Any]]:
     """What the daemon is at; nothing when it cannot say: the main request reports that."""
     try:
-        document = call(socket, "GET", "/work").document()
+        return _list_work(socket)
     except DrystoneError:
         return []
-    return document if isinstance(document, list) else []
 
 
 def print_volume(document: Mapping[str, Any]) -> None:
@@ -136,7 +147,7 @@ def volume() -> None:
     """
 
 
-@volume.command()
+@volume.command(help=DAEMON_HELP.replace("convoy daemon", "drystone volume daemon"))
 @socket_option
 @click.option("--debug", is_flag=True, help="Log more.")
 @daemon_options
@@ -149,7 +160,7 @@ def daemon(
     driver_opts: tuple[str, ...],
     mounts_dir: str | None,
 ) -> None:
-    """Run the daemon in the foreground until SIGTERM; volumes stay mounted."""
+    """Its help is DAEMON_HELP."""
     start_daemon(
         Path(socket),
         debug=debug,
@@ -178,9 +189,26 @@ def info(socket: str, as_json: bool) -> None:
 
 
 @volume.command()
+@json_option
+@socket_option
+def work(as_json: bool, socket: str) -> None:
+    """Show the backups and restores under way, and how far they are."""
+    found = _list_work(socket)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(each["action"], each["subject"], _spell_part(each["done"], each["total"])) for each in found]
+    print_table(("action", "subject", "done"), rows)
+
+
+def _spell_part(done: int, total: int) -> str:
+    return f"{format_size(done)} of {format_size(total)}" if total else "-"
+
+
+@volume.command()
 @click.argument("name", default="")
-@click.option("--size", default="", help="Bytes, or a whole number with k, m, g or t.")
-@click.option("--driver", default="", help="Driver, if not the daemon's default.")
+@click.option("--size", default="", metavar="SIZE", help="Bytes, or a whole number with k, m, g or t (powers of 1024).")
+@click.option("--driver", default="", metavar="NAME", help="Driver, if not the daemon's default.")
 @click.option("--from-backup", default="", metavar="URL", help="Restore this backup into it.")
 @click.option("--vm", is_flag=True, help="Make a disk image for a virtual machine (vfs).")
 @dry_run_option
@@ -189,7 +217,13 @@ def info(socket: str, as_json: bool) -> None:
 def create(
     name: str, size: str, driver: str, from_backup: str, vm: bool, dry_run: bool, as_json: bool, socket: str
 ) -> None:
-    """Make a volume, empty or out of a backup; prints its UUID."""
+    """Make a volume, empty or out of a backup; prints its UUID. Without NAME it is called volume-XXXXXXXX.
+
+    \b
+    Examples:
+      drystone volume create db --size 10G --dry-run
+      drystone volume create db2 --from-backup 'vfs:///srv/backup?backup=UUID&volume=UUID'
+    """
     body: dict[str, object] = {
         "Name": name,
         "DriverName": driver,
@@ -260,7 +294,7 @@ def inspect(name: str, as_json: bool, socket: str) -> None:
 @dry_run_option
 @socket_option
 def delete(names: Sequence[str], with_snapshots: bool, keep_data: bool, dry_run: bool, socket: str) -> None:
-    """Delete volumes. One with snapshots is refused unless --with-snapshots is given."""
+    """Delete volumes. One with snapshots is refused unless --with-snapshots is given. Backups stay."""
     for name in names:
         body = {
             "VolumeUUID": name,
@@ -278,7 +312,7 @@ def delete(names: Sequence[str], with_snapshots: bool, keep_data: bool, dry_run:
 @json_option
 @socket_option
 def mount(name: str, place: str, dry_run: bool, as_json: bool, socket: str) -> None:
-    """Mount a volume; prints where."""
+    """Mount a volume; prints where. It is mounted again after a restart, until `umount`."""
     if place and not Path(place).is_absolute():
         raise UsageError(f"{place!r} is no absolute path")
     body = {"VolumeUUID": name, "MountPoint": place, "DryRun": dry_run, "Verbose": as_json}
@@ -305,7 +339,15 @@ def backup() -> None:
 @json_option
 @socket_option
 def backup_create(snapshot: str, dest: str, as_json: bool, socket: str) -> None:
-    """Back a snapshot up; prints the backup's URL."""
+    """Back a snapshot up; prints the backup's URL.
+
+    Only what changed since the volume's last backup at DEST is read, if the snapshot of that one still exists. Every
+    backup is complete by itself. Ctrl-C does not end it: the daemon goes on.
+
+    \b
+    Example:
+      drystone volume backup create monday --dest vfs:///srv/backup
+    """
     body = {"SnapshotUUID": snapshot, "URL": dest, "Verbose": as_json}
     print_result(call_with_progress(socket, "POST", "/backups/create", body, "backup"), as_json=as_json)
 

@@ -124,6 +124,16 @@ class Catalogue:
             return _pool(row)
         return None
 
+    def check_volume_name(self, name: str) -> None:
+        """:raises ExistsError: it is taken, or being taken."""
+        if self._read("taken_volume_name", name=name):
+            raise ExistsError(f"there is a volume {name!r} already", hint="pick another name, or delete it")
+
+    def check_snapshot_name(self, name: str) -> None:
+        """:raises ExistsError: it is taken, or being taken."""
+        if self._read("taken_snapshot_name", name=name):
+            raise ExistsError(f"there is a snapshot {name!r} already", hint="pick another name")
+
     # Writing: each durable when it returns
 
     def put_pool(self, pool: Pool) -> None:
@@ -134,8 +144,7 @@ class Catalogue:
     def begin_create(self, volume: Volume) -> Operation:
         """Reserve the name. :raises ExistsError: it is taken, or being taken."""
         with self._write() as connection:
-            if connection.execute(named()["taken_volume_name"], {"name": volume.name}).fetchone():
-                raise ExistsError(f"there is a volume {volume.name!r} already", hint="pick another name, or delete it")
+            self.check_volume_name(volume.name)
             return self._begin(connection, "create", volume, None)
 
     def finish_create(self, operation: Operation) -> None:
@@ -164,8 +173,7 @@ class Catalogue:
     def begin_create_snapshot(self, volume: Volume, snapshot: Snapshot) -> Operation:
         """Reserve the name. :raises ExistsError: it is taken, or being taken."""
         with self._write() as connection:
-            if connection.execute(named()["taken_snapshot_name"], {"name": snapshot.name}).fetchone():
-                raise ExistsError(f"there is a snapshot {snapshot.name!r} already", hint="pick another name")
+            self.check_snapshot_name(snapshot.name)
             return self._begin(connection, "snapshot-create", volume, snapshot)
 
     def finish_create_snapshot(self, operation: Operation) -> None:

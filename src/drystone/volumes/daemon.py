@@ -25,8 +25,6 @@ from drystone.wire.sockets import bind_unix
 
 log = logging.getLogger(__name__)
 
-SOCKET = Path("/var/run/convoy/convoy.sock")
-ROOT = Path("/var/lib/convoy")
 SOCKET_MODE = 0o660
 
 
@@ -36,7 +34,7 @@ class DaemonSetting:
 
     :ivar drivers: names, the first is the default.
     :ivar options: the words of --driver-opts, as they were given.
-    :ivar mounts: "" for a folder of the root.
+    :ivar mounts: None for a folder of the root.
     """
 
     root: Path
@@ -53,13 +51,17 @@ def run_daemon(setting: DaemonSetting, ready: Callable[[], None], clock: Clock |
     :raises UsageError: a wrong option. :raises BusyError: another daemon has the root or the socket.
     """
     clock = clock or SystemClock()
-    if not setting.root.is_absolute():
-        raise UsageError(f"root {setting.root} is no absolute path")
     mounts = setting.mounts or setting.root / "mounts"
+    for what, path in (("root", setting.root), ("mounts-dir", mounts)):
+        if not path.is_absolute():
+            raise UsageError(f"--{what} {path} is no absolute path")
     catalogue = Catalogue(setting.root / "catalogue.db", clock)
     drivers = make_drivers(setting, mounts, clock, catalogue)
-    setting.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mounts.mkdir(parents=True, exist_ok=True, mode=0o755)
+    for what, path, mode in (("root", setting.root, 0o700), ("mounts-dir", mounts, 0o755)):
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=mode)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"--{what} {path} is no folder") from error
     lock = FileLock(setting.root / "lock")
     lock.take(f"the root {setting.root}")
     try:

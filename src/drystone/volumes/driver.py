@@ -95,7 +95,7 @@ class Plan:
 class Change:
     """A change to show before it is made (`--dry-run`).
 
-    :ivar action: create, delete, mount, umount, snapshot-create or snapshot-delete.
+    :ivar action: create, delete, forget, mount, umount, snapshot-create or snapshot-delete.
     """
 
     action: str

@@ -79,7 +79,7 @@ class Api:
             wanted.iops,
         )
         _check_endpoint(wanted.endpoint)
-        origin = self.backups.origin(wanted.backup_url, uuid) if wanted.backup_url else None
+        origin = self.backups.origin(wanted.backup_url) if wanted.backup_url else None
         if wanted.dry_run:
             return _text(self.service.preview_create(wish, wanted.driver_name, origin))
         volume = self.service.create(wish, wanted.driver_name, origin)
@@ -88,7 +88,11 @@ class Api:
     def delete(self, wanted: VolumeRequest) -> Response[bytes]:
         """DELETE /volumes/."""
         if wanted.dry_run:
-            return _text(self.service.preview("delete", wanted.volume_uuid))
+            return _text(
+                self.service.preview_delete(
+                    wanted.volume_uuid, keep_data=wanted.reference_only, refuse_snapshots=wanted.refuse_snapshots
+                )
+            )
         self.service.delete(
             wanted.volume_uuid, keep_data=wanted.reference_only, refuse_snapshots=wanted.refuse_snapshots
         )
@@ -97,14 +101,14 @@ class Api:
     def mount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/mount."""
         if wanted.dry_run:
-            return _text(self.service.preview("mount", wanted.volume_uuid, wanted.mount_point))
+            return _text(self.service.preview_mount(wanted.volume_uuid, wanted.mount_point))
         volume = self.service.mount(wanted.volume_uuid, wanted.mount_point)
         return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.mount_point)
 
     def umount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/umount."""
         if wanted.dry_run:
-            return _text(self.service.preview("umount", wanted.volume_uuid))
+            return _text(self.service.preview_umount(wanted.volume_uuid))
         self.service.umount(wanted.volume_uuid)
         return _text("")
 
@@ -118,22 +122,14 @@ class Api:
     def delete_snapshot(self, wanted: SnapshotRequest) -> Response[bytes]:
         """DELETE /snapshots/."""
         if wanted.dry_run:
-            return _text(self.service.preview("snapshot-delete", wanted.snapshot_uuid))
+            return _text(self.service.preview_delete_snapshot(wanted.snapshot_uuid))
         self.service.delete_snapshot(wanted.snapshot_uuid)
         return _text("")
 
     def create_backup(self, wanted: BackupRequest) -> Response[bytes]:
         """POST /backups/create."""
         _check_endpoint(wanted.endpoint)
-        service = self.service
-        snapshot = service.find_snapshot(wanted.snapshot_uuid)
-        siblings = service.catalogue.list_snapshots(snapshot.volume)
-        with service.uses.using(*(each.uuid for each in siblings)):
-            snapshot = service.catalogue.get_snapshot(snapshot.uuid)
-            volume = service.catalogue.get_volume(snapshot.volume)
-            driver = service.driver_of(volume.driver)
-            others = [each for each in siblings if each.uuid != snapshot.uuid]
-            url = self.backups.create(driver, volume, snapshot, others, wanted.url)
+        url = self.backups.create(self.service, wanted.snapshot_uuid, wanted.url)
         return _json(self.backups.inspect(url)) if wanted.verbose else _text(url)
 
     def list_backups(self, wanted: BackupRequest) -> Response[bytes]:

@@ -6,15 +6,16 @@ state. An operation is in the journal before its first effect and struck out wit
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drystone.base.clock import Clock
 from drystone.base.errors import BusyError, DrystoneError, RefusedError, UnavailableError, UsageError
 from drystone.base.names import check_name, find_by_reference, new_uuid
-from drystone.volumes.catalogue import Catalogue
+from drystone.volumes.catalogue import Catalogue, Operation
 from drystone.volumes.documents import snapshot_document, volume_document
 from drystone.volumes.driver import Change, Driver, Fill, Snapshot, Volume, Wish
 from drystone.volumes.locks import Uses, VolumeLocks
@@ -31,6 +32,16 @@ class Origin:
     size: int
     facts: Mapping[str, str]
     fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A snapshot that is read for a backup, and the older one to compare it with, if there is one."""
+
+    driver: Driver
+    volume: Volume
+    snapshot: Snapshot
+    base: Snapshot | None
 
 
 class VolumeService:
@@ -51,12 +62,20 @@ class VolumeService:
         self.uses = Uses()
 
     def start(self) -> None:
-        """Bring up every driver, end what a crash cut short, mount what was mounted."""
+        """Bring up every driver, end what a crash cut short, mount what was mounted.
+
+        :raises DrystoneError: a driver refuses. Nothing is served then: volumes that are missing behind a daemon that
+            looks well are found out late, and starting without the driver is a word on the command line.
+        """
         # Of a volume whose deletion was cut short there may be anything left; it is not brought up, only ended.
         going = {each.volume.uuid for each in self.catalogue.list_operations() if each.action == "delete"}
         volumes = [each for each in self.catalogue.list_volumes() if each.uuid not in going]
         for name, driver in self.drivers.items():
-            driver.start([each for each in volumes if each.driver == name])
+            try:
+                driver.start([each for each in volumes if each.driver == name])
+            except DrystoneError:
+                log.error("driver %s refuses to start, so the daemon does not start", name)  # noqa: TRY400  # the error itself is printed by the command
+                raise
         reconcile(self.catalogue, self.drivers)
         remount(self.catalogue, self.drivers)
 
@@ -140,6 +159,7 @@ class VolumeService:
         driver_name = driver_name or next(iter(self.drivers))
         if driver_name not in self.drivers:
             raise UsageError(f"this daemon runs no driver {driver_name!r}", hint="it runs " + ", ".join(self.drivers))
+        self.catalogue.check_volume_name(name)
         plan = self.drivers[driver_name].plan_volume(replace(wish, name=name))
         return Volume(wish.uuid, name, driver_name, plan.size, self._now(), "", plan.facts)
 
@@ -148,13 +168,9 @@ class VolumeService:
         volume = self.plan(wish, driver_name, origin)
         driver = self.drivers[volume.driver]
         operation = self.catalogue.begin_create(volume)
-        try:
+        with self._undone(operation, lambda: driver.delete_volume(volume)):
             driver.create_volume(volume, origin.fill if origin else None)
-        except (DrystoneError, OSError):
-            driver.delete_volume(volume)
-            self.catalogue.drop(operation)
-            raise
-        self.catalogue.finish_create(operation)
+            self.catalogue.finish_create(operation)
         log.info("created volume %s (%s)", volume.name, volume.uuid)
         return volume
 
@@ -177,31 +193,23 @@ class VolumeService:
             for snapshot in snapshots:
                 self._delete_snapshot(driver, volume, snapshot)
             operation = self.catalogue.begin_delete(volume)
-            try:
+            with self._undone(operation):
                 driver.delete_volume(volume)
-            except (DrystoneError, OSError):
-                self.catalogue.drop(operation)
-                raise
             self.catalogue.finish_delete(operation)
         log.info("deleted volume %s (%s)", volume.name, volume.uuid)
 
     def mount(self, reference: str, mount_point: str = "") -> Volume:
         """Mount a volume; mounted there already is fine. :raises BusyError: it is mounted elsewhere."""
-        if mount_point and not Path(mount_point).is_absolute():
-            raise UsageError(f"mount point {mount_point!r} is no absolute path")
+        _check_mount_point(mount_point)
         with self.locks.hold(self.find_volume(reference).uuid):
             volume = self.find_volume(reference)
             driver = self.driver_of(volume.driver)
-            if volume.mount_point and driver.is_mounted(volume, volume.mount_point):
-                if mount_point in {"", volume.mount_point}:
-                    return volume
-                raise BusyError(f"volume {volume.name} is mounted at {volume.mount_point}")
+            if _is_mounted(driver, volume, mount_point):
+                return volume
             operation = self.catalogue.begin_mount(replace(volume, mount_point=mount_point))
-            try:
+            with self._undone(operation):
                 place = driver.mount(volume, mount_point)
-            except (DrystoneError, OSError):
-                self.catalogue.drop(operation)
-                raise
+            # A failure from here on leaves it mounted; mounting again, or the next start, writes that down.
             self.catalogue.finish_mount(operation, place)
             return replace(volume, mount_point=place)
 
@@ -209,8 +217,7 @@ class VolumeService:
         """Unmount a volume. :raises UsageError: it is not mounted. :raises BusyError: somebody is in it."""
         with self.locks.hold(self.find_volume(reference).uuid):
             volume = self.find_volume(reference)
-            if not volume.mount_point:
-                raise UsageError(f"volume {volume.name} is not mounted")
+            _check_mounted(volume)
             self.driver_of(volume.driver).umount(volume)
             self.catalogue.set_umounted(volume)
 
@@ -221,6 +228,7 @@ class VolumeService:
         volume = self.find_volume(reference)
         uuid = new_uuid()
         name = check_name(name or f"snapshot-{uuid[:8]}", "snapshot name")
+        self.catalogue.check_snapshot_name(name)
         facts = self.driver_of(volume.driver).plan_snapshot(volume, uuid)
         return volume, Snapshot(uuid, name, volume.uuid, self._now(), volume.size, facts)
 
@@ -230,13 +238,9 @@ class VolumeService:
             volume, snapshot = self.plan_snapshot(reference, name)
             driver = self.driver_of(volume.driver)
             operation = self.catalogue.begin_create_snapshot(volume, snapshot)
-            try:
+            with self._undone(operation, lambda: driver.delete_snapshot(volume, snapshot)):
                 driver.create_snapshot(volume, snapshot)
-            except (DrystoneError, OSError):
-                driver.delete_snapshot(volume, snapshot)
-                self.catalogue.drop(operation)
-                raise
-            self.catalogue.finish_create_snapshot(operation)
+                self.catalogue.finish_create_snapshot(operation)
         return snapshot
 
     def delete_snapshot(self, reference: str) -> None:
@@ -248,16 +252,65 @@ class VolumeService:
             holder = self.catalogue.get_volume(snapshot.volume)
             self._delete_snapshot(self.driver_of(holder.driver), holder, snapshot)
 
+    @contextlib.contextmanager
+    def reading(self, reference: str, backed_up: Sequence[str]) -> Iterator[Reading]:
+        """Keep a snapshot, and the one it is compared with, from being deleted while they are read.
+
+        :param backed_up: UUIDs of snapshots that the destination has, the one to prefer first; the first that is still
+            here, and has the same size, is the base, where the driver can tell what differs.
+        """
+        with contextlib.ExitStack() as kept:
+            # Under the lock, so that no deletion has begun when they are counted as in use.
+            with self.locks.hold(self.find_snapshot(reference).volume):
+                snapshot = self.find_snapshot(reference)
+                volume = self.catalogue.get_volume(snapshot.volume)
+                driver = self.driver_of(volume.driver)
+                here = {each.uuid: each for each in self.catalogue.list_snapshots(volume.uuid)}
+                del here[snapshot.uuid]
+                fitting = [here[uuid] for uuid in backed_up if uuid in here and here[uuid].size == snapshot.size]
+                base = fitting[0] if fitting and driver.can_read_delta() else None
+                kept.enter_context(self.uses.using(*(each.uuid for each in (snapshot, base) if each)))
+            yield Reading(driver, volume, snapshot, base)
+
     # What would happen
 
-    def preview(self, action: str, reference: str, mount_point: str = "") -> str:
-        """The text of what delete, mount, umount or snapshot-delete would do."""
-        if action == "snapshot-delete":
-            snapshot = self.find_snapshot(reference)
-            volume = self.catalogue.get_volume(snapshot.volume)
-            return self.driver_of(volume.driver).preview(Change(action, volume, snapshot))
+    def preview_delete(self, reference: str, *, keep_data: bool = False, refuse_snapshots: bool = False) -> str:
+        """The text of what `delete` would do, its refusals included: a part a snapshot, then the volume's.
+
+        Each part is compiled from the state as it is now, so all name the same transaction.
+        """
         volume = self.find_volume(reference)
-        return self.driver_of(volume.driver).preview(Change(action, volume, None, mount_point))
+        driver = self.driver_of(volume.driver)
+        snapshots = self.catalogue.list_snapshots(volume.uuid)
+        self._check_deletable(volume, snapshots, refuse_snapshots=refuse_snapshots)
+        if keep_data:
+            return driver.preview(Change("forget", volume))
+        parts = [
+            f"# snapshot {each.name}\n{driver.preview(Change('snapshot-delete', volume, each))}" for each in snapshots
+        ]
+        return "".join([*parts, f"# volume {volume.name}\n", driver.preview(Change("delete", volume))])
+
+    def preview_mount(self, reference: str, mount_point: str) -> str:
+        """The text of what `mount` would do."""
+        _check_mount_point(mount_point)
+        volume = self.find_volume(reference)
+        driver = self.driver_of(volume.driver)
+        if _is_mounted(driver, volume, mount_point):
+            return f"# nothing: it is mounted at {volume.mount_point} already\n"
+        return driver.preview(Change("mount", volume, None, mount_point))
+
+    def preview_umount(self, reference: str) -> str:
+        """The text of what `umount` would do."""
+        volume = self.find_volume(reference)
+        _check_mounted(volume)
+        return self.driver_of(volume.driver).preview(Change("umount", volume))
+
+    def preview_delete_snapshot(self, reference: str) -> str:
+        """The text of what `delete_snapshot` would do."""
+        snapshot = self.find_snapshot(reference)
+        self.uses.check_free(snapshot.uuid, f"snapshot {snapshot.name}")
+        volume = self.catalogue.get_volume(snapshot.volume)
+        return self.driver_of(volume.driver).preview(Change("snapshot-delete", volume, snapshot))
 
     def preview_create(self, wish: Wish, driver_name: str, origin: Origin | None) -> str:
         """The text of what `create` would do."""
@@ -288,7 +341,9 @@ class VolumeService:
             raise BusyError(f"volume {volume.name} is mounted at {volume.mount_point}", hint="unmount it first")
         if snapshots and refuse_snapshots:
             raise RefusedError(
-                f"volume {volume.name} has {len(snapshots)} snapshots, which would go with it",
+                f"volume {volume.name} has snapshots, which would go with it: "
+                + ", ".join(each.name for each in snapshots[:3])
+                + (f" and {len(snapshots) - 3} more" if len(snapshots) > 3 else ""),
                 hint="delete them first, or add --with-snapshots",
             )
         for snapshot in snapshots:
@@ -296,12 +351,52 @@ class VolumeService:
 
     def _delete_snapshot(self, driver: Driver, volume: Volume, snapshot: Snapshot) -> None:
         operation = self.catalogue.begin_delete_snapshot(volume, snapshot)
-        try:
+        with self._undone(operation):
             driver.delete_snapshot(volume, snapshot)
-        except (DrystoneError, OSError):
-            self.catalogue.drop(operation)
-            raise
         self.catalogue.finish_delete_snapshot(operation)
+
+    @contextlib.contextmanager
+    def _undone(self, operation: Operation, undo: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """The supervisor of an operation under way: whatever fails in it is undone, and its line struck out.
+
+        Every Exception, because a driver may be anybody's: a defect in it must not keep a name reserved until the next
+        start. What cannot be undone stays in the journal, and the next start ends it.
+
+        :raises DrystoneError: the undoing failed too; it says both.
+        """
+        try:
+            yield
+        except Exception as error:
+            try:
+                undo()
+                self.catalogue.drop(operation)
+            except Exception as second:
+                log.exception("%s of volume %s cannot be undone", operation.action, operation.volume.name)
+                raise DrystoneError(
+                    f"{error}; undoing it failed too: {second}", hint="the daemon's next start ends it"
+                ) from error
+            raise
+
+
+def _is_mounted(driver: Driver, volume: Volume, mount_point: str) -> bool:
+    """Whether it is mounted where it is wanted. :raises BusyError: it is mounted elsewhere."""
+    if not volume.mount_point or not driver.is_mounted(volume, volume.mount_point):
+        return False
+    if mount_point and Path(mount_point).resolve() != Path(volume.mount_point).resolve():
+        raise BusyError(f"volume {volume.name} is mounted at {volume.mount_point}", hint="unmount it first")
+    return True
+
+
+def _check_mount_point(mount_point: str) -> None:
+    """:raises UsageError: it is neither "" nor an absolute path."""
+    if mount_point and (not Path(mount_point).is_absolute() or "\0" in mount_point):
+        raise UsageError(f"mount point {mount_point!r} is no absolute path")
+
+
+def _check_mounted(volume: Volume) -> None:
+    """:raises UsageError: it is not."""
+    if not volume.mount_point:
+        raise UsageError(f"volume {volume.name} is not mounted")
 
 
 def _restored_wish(wish: Wish, driver_name: str, origin: Origin) -> Wish:
@@ -311,7 +406,7 @@ def _restored_wish(wish: Wish, driver_name: str, origin: Origin) -> Wish:
     if wish.size is not None and wish.size != origin.size:
         raise UsageError(
             f"the backup's volume has {origin.size} bytes, {wish.size} were asked for",
-            hint="leave --size out; a volume can be made larger later",
+            hint="leave --size out",
         )
     vm = wish.vm or origin.facts.get("PrepareForVM") == "true"
     return replace(wish, size=origin.size or None, vm=vm)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,9 +14,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One piece of work: what is done to what, and how far it is in bytes (0 of 0: not known yet)."""
+    """One piece of work: what is done to what, and how far it is in bytes (0 of 0: not known yet).
 
-    key: str
+    :ivar id: a number that no other has in this daemon's life: one snapshot may be backed up to two places at once.
+    """
+
+    id: int
     action: str
     subject: str
     done: int = 0
@@ -27,7 +31,8 @@ class Work:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._items: dict[str, Item] = {}
+        self._items: dict[int, Item] = {}
+        self._ids = itertools.count(1)
 
     def list(self) -> list[Item]:
         """What is under way now, oldest first."""
@@ -35,9 +40,10 @@ class Work:
             return list(self._items.values())
 
     @contextlib.contextmanager
-    def doing(self, key: str, action: str, subject: str) -> Iterator[Progress]:
+    def doing(self, action: str, subject: str) -> Iterator[Progress]:
         """Show a piece of work while it lasts; yields what is called to report progress."""
         with self._guard:
+            key = next(self._ids)
             self._items[key] = Item(key, action, subject)
 
         def report(done: int, total: int) -> None:

@@ -81,7 +81,7 @@ class UnixClient:
         except (OSError, http.client.HTTPException) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise UnavailableError(
-                f"cannot talk to the daemon at {self.path}: {reason}", hint="start it with `convoy daemon`"
+                f"cannot talk to the daemon at {self.path}: {reason}", hint=_find_hint(error, self.path)
             ) from error
         finally:
             connection.close()
@@ -89,6 +89,15 @@ class UnixClient:
         if response.status == 200:
             return Answer(text, content_type)
         raise _failure(response.status, content_type, text)
+
+
+def _find_hint(error: Exception, path: Path) -> str:
+    """What to do about a daemon that cannot be talked to."""
+    if isinstance(error, PermissionError):
+        return f"the socket is for root and its group: use sudo, or join the group of {path}"
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return "start it with `convoy daemon`, or name its socket with --socket"
+    return "its log says why"
 
 
 def _failure(status: int, content_type: str, text: str) -> DrystoneError:

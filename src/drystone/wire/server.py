@@ -1,13 +1,15 @@
 """One process that serves an application on a unix socket until it is told to end.
 
 By uvicorn inside the process: whoever owns a thin pool must be one process, and signals are handled in one place,
-here. SIGTERM and SIGINT: no new connection is taken, requests in flight are finished, the socket's file is removed.
+here. SIGTERM and SIGINT: no new connection is taken, requests in flight are finished, the socket's file is removed. A
+second signal ends the process at once, as SIGKILL would.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -16,6 +18,10 @@ from pathlib import Path
 import uvicorn
 
 from drystone.wire.gate import Application
+
+log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Server(uvicorn.Server):
@@ -65,7 +71,11 @@ async def _serve(server: _Server, handle: socket.socket) -> None:
 
     def end() -> None:
         server.should_exit = True
+        log.info("ending once the requests under way are done; a second signal ends it now")
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, end)
     await server.serve(sockets=[handle])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from drystone.testing.volume_daemon import VolumeDaemon
+from drystone.cli import convoy
+from drystone.testing.volume_daemon import Process, Ran, VolumeDaemon
+
+from .forks import Fork, run_fork
 
 
 def run(*words: str) -> str:
@@ -18,10 +23,14 @@ def run(*words: str) -> str:
 
 
 class Host(VolumeDaemon):
-    """A guest with two loop devices and a daemon that may run on them."""
+    """A guest with two loop devices and a daemon that may run on them.
+
+    :ivar whole_start: start the daemon by its command line, not as a fork.
+    """
 
     def __init__(self, folder: Path, data: str = "384M", metadata: str = "16M") -> None:
         self.folder = folder
+        self.whole_start = False
         self.data = self.loop("data.vol", data)
         self.metadata = self.loop("metadata.vol", metadata)
         super().__init__(folder / "root", folder / "s", folder / "log", [])
@@ -37,6 +46,24 @@ class Host(VolumeDaemon):
         }
         words = [f"--driver-opts=dm.{key}={value}" for key, value in (wanted | options).items()]
         self.options = ["--drivers", "devicemapper", *words]
+
+    def convoy(self, *words: str) -> Ran:
+        """`convoy` within this process: an interpreter's start is most of what a command takes in a guest."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = convoy.run(["--socket", str(self.socket), *words])
+        return Ran(code, out.getvalue(), err.getvalue())
+
+    def type_convoy(self, *words: str) -> Ran:
+        """`convoy` as a process."""
+        return super().convoy(*words)
+
+    def launch(self) -> Process:
+        """The daemon as a fork, but where the start itself is looked at."""
+        return super().launch() if self.whole_start else Fork(self.words, self.log, self.log)
+
+    def fail_to_start(self) -> str:
+        return run_fork(self.words, self.folder).error
 
     def loop(self, name: str, size: str) -> str:
         """A loop device over a new sparse file."""
@@ -62,6 +89,12 @@ class Host(VolumeDaemon):
         self.take_down()
         for device in self._loops:
             run("losetup", "-d", device)
+
+
+@pytest.fixture(autouse=True)
+def _bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daemons may keep their bytecode, whatever the caller's setting: it halves a start, and is gone with the guest."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
 
 
 @pytest.fixture

@@ -121,6 +121,36 @@ def test_wrong_volumes(running: Host) -> None:
     assert len(convoy("list").document) == 0
 
 
+def test_mount_points_that_are_taken(running: Host) -> None:
+    for name in ("db", "other"):
+        running.convoy("create", name)
+    place = running.convoy("mount", "db").text
+    device = running.convoy("inspect", "db").document["DriverInfo"]["Device"]
+    for taken in (place, "/"):
+        assert f"is mounted at {taken}" in running.convoy("mount", "other", "--mountpoint", taken).error
+    assert "is no folder" in running.convoy("mount", "other", "--mountpoint", str(running.log)).error
+    run("mount", "-t", "tmpfs", "over", place)
+    assert f"over is mounted over it at {place}" in running.convoy("umount", "db").error
+    run("umount", place)
+    assert device in run("findmnt", "-no", "SOURCE", place)
+    assert running.convoy("umount", "db").code == 0
+
+
+def test_a_folder_with_a_mount_in_it_is_not_deleted(host: Host) -> None:
+    host.options = ["--drivers", "vfs", "--driver-opts", f"vfs.path={host.folder}/volumes"]
+    host.start()
+    host.convoy("create", "db")
+    within = Path(host.convoy("mount", "db").text) / "within"
+    host.convoy("umount", "db")
+    within.mkdir()
+    run("mount", "-t", "tmpfs", "inner", str(within))
+    (within / "file").write_text("precious")
+    assert f"inner is mounted at {within}" in host.convoy("delete", "db").error
+    assert (within / "file").read_text() == "precious"
+    run("umount", str(within))
+    assert host.convoy("delete", "db").code == 0
+
+
 def free_blocks() -> int:
     used, total = run("dmsetup", "status", "convoy-pool").split()[5].split("/")
     return int(total) - int(used)

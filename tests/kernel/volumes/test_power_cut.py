@@ -30,6 +30,7 @@ def start(fresh: bool) -> None:
         subprocess.run(["mkfs.ext4", "-q", ROOT], check=True)
     subprocess.run(["mkdir", "-p", "/srv/host"], check=True)
     subprocess.run(["mount", ROOT, "/srv/host"], check=True)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode halves a start, and is gone with the guest
     daemon().start()
 
 

@@ -35,10 +35,11 @@ def test_the_page(host: Host) -> None:
     assert "411.15 megabytes" in sizing.text
 
     # Start server, with the page's own options: everything else is the default.
+    host.whole_start = True
     host.options = ["--drivers", "devicemapper"]
     host.options += ["--driver-opts", f"dm.datadev={host.data}", "--driver-opts", f"dm.metadatadev={host.metadata}"]
     host.start()
-    info = host.convoy("info").document
+    info = host.type_convoy("info").document
     assert info["devicemapper"] == {
         "Driver": "devicemapper",
         "Root": str(host.root / "devicemapper"),
@@ -51,36 +52,36 @@ def test_the_page(host: Host) -> None:
     }
 
     # create, inspect
-    uuid = host.convoy("create", "vol1", "--size", "64M").text
-    document = host.convoy("inspect", "vol1").document
+    uuid = host.type_convoy("create", "vol1", "--size", "64M").text
+    document = host.type_convoy("inspect", "vol1").document
     assert set(document) == VOLUME_KEYS
     device = f"/dev/mapper/convoy-pool-{uuid}"
     assert document["DriverInfo"] == {"DevID": "1", "Device": device, "MountPoint": "", "Size": str(64 << 20)}
     assert run("blockdev", "--getsize64", device) == str(64 << 20)
-    place = host.convoy("mount", "vol1").text
-    assert host.convoy("inspect", "vol1").document["DriverInfo"]["MountPoint"] == place
+    place = host.type_convoy("mount", "vol1").text
+    assert host.type_convoy("inspect", "vol1").document["DriverInfo"]["MountPoint"] == place
     (Path(place) / "file").write_bytes(b"content" * 10_000)
 
     # snapshot create, snapshot inspect
-    host.convoy("snapshot", "create", "vol1", "--name", "snap1")
-    snapshot = host.convoy("snapshot", "inspect", "snap1").document
+    host.type_convoy("snapshot", "create", "vol1", "--name", "snap1")
+    snapshot = host.type_convoy("snapshot", "inspect", "snap1").document
     assert set(snapshot) == SNAPSHOT_KEYS
     assert snapshot["DriverInfo"] == {"DevID": "2", "Size": str(64 << 20)}
     assert (snapshot["VolumeUUID"], snapshot["VolumeCreatedAt"]) == (uuid, document["CreatedTime"])
 
     # backup create, backup inspect, create --backup
     dest = f"vfs://{host.folder}/backups"
-    url = host.convoy("backup", "create", "snap1", "--dest", dest).text
+    url = host.type_convoy("backup", "create", "snap1", "--dest", dest).text
     assert re.fullmatch(re.escape(dest) + rf"\?backup=[0-9a-f-]{{36}}&volume={uuid}", url)
-    backup = host.convoy("backup", "inspect", url).document
+    backup = host.type_convoy("backup", "inspect", url).document
     assert set(backup) == BACKUP_KEYS
     assert (backup["DriverName"], backup["VolumeSize"]) == ("devicemapper", str(64 << 20))
     assert (backup["VolumeName"], backup["SnapshotName"]) == ("vol1", "snap1")
     assert backup["SnapshotCreatedAt"] == snapshot["CreatedTime"]
-    assert "has 67108864 bytes" in host.convoy("create", "wrong", "--size", "128M", "--backup", url).error
-    host.convoy("create", "vol2", "--backup", url)
-    assert host.convoy("inspect", "vol2").document["DriverInfo"]["Size"] == str(64 << 20)
-    again = host.convoy("mount", "vol2", "--mountpoint", str(host.folder / "mnt")).text
+    assert "has 67108864 bytes" in host.type_convoy("create", "wrong", "--size", "128M", "--backup", url).error
+    host.type_convoy("create", "vol2", "--backup", url)
+    assert host.type_convoy("inspect", "vol2").document["DriverInfo"]["Size"] == str(64 << 20)
+    again = host.type_convoy("mount", "vol2", "--mountpoint", str(host.folder / "mnt")).text
     assert again == str(host.folder / "mnt")
     assert (Path(again) / "file").read_bytes() == b"content" * 10_000
 

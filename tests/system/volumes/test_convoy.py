@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 from pathlib import Path
+
+import pytest
+
+from drystone.backup.url import BackupUrl
+from drystone.base.names import new_uuid
+from drystone.cli.convoy import run
 
 from .conftest import Host
 
@@ -125,13 +132,14 @@ def test_several_volumes_are_deleted_at_once(running: Host) -> None:
 
 def test_failures(running: Host) -> None:
     running.convoy("create", "db")
+    nobody = new_uuid(), new_uuid()
     for words, message in (
         (("create", "db"), "there is a volume 'db' already"),
         (("create", "a b"), "not valid"),
         (("create", "x1", "--size", "1.5G"), "not a whole number"),
         (("create", "x2", "--driver", "zfs"), "runs no driver 'zfs'"),
-        (("create", "x3", "--backup", "vfs:///none"), "no backup's URL"),
-        (("create", "x4", "--backup", f"vfs://{running.folder}/none?backup=a&volume=b"), "repository"),
+        (("create", "x3", "--backup", "vfs:///none"), "no URL of a backup"),
+        (("create", "x4", "--backup", str(BackupUrl(f"vfs://{running.folder}/none", *nobody))), "repository"),
         (("create", "x5", "--iops", "5"), "has no --iops"),
         (("create", "x6", "--nonsense"), "No such option"),
         (("inspect", "nothing"), "there is no volume 'nothing'"),
@@ -153,3 +161,16 @@ def test_an_unreachable_daemon(host: Host) -> None:
     assert (ran.code, list(ran.document)) == (1, ["Error"])
     assert "cannot talk to the daemon" in ran.err
     assert host.drystone("volume", "list").code == 6
+
+
+def test_a_defect_is_a_failure_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError("no luck")
+
+    monkeypatch.setattr("drystone.cli.convoy.UnixClient.call", stumble)
+    assert run(["list"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"Error": "ZeroDivisionError: no luck"}
+    assert err.startswith("level=error")

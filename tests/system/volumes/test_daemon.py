@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import stat
@@ -53,7 +54,17 @@ def test_failures_are_text_or_problem_documents(running: Host) -> None:
 
 @pytest.mark.parametrize(
     ("content", "status"),
-    [(b"{", 400), (b"[]", 400), (b'{"Name": 5}', 400), (b"\xff\xfe", 400), (b"x" * 3_000_000, 413)],
+    [
+        (b"{", 400),
+        (b"[]", 400),
+        (b"[" * 200_000, 400),
+        (b'{"Name": 5}', 400),
+        (b'{"Name": "\\ud800"}', 400),
+        (b'{"Name": "db", "Size": 1e300}', 400),
+        (b"\xff\xfe", 400),
+        (b"x" * 3_000_000, 413),
+    ],
+    ids=lambda each: repr(each)[:24],
 )
 def test_bodies_that_are_wrong(running: Host, content: bytes, status: int) -> None:
     with client(running) as http:
@@ -95,6 +106,79 @@ def test_sigterm_finishes_what_is_under_way(running: Host) -> None:
     assert running.convoy("snapshot", "inspect", answers[0].strip()).code == 0
 
 
+def make_large_snapshot(host: Host) -> None:
+    """Snapshot `one` of volume `db`, of which a backup takes a while."""
+    place = Path(host.call("POST", "/volumes/create", {"Name": "db"}) and mount(host))
+    with (place / "file").open("wb") as file:
+        for number in range(192):
+            file.write(number.to_bytes(4, "big") * (1 << 18))
+    host.call("POST", "/snapshots/create", {"VolumeUUID": "db", "Name": "one"})
+
+
+def mount(host: Host) -> str:
+    place = host.call("POST", "/volumes/mount", {"VolumeUUID": "db"})
+    assert isinstance(place, str)
+    return place
+
+
+def wait_for_work(host: Host, *, some: bool) -> None:
+    """Wait until something, or nothing, is under way."""
+    limit = time.monotonic() + 30
+    while bool(host.call("GET", "/work")) != some:
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
+def test_the_daemon_goes_on_with_a_backup_after_ctrl_c(running: Host) -> None:
+    make_large_snapshot(running)
+    dest = f"vfs://{running.folder / 'backups'}"
+    words = [sys.executable, "-m", "drystone.cli.convoy", "-s", str(running.socket), "backup", "create", "one"]
+    asking = subprocess.Popen([*words, "--dest", dest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_work(running, some=True)
+    asking.send_signal(signal.SIGINT)
+    out, err = asking.communicate(timeout=30)
+    assert (asking.returncode, out) == (130, "")
+    assert "the daemon goes on with it" in err
+    wait_for_work(running, some=False)
+    (document,) = running.call("GET", "/backups/list", {"URL": dest}).values()
+    assert document["SnapshotName"] == "one"
+
+
+def test_a_second_signal_ends_it_at_once_and_the_next_start_mends_that(running: Host) -> None:
+    make_large_snapshot(running)
+    dest = f"vfs://{running.folder / 'backups'}"
+    asking = threading.Thread(target=running.convoy, args=("backup", "create", "one", "--dest", dest))
+    asking.start()
+    wait_for_work(running, some=True)
+    assert running.process is not None
+    running.process.send_signal(signal.SIGTERM)
+    while "a second signal ends it now" not in running.log.read_text():
+        time.sleep(0.002)
+    assert running.stop() == -signal.SIGTERM
+    asking.join()
+    running.start()
+    assert running.convoy("snapshot", "inspect", "one").code == 0
+    assert running.convoy("backup", "list", dest).document == {}
+    running.convoy("backup", "create", "one", "--dest", dest)
+    assert len(running.convoy("backup", "list", dest).document) == 1
+
+
+def test_a_reader_that_goes_away_is_no_failure_to_talk_about(running: Host) -> None:
+    for words in (["drystone.cli.convoy", "info"], ["drystone.cli.main", "volume", "info"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            check=False,
+            env={**os.environ, "DRYSTONE_SOCKET": str(running.socket)},
+        )
+        os.close(writer)
+        assert b"Traceback" not in done.stderr
+        assert done.returncode == 141
+
+
 def test_everything_is_there_after_a_restart_and_a_kill(running: Host) -> None:
     running.convoy("create", "db")
     place = running.convoy("mount", "db").text
@@ -126,6 +210,10 @@ def test_a_second_daemon(running: Host, tmp_path: Path) -> None:
         (["--drivers", "vfs", "--driver-opts", "vfs.path"], "has no '='"),
         (["--drivers", "vfs", "--driver-opts", "vfs.path=/x", "--driver-opts", "dm.fs=xfs"], "belongs to no driver"),
         (["--drivers", "devicemapper"], "needs the option dm.datadev"),
+        (
+            ["--drivers", "vfs", "--driver-opts", "vfs.path=/x", "--mounts-dir", "mnt"],
+            "--mounts-dir mnt is no absolute",
+        ),
     ],
 )
 def test_a_daemon_that_cannot_start_changes_nothing(host: Host, words: list[str], message: str) -> None:
@@ -134,6 +222,14 @@ def test_a_daemon_that_cannot_start_changes_nothing(host: Host, words: list[str]
     assert message in ran.document["Error"]
     assert not host.root.exists()
     assert not host.socket.exists()
+
+
+def test_one_driver_that_refuses_stops_the_daemon(host: Host) -> None:
+    device = ["--driver-opts", "dm.datadev=/dev/null", "--driver-opts", "dm.metadatadev=/dev/null"]
+    ran = host.convoy("daemon", "--root", str(host.root), *host.options, "--drivers", "devicemapper", *device)
+    assert (ran.code, "no block device" in ran.document["Error"]) == (1, True)
+    assert "driver devicemapper refuses to start, so the daemon does not start" in ran.err
+    host.start()
 
 
 def test_our_own_voice(running: Host) -> None:

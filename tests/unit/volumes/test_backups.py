@@ -1,34 +1,134 @@
-"""A backup's URL: the destination verbatim, and back."""
+"""Backups of one service: what they are compared with, what they keep from being deleted, two at once."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from drystone.base.errors import UsageError
-from drystone.volumes.backups import BackupAddress, parse_address
+from drystone.backup.source import Source
+from drystone.base.clock import SystemClock
+from drystone.base.errors import BusyError, NotFoundError, UsageError
+from drystone.base.names import new_uuid
+from drystone.volumes.backups import Backups
+from drystone.volumes.catalogue import Catalogue
+from drystone.volumes.driver import Setting, Snapshot, Wish
+from drystone.volumes.drivers.vfs import VfsDriver
+from drystone.volumes.service import VolumeService
+from drystone.volumes.work import Work
 
 
-@pytest.mark.parametrize(
-    "destination", ["vfs:///srv/backup", "s3://bucket@region/path/", "/plain?x=1", "vfs:///a?backup=b"]
-)
-def test_there_and_back(destination: str) -> None:
-    address = BackupAddress(destination, "b-1", "v-1")
-    assert address.url == f"{destination}?backup=b-1&volume=v-1"
-    assert parse_address(address.url) == address
+class Watched(VfsDriver):
+    """vfs that notes what is read against what, and waits there for `gate`. It says that it can tell what differs."""
+
+    read: list[tuple[str, str]]
+    gate: threading.Barrier | None = None
+
+    def can_read_delta(self) -> bool:
+        return True
+
+    @contextlib.contextmanager
+    def read_snapshot(self, snapshot: Snapshot, base: Snapshot | None) -> Iterator[Source]:
+        self.read.append((snapshot.name, base.name if base else ""))
+        if self.gate:
+            self.gate.wait(10)
+        with super().read_snapshot(snapshot, base) as source:
+            yield source
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "vfs:///srv",
-        "vfs:///srv?backup=b",
-        "vfs:///srv?backup=&volume=v",
-        "vfs:///srv?backup=b&volume=",
-        "?backup=b&volume=v",
-        "vfs:///srv?backup=b&volume=v&more=1",
-    ],
-)
-def test_what_is_no_url_of_a_backup(url: str) -> None:
-    with pytest.raises(UsageError, match="no backup's URL"):
-        parse_address(url)
+class World:
+    """A service with a volume `db`, and its backups."""
+
+    def __init__(self, folder: Path) -> None:
+        clock = SystemClock()
+        catalogue = Catalogue(folder / "catalogue.db", clock)
+        catalogue.open()
+        self.driver = Watched(Setting(folder, folder / "mounts", {}, clock, catalogue), folder / "volumes", 1 << 30)
+        self.driver.read = []
+        self.service = VolumeService(folder, folder / "mounts", catalogue, {"vfs": self.driver}, clock)
+        self.service.start()
+        self.service.create(Wish(new_uuid(), "db"))
+        self.folder = folder
+        self.dest = f"vfs://{folder}/backups"
+        self.backups = Backups(clock, Work())
+
+    def back_up(self, snapshot: str) -> str:
+        return self.backups.create(self.service, snapshot, self.dest)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.service.stop()
+
+
+def test_the_base_is_the_newest_backed_up_snapshot_that_is_still_here(world: World) -> None:
+    for name in ("one", "two", "three"):
+        world.service.create_snapshot("db", name)
+        world.back_up(name)
+    world.service.delete_snapshot("three")
+    world.service.create_snapshot("db", "four")
+    world.back_up("four")
+    assert world.driver.read == [("one", ""), ("two", "one"), ("three", "two"), ("four", "two")]
+
+
+def test_one_snapshot_to_two_places_at_once(world: World) -> None:
+    world.service.create_snapshot("db", "one")
+    world.driver.gate = threading.Barrier(2)
+    urls: list[str] = []
+
+    def back_up(place: str) -> None:
+        urls.append(world.backups.create(world.service, "one", f"vfs://{world.folder}/{place}"))
+
+    threads = [threading.Thread(target=back_up, args=(place,)) for place in ("here", "there")]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(urls) == 2
+    assert all(world.backups.inspect(url)["SnapshotName"] == "one" for url in urls)
+
+
+def test_what_is_read_cannot_be_deleted_and_its_siblings_can(world: World) -> None:
+    for name in ("base", "idle", "read"):
+        world.service.create_snapshot("db", name)
+    world.back_up("base")
+    world.driver.gate = threading.Barrier(2)
+    reading = threading.Thread(target=world.back_up, args=("read",))
+    reading.start()
+    while len(world.driver.read) < 2:
+        reading.join(0.01)
+    for name in ("base", "read"):
+        with pytest.raises(BusyError, match="is being backed up"):
+            world.service.delete_snapshot(name)
+    with pytest.raises(BusyError):
+        world.service.delete("db")
+    world.service.delete_snapshot("idle")
+    world.driver.gate.wait(10)
+    reading.join()
+    world.service.delete("db")
+
+
+def test_a_damaged_backup_hides_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.service.create_snapshot("db", "one")
+    broken = world.back_up("one")
+    named = broken.partition("backup=")[2].partition("&")[0]
+    (found,) = [each for each in (world.folder / "backups").rglob(f"*{named}*") if each.is_file()]
+    found.write_bytes(b"rubbish")
+    whole = world.back_up("one")
+    assert list(world.backups.list(world.dest)) == [whole]
+    assert "is left out" in caplog.text
+
+
+def test_a_wrong_request_makes_no_repository(world: World) -> None:
+    with pytest.raises(NotFoundError):
+        world.back_up("nothing")
+    for url in ("", "relative", f"{world.dest}?backup={new_uuid()}&volume={new_uuid()}"):
+        world.service.create_snapshot("db", f"s{len(url)}")
+        with pytest.raises(UsageError):
+            world.backups.create(world.service, f"s{len(url)}", url)
+    assert not (world.folder / "backups").exists()

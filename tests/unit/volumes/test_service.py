@@ -12,6 +12,7 @@ from drystone.base.clock import SystemClock
 from drystone.base.errors import (
     BusyError,
     DrystoneError,
+    ExhaustedError,
     ExistsError,
     NotFoundError,
     RefusedError,
@@ -30,6 +31,7 @@ class Trouble(VfsDriver):
     """vfs that fails, or waits, where it is told to."""
 
     fail_at = ""
+    failure: Exception = DrystoneError("no luck")
     gate: threading.Event | None = None
 
     def create_volume(self, volume: Volume, fill: Fill | None) -> None:
@@ -51,8 +53,8 @@ class Trouble(VfsDriver):
         return super().mount(volume, mount_point)
 
     def _stumble(self, place: str) -> None:
-        if self.fail_at == place:
-            raise DrystoneError(f"no luck with {place}")
+        if place in self.fail_at.split():
+            raise self.failure
 
 
 class World:
@@ -142,9 +144,20 @@ def test_what_does_not_exist(world: World) -> None:
         world.service.find_uuid("nothing")
 
 
-def test_a_failed_creation_leaves_nothing(world: World) -> None:
+FAILURES = [DrystoneError("no luck"), OSError(5, "no luck"), ZeroDivisionError("no luck")]
+"""What an operation may fail with: an error of ours, of the machine, and a defect of a driver."""
+
+
+@pytest.fixture(params=FAILURES, ids=lambda each: type(each).__name__)
+def failure(request: pytest.FixtureRequest, world: World) -> Exception:
+    found: Exception = request.param
+    world.driver.failure = found
+    return found
+
+
+def test_a_failed_creation_leaves_nothing(world: World, failure: Exception) -> None:
     world.driver.fail_at = "create"
-    with pytest.raises(DrystoneError, match="no luck"):
+    with pytest.raises(type(failure), match="no luck"):
         world.create("db")
     assert world.files() == [".snapshots"]
     assert world.service.catalogue.list_operations() == []
@@ -152,23 +165,48 @@ def test_a_failed_creation_leaves_nothing(world: World) -> None:
     world.create("db")
 
 
-def test_a_failed_snapshot_leaves_nothing(world: World) -> None:
+def test_a_creation_whose_undoing_fails_is_ended_by_the_next_start(world: World, failure: Exception) -> None:
+    world.driver.fail_at = "create delete"
+    with pytest.raises(DrystoneError, match=r"no luck; undoing it failed too: .*no luck"):
+        world.create("db")
+    assert world.service.list_volumes() == {}
+    world.restart()
+    assert world.files() == [".snapshots"]
+    world.create("db")
+
+
+def test_a_creation_that_cannot_be_written_down_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(operation: object) -> None:
+        raise ExhaustedError("no room for the catalogue")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.service.catalogue, "finish_create", refuse)
+        with pytest.raises(ExhaustedError):
+            world.create("db")
+    assert world.files() == [".snapshots"]
+    world.create("db")
+
+
+def test_a_failed_snapshot_leaves_nothing(world: World, failure: Exception) -> None:
     world.create("db")
     world.driver.fail_at = "snapshot"
-    with pytest.raises(DrystoneError):
+    with pytest.raises(type(failure)):
         world.service.create_snapshot("db", "monday")
+    assert world.service.catalogue.list_operations() == []
     assert list((world.folder / "volumes" / ".snapshots").iterdir()) == []
     world.driver.fail_at = ""
     world.service.create_snapshot("db", "monday")
 
 
-def test_a_failed_deletion_and_a_failed_mount_can_be_tried_again(world: World) -> None:
+def test_a_failed_deletion_and_a_failed_mount_can_be_tried_again(world: World, failure: Exception) -> None:
     world.create("db")
     for place, call in (("delete", world.service.delete), ("mount", world.service.mount)):
         world.driver.fail_at = place
-        with pytest.raises(DrystoneError):
+        with pytest.raises(type(failure)):
             call("db")
         assert world.service.catalogue.list_operations() == []
+        with world.service.locks.hold(world.service.find_volume("db").uuid):
+            pass
     world.driver.fail_at = ""
     world.service.mount("db")
     world.service.umount("db")
@@ -182,7 +220,7 @@ def test_deleting_what_is_in_use(world: World) -> None:
     with pytest.raises(BusyError, match="is mounted at"):
         world.service.delete("db")
     world.service.umount("db")
-    with pytest.raises(RefusedError, match="1 snapshots"):
+    with pytest.raises(RefusedError, match="has snapshots, which would go with it: monday"):
         world.service.delete("db", refuse_snapshots=True)
     with world.service.uses.using(snapshot.uuid):
         with pytest.raises(BusyError, match="being backed up"):
@@ -198,10 +236,12 @@ def test_mounting_twice_is_one_mount(world: World) -> None:
     place = world.service.mount("db").mount_point
     assert world.service.mount("db").mount_point == place
     assert world.service.mount("db", place).mount_point == place
+    assert world.service.mount("db", f"{place}/").mount_point == place
     with pytest.raises(BusyError, match="is mounted at"):
         world.service.mount("db", "/elsewhere")
-    with pytest.raises(UsageError, match="no absolute path"):
-        world.service.mount("db", "relative")
+    for wrong in ("relative", "/nul\0"):
+        with pytest.raises(UsageError, match="no absolute path"):
+            world.service.mount("db", wrong)
     world.service.umount("db")
     with pytest.raises(UsageError, match="is not mounted"):
         world.service.umount("db")
@@ -262,10 +302,66 @@ def test_previews_change_nothing(world: World) -> None:
     before = (world.files(), world.service.list_volumes())
     assert "mkdir" in world.service.preview_create(Wish("u", "other"), "", None)
     assert "tar" in world.service.preview_snapshot("db", "tuesday")
-    for action in ("delete", "mount", "umount"):
-        assert world.service.preview(action, "db")
-    assert "rm " in world.service.preview("snapshot-delete", "monday")
+    assert world.service.preview_mount("db", "")
+    shown = world.service.preview_delete("db")
+    assert shown.index(".tar") < shown.index("rm -r ")
+    assert "stays as it is" in world.service.preview_delete("db", keep_data=True)
+    assert "rm " in world.service.preview_delete_snapshot("monday")
     assert (world.files(), world.service.list_volumes()) == before
+
+
+def test_previews_refuse_what_the_change_would_refuse(world: World) -> None:
+    world.create("db")
+    world.service.create_snapshot("db", "monday")
+    with pytest.raises(ExistsError):
+        world.service.preview_create(Wish("u", "db"), "", None)
+    with pytest.raises(ExistsError):
+        world.service.preview_snapshot("db", "monday")
+    with pytest.raises(UsageError, match="is not mounted"):
+        world.service.preview_umount("db")
+    with pytest.raises(RefusedError):
+        world.service.preview_delete("db", refuse_snapshots=True)
+    place = world.service.mount("db").mount_point
+    assert f"mounted at {place} already" in world.service.preview_mount("db", "")
+    assert "nothing is mounted" in world.service.preview_umount("db")
+    with pytest.raises(BusyError):
+        world.service.preview_delete("db")
+
+
+def test_of_many_creations_of_one_name_one_is_made(world: World) -> None:
+    made: list[Volume] = []
+    refused: list[ExistsError] = []
+
+    def create() -> None:
+        try:
+            made.append(world.create("db"))
+        except ExistsError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=create) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert (len(made), len(refused)) == (1, 7)
+    assert world.files() == [".snapshots", made[0].facts["Folder"]]
+
+
+def test_a_deletion_that_stumbles_keeps_what_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.create("db")
+    place = Path(world.service.mount("db").mount_point)
+    world.service.umount("db")
+
+    def stumble(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", stumble)
+        with pytest.raises(PermissionError):
+            world.service.delete("db")
+    assert place.is_dir()
+    world.restart()
+    world.service.delete("db")
 
 
 def test_lists_do_not_wait_for_an_operation(world: World) -> None:

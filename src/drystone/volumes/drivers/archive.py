@@ -3,7 +3,8 @@
 Kept: modes, owners (by number), times to the nanosecond, symbolic and hard links, fifos and device nodes, empty
 folders, extended attributes (`SCHILY.xattr.*`, the spelling of GNU tar and star). A hole in a file is a hole in the
 archive file, so a sparse disk image of 100 GiB with 1 GiB in it takes 1 GiB; other programs read zeros there.
-Sockets are left out, as tar programs do.
+Sockets are left out, as tar programs do, and so is a file that is gone when its turn comes: the folder may be in use.
+Anything else that cannot be read is an error: an archive is whole, or it is not made.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def pack(folder: Path, archive: Path) -> int:
     try:
         seen: dict[tuple[int, int], str] = {}
         end = _add(handle, 0, folder, ".", seen)
-        for parent, folders, files in os.walk(folder):
+        for parent, folders, files in os.walk(folder, onerror=_refuse):
             folders.sort()
             for name in sorted([*folders, *files]):
                 path = Path(parent, name)
@@ -53,20 +54,39 @@ def pack(folder: Path, archive: Path) -> int:
 
 def _add(handle: int, end: int, path: Path, name: str, seen: dict[tuple[int, int], str]) -> int:
     """Write one member at `end`; where the next one begins."""
-    facts = path.lstat()
-    if stat.S_ISSOCK(facts.st_mode):
+    try:
+        facts = path.lstat()
+        if stat.S_ISSOCK(facts.st_mode):
+            return end
+        member = _describe(path, name, facts, seen)
+        # Without waiting, should it have become a pipe.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        source = os.open(path, flags) if member.isreg() and member.size else None
+    except FileNotFoundError:
         return end
-    member = _describe(path, name, facts, seen)
+    if member.isreg():
+        seen[facts.st_dev, facts.st_ino] = name
+    try:
+        return _write(handle, end, member, source)
+    finally:
+        if source is not None:
+            os.close(source)
+
+
+def _refuse(error: OSError) -> None:
+    """A folder cannot be listed. :raises OSError: that, unless it is gone."""
+    if error.errno != errno.ENOENT:
+        raise error
+
+
+def _write(handle: int, end: int, member: tarfile.TarInfo, source: int | None) -> int:
+    """Write a member's header and content at `end`; where the next one begins."""
     header = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
     os.lseek(handle, end, os.SEEK_SET)
     write_all(handle, header)
     end += len(header)
-    if member.isreg() and member.size:
-        source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            copy_range(source, 0, handle, end, member.size)
-        finally:
-            os.close(source)
+    if source is not None:
+        copy_range(source, 0, handle, end, member.size)
         end += -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         if os.fstat(handle).st_size < end:
             os.ftruncate(handle, end)
@@ -98,7 +118,6 @@ def _describe(path: Path, name: str, facts: os.stat_result, seen: dict[tuple[int
         member.type, member.linkname = tarfile.LNKTYPE, seen[facts.st_dev, facts.st_ino]
     else:
         member.size = facts.st_size
-        seen[facts.st_dev, facts.st_ino] = name
     return member
 
 
@@ -138,7 +157,7 @@ def unpack(archive: Path, folder: Path) -> None:
                     folders[place] = member
                 else:
                     _extract(handle, member, folder, place, folders)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # the latter for names and numbers no system takes
         raise DamagedError(f"{archive} is no archive of a volume: {error}") from error
     finally:
         os.close(handle)

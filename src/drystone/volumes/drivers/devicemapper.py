@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from drystone.backup.source import Source
 
 NAME = "devicemapper"
-FILE_SYSTEMS = ("ext4", "xfs")
+FILE_SYSTEMS = {"ext4": 1 << 20, "xfs": 300 << 20}
+"""The kinds of file system, and the least size in bytes that their mkfs takes (ext4 with some room for files)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ class DeviceMapperDriver:
         pool = self._started()
         size = self._options.default_size if wish.size is None else wish.size
         check_size(size, pool.block_bytes)
+        if size < FILE_SYSTEMS[self._options.file_system]:
+            least = format_size(FILE_SYSTEMS[self._options.file_system])
+            raise UsageError(
+                f"size {size} is too small for {self._options.file_system}", hint=f"it wants {least} or more"
+            )
         pool.check_room()
         return Plan(size, {"DevID": str(pool.new_id())})
 
@@ -101,9 +107,7 @@ class DeviceMapperDriver:
 
     def delete_volume(self, volume: Volume, *, keep_data: bool = False) -> None:
         if keep_data:
-            raise UnsupportedError(
-                f"driver {NAME} cannot forget a volume and keep its data", hint="leave --reference out to delete it"
-            )
+            raise _cannot_forget()
         for mount in self._mounts_of(volume):
             raise BusyError(f"volume {volume.name} is mounted at {mount.target}", hint="unmount it first")
         self._started().delete(volume.uuid, int(volume.facts["DevID"]))
@@ -120,6 +124,9 @@ class DeviceMapperDriver:
         target = self._target(volume, mount_point)
         if self.is_mounted(volume, target):
             return target
+        other = self._top_mount(target)
+        if other is not None:
+            raise BusyError(f"{other.source} is mounted at {target}", hint="name another mount point")
         path = mapper_path(f"{self._options.name}-{volume.uuid}")
         kind = self._host.probe(path)
         if kind not in FILE_SYSTEMS:
@@ -133,6 +140,9 @@ class DeviceMapperDriver:
     def umount(self, volume: Volume) -> None:
         if not self.is_mounted(volume, volume.mount_point):
             return
+        top = self._top_mount(volume.mount_point)
+        if top is not None and top.number != self._started().number_of(volume.uuid):
+            raise BusyError(f"{top.source} is mounted over it at {volume.mount_point}", hint="unmount that first")
         self._host.unmount(volume.mount_point)
         if Path(volume.mount_point).parent == self._setting.mounts:
             with contextlib.suppress(OSError):  # the folder is a convenience; what keeps it is no reason to fail
@@ -180,6 +190,8 @@ class DeviceMapperDriver:
             case "delete":
                 program = pool.compile((f"delete {volume.facts['DevID']}",), remove=(volume.uuid,))
                 return render_text(program)
+            case "forget":
+                raise _cannot_forget()
             case "snapshot-create":
                 assert change.snapshot is not None
                 text = f"create_snap {change.snapshot.facts['DevID']} {volume.facts['DevID']}"
@@ -202,6 +214,11 @@ class DeviceMapperDriver:
         """Where to mount, without symlinks: the kernel's list of mounts has none."""
         return str(Path(mount_point or self._setting.mounts / volume.uuid).resolve())
 
+    def _top_mount(self, target: str) -> Mount | None:
+        """What is seen at a place: the mount that a later one on the same place hides is not."""
+        found = [each for each in self._host.list_mounts() if each.target == target]
+        return found[-1] if found else None
+
     def _mounts_of(self, volume: Volume) -> list[Mount]:
         """Where the volume is mounted; nowhere when its device is not active."""
         try:
@@ -215,6 +232,12 @@ class DeviceMapperDriver:
 
 def _device(volume: Volume) -> ThinDevice:
     return ThinDevice(volume.uuid, int(volume.facts["DevID"]), volume.size // SECTOR)
+
+
+def _cannot_forget() -> UnsupportedError:
+    return UnsupportedError(
+        f"driver {NAME} cannot forget a volume and keep its data", hint="delete it without --reference (--keep-data)"
+    )
 
 
 def check_size(size: int, block: int, what: str = "size") -> None:

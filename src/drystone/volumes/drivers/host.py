@@ -13,7 +13,7 @@ from typing import Protocol
 
 from drystone.backup.source import Source
 from drystone.backup.thin_source import ThinMap, ThinSource
-from drystone.base.errors import BusyError
+from drystone.base.errors import BusyError, UsageError
 from drystone.dvm.dmexec import execute
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
@@ -145,7 +145,10 @@ class RealHost:
         return mounts.list_mounts()
 
     def mount(self, path: str, target: str, kind: str) -> None:
-        Path(target).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(target).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"mount point {target} is no folder") from error
         mounts.mount(path, target, kind, options=_MOUNT_OPTIONS.get(kind, ""))
 
     def unmount(self, target: str) -> None:

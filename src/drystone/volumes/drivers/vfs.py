@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drystone.base.errors import DamagedError, UnsupportedError, UsageError
+from drystone.base.errors import BusyError, DamagedError, UnsupportedError, UsageError
 from drystone.base.files import sync_folder
 from drystone.base.sizes import parse_size, to_sectors
+from drystone.kernel.mounts import list_mounts
 from drystone.volumes.driver import Change, Fill, Plan, Setting, Snapshot, Volume, Wish
 from drystone.volumes.drivers.archive import pack, unpack
 from drystone.volumes.options import check_known
@@ -111,12 +112,20 @@ class VfsDriver:
     def delete_volume(self, volume: Volume, *, keep_data: bool = False) -> None:
         if keep_data:
             return
-        gone = self._path / f".gone-{volume.uuid}"
+        folder, gone = self._folder(volume), self._path / f".gone-{volume.uuid}"
+        for each in (folder, gone):
+            _check_no_mounts(volume, each)
         with contextlib.suppress(FileNotFoundError):
-            self._folder(volume).rename(gone)
-        for folder in (gone, self._path / f".making-{volume.uuid}"):
-            if folder.exists():
-                shutil.rmtree(folder)
+            folder.rename(gone)
+        try:
+            for each in (gone, self._path / f".making-{volume.uuid}"):
+                if each.exists():
+                    shutil.rmtree(each)
+        except OSError:
+            # The volume is still in the catalogue: what is left of it belongs where that says.
+            if gone.exists():
+                gone.rename(folder)
+            raise
         (self._path / f".making-{volume.uuid}.tar").unlink(missing_ok=True)
         sync_folder(self._path)
 
@@ -171,6 +180,7 @@ class VfsDriver:
         lines = {
             "create": [f"mkdir {folder}"],
             "delete": [f"rm -r {folder}"],
+            "forget": [f"# {folder} stays as it is"],
             "mount": [f"# {folder} is there already; nothing is mounted"],
             "umount": ["# nothing is mounted"],
             "snapshot-create": [f"tar -c -f {self._file(snapshot)} -C {folder} ." if snapshot else ""],
@@ -185,6 +195,14 @@ class VfsDriver:
 
     def _file(self, snapshot: Snapshot) -> Path:
         return self._snapshots / snapshot.facts["File"]
+
+
+def _check_no_mounts(volume: Volume, folder: Path) -> None:
+    """:raises BusyError: something is mounted in the folder; deleting would go on into it."""
+    place = str(folder.resolve())
+    for each in list_mounts():
+        if each.target == place or each.target.startswith(f"{place}/"):
+            raise BusyError(f"{each.source} is mounted at {each.target}, in volume {volume.name}", hint="unmount it")
 
 
 class _Factory:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,3 +164,39 @@ def test_bytes_that_are_no_archive(tmp_path: Path, content: bytes) -> None:
     else:
         with pytest.raises(DamagedError):
             unpack(tmp_path / "a.tar", back)
+
+
+def test_what_goes_away_meanwhile_is_left_out(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walk = os.walk
+
+    def walk_and_remove(*args: Any, **options: Any) -> Iterator[tuple[str, list[str], list[str]]]:
+        for parent, folders, files in walk(*args, **options):
+            if "file" in files:
+                (tree / "file").unlink()
+                shutil.rmtree(tree / "empty")
+            yield parent, folders, files
+
+    monkeypatch.setattr("os.walk", walk_and_remove)
+    pack(tree, tmp_path / "archive")
+    back = tmp_path / "back"
+    back.mkdir()
+    unpack(tmp_path / "archive", back)
+    assert not (back / "file").exists()
+    # Its other name is a file of its own now, not a link to what is not there.
+    assert (back / "sub" / "same").stat().st_size == 5000
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "deep":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(PermissionError):
+        pack(tree, tmp_path / "archive")
+    assert not (tmp_path / "archive").exists()
