@@ -10,6 +10,7 @@ the driver can tell the difference of two snapshots. Every backup is complete by
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -41,6 +42,26 @@ class Backups:
         volume_uuid = service.find_snapshot(reference).volume
         repository = _make_repository(destination)
         older = repository.list(volume_uuid, damaged=_say)
+        while True:
+            try:
+                return str(
+                    BackupUrl(destination, self._create_upon(service, reference, repository, older), volume_uuid)
+                )
+            except DamagedError as error:
+                # A damaged base must not stop the next backup: an older one, or none, serves as well.
+                whole = [each for each in older if each.backup != error.facts.get("backup")]
+                if len(whole) == len(older):
+                    raise
+                _say(error)
+                older = whole
+
+    def _create_upon(
+        self, service: VolumeService, reference: str, repository: Repository, older: Sequence[BackupInfo]
+    ) -> str:
+        """Back a snapshot up, upon the newest of `older` that fits; the new backup's UUID.
+
+        :raises DamagedError: the base is damaged; the facts name it as `backup`.
+        """
         by_snapshot = {each.about.get("SnapshotUUID", ""): each.backup for each in older}
         newest_first = [each.about.get("SnapshotUUID", "") for each in reversed(older)]
         with service.reading(reference, newest_first) as reading:
@@ -58,8 +79,7 @@ class Backups:
                 self._work.doing("backup", name) as report,
                 reading.driver.read_snapshot(snapshot, base) as source,
             ):
-                info = repository.create(source, request, progress=report)
-        return str(BackupUrl(destination, info.backup, volume.uuid))
+                return repository.create(source, request, progress=report).backup
 
     def delete(self, url: str) -> None:
         """Remove a backup. :raises NotFoundError: there is none."""

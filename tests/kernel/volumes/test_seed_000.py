@@ -182,6 +182,7 @@ def test_xfs(host: Host) -> None:
 def test_what_would_be_run_is_shown_and_not_run(running: Host) -> None:
     before = run("dmsetup", "table")
     shown = running.drystone("volume", "create", "db", "--dry-run").text
+    assert shown.startswith("# 1. make thin device 1 in convoy-pool\n")
     assert 'message convoy-pool "create_thin 1"' in shown
     assert "mkfs.ext4" in shown
     assert run("dmsetup", "table") == before

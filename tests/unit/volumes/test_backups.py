@@ -76,6 +76,22 @@ def test_the_base_is_the_newest_backed_up_snapshot_that_is_still_here(world: Wor
     assert world.driver.read == [("one", ""), ("two", "one"), ("three", "two"), ("four", "two")]
 
 
+def test_a_base_whose_pack_is_gone_is_stepped_over(world: World) -> None:
+    packs: list[set[Path]] = [set()]
+    place = world.driver.mount(world.service.find_volume("db"), "")
+    for name in ("one", "two", "three"):
+        Path(place, name).write_bytes(name.encode() * 1000)
+        world.service.create_snapshot("db", name)
+        if name == "three":
+            for pack in packs[2] - packs[1]:
+                pack.unlink()
+        url = world.back_up(name)
+        packs.append({each for each in (world.folder / "backups").glob("**/packs/**/*") if each.is_file()})
+    assert world.driver.read == [("one", ""), ("two", "one"), ("three", "two"), ("three", "one")]
+    restored = world.service.create(Wish(new_uuid(), "again"), "", world.backups.origin(url))
+    assert (Path(world.driver.mount(restored, "")) / "three").read_bytes() == b"three" * 1000
+
+
 def test_one_snapshot_to_two_places_at_once(world: World) -> None:
     world.service.create_snapshot("db", "one")
     world.driver.gate = threading.Barrier(2)

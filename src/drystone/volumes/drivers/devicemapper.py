@@ -18,6 +18,8 @@ from drystone.backup.thin_source import ThinMap
 from drystone.base.errors import BusyError, DamagedError, KernelError, UnavailableError, UnsupportedError, UsageError
 from drystone.base.names import check_name
 from drystone.base.sizes import SECTOR, format_size, parse_size
+from drystone.dvm.describe import describe
+from drystone.dvm.program import Program
 from drystone.dvm.text import render_text
 from drystone.kernel.mounts import Mount
 from drystone.volumes.driver import Change, Fill, Plan, Setting, Snapshot, Volume, Wish
@@ -186,20 +188,20 @@ class DeviceMapperDriver:
         match change.action:
             case "create":
                 program = pool.compile((f"create_thin {volume.facts['DevID']}",), add=(_device(volume),))
-                return render_text(program) + f"# then: mkfs.{self._options.file_system} {path}\n"
+                return _show(program) + f"# then: mkfs.{self._options.file_system} {path}\n"
             case "delete":
                 program = pool.compile((f"delete {volume.facts['DevID']}",), remove=(volume.uuid,))
-                return render_text(program)
+                return _show(program)
             case "forget":
                 raise _cannot_forget()
             case "snapshot-create":
                 assert change.snapshot is not None
                 text = f"create_snap {change.snapshot.facts['DevID']} {volume.facts['DevID']}"
-                return render_text(pool.compile((text,), keep=(volume.uuid,)))
+                return _show(pool.compile((text,), keep=(volume.uuid,)))
             case "snapshot-delete":
                 assert change.snapshot is not None
                 text = f"delete {change.snapshot.facts['DevID']}"
-                return render_text(pool.compile((text,), remove=(change.snapshot.uuid,)))
+                return _show(pool.compile((text,), remove=(change.snapshot.uuid,)))
             case "mount":
                 return f"# no program: mount {path} {self._target(volume, change.mount_point)}\n"
             case _:
@@ -228,6 +230,12 @@ class DeviceMapperDriver:
                 return []
             raise
         return [each for each in self._host.list_mounts() if each.number == number]
+
+
+def _show(program: Program) -> str:
+    """A program for people to read before it runs: in words, as comments, then in the text form that dvm takes."""
+    words = "".join(f"# {line.strip()}\n" for line in describe(program))
+    return words + render_text(program)
 
 
 def _device(volume: Volume) -> ThinDevice:
