@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -46,7 +47,13 @@ def test_a_new_device_has_nothing(dm: KernelDeviceMapper) -> None:
     flags = (info.suspended, info.live_table, info.inactive_table, info.read_only, info.deferred_remove)
     assert flags == (False,) * 5
     assert (dm.table("one"), dm.table("one", inactive=True), dm.status("one"), dm.deps("one")) == ([], [], [], [])
-    assert dm.message("one", "anything") == "", "without a table there is nobody to refuse"
+
+
+def test_a_message_that_reaches_nobody_is_refused(dm: KernelDeviceMapper) -> None:
+    dm.create("one", "UUID-1")
+    with pytest.raises(KernelError) as caught:
+        dm.message("one", "anything")
+    assert caught.value.errno == errno.EINVAL
 
 
 def test_a_device_is_found_by_name_uuid_and_number(dm: KernelDeviceMapper) -> None:
@@ -364,7 +371,7 @@ def test_the_command_line_makes_and_removes_nodes_too(dm: KernelDeviceMapper) ->
 def test_the_command_line_leaves_nothing_of_a_device_that_fails(dm: KernelDeviceMapper) -> None:
     code, text = _drystone("create", "one", "--line", "0 8 bogus")
     assert code == 12
-    assert text == "load on 254:0 failed: EINVAL (Invalid argument)"
+    assert text == "load on one failed: EINVAL (Invalid argument)"
     assert dm.list_devices() == []
     assert _drystone("create", "control", "--line", "0 8 zero")[0] == 2
     assert dm.list_devices() == []

@@ -62,7 +62,9 @@ def call(handle: int, command: Command, header: Header, data: bytes = b"") -> tu
     size = _MESSAGE_SIZE if command == Command.TARGET_MSG else _FIRST_SIZE
     while True:
         buffer = pack_request(header, data, size=size)
-        ioctl_buffer(handle, request_number(command), buffer)
+        if ioctl_buffer(handle, request_number(command), buffer) > 0:
+            # Linux 6.1's target_message lets an inner 2 out when there is no live table: the message reached nobody.
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         answer = parse_header(buffer)
         found = parse_data(buffer, answer) if answer.data_start <= answer.data_size else b""
         if header.flags & Flag.SECURE_DATA:

@@ -367,6 +367,11 @@ def check_messages_refused(bench: Bench) -> None:
     bench.refused(errno.EINVAL, bench.dm.message, info.name, "hello", sector=16)
 
 
+def check_message_without_a_table(bench: Bench) -> None:
+    info = bench.dm.create(bench.name())
+    bench.refused(errno.EINVAL, bench.dm.message, info.name, "hello")
+
+
 def check_wait_for_what_happened(bench: Bench) -> None:
     info = bench.make(bench.linear())
     name = bench.name()

@@ -262,7 +262,7 @@ class SimulatedDeviceMapper:
             if words[0].startswith("@"):
                 return self._message_core(device, words)
             if device.live is None:
-                return ""  # as Linux 6.1 does; newer ones say EINVAL
+                raise Refusal(errno.EINVAL, "the device has no table")
             for target in device.live.targets:
                 if target.start <= sector < target.end:
                     return self.machine.behaviour(target).message(self.machine, device, target, words)
