@@ -24,6 +24,7 @@ from pathlib import Path
 from drystone.base.errors import DrystoneError
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
 from drystone.kernel.dm.nodes import remove_node
+from drystone.kernel.modules import load_module
 from drystone.kernel.mounts import list_mounts, unmount
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +52,7 @@ def has_device_mapper() -> bool:
     """Whether this kernel has thin pools, and lets us."""
     if os.geteuid() != 0 or not Path("/dev/loop-control").exists():
         return False
+    load_module("dm-thin-pool")
     try:
         with KernelDeviceMapper() as dm:
             return any(each.name == "thin-pool" for each in dm.target_versions())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from drystone.base.errors import DrystoneError, InternalError, KernelError
+from drystone.base.errors import DrystoneError, ExhaustedError, InternalError, KernelError, NotFoundError
 from drystone.cli.output import print_error
 
 INTERRUPTED = 130
@@ -53,6 +54,17 @@ def invoke(command: click.Command, words: Sequence[str], name: str) -> int:
     return result if isinstance(result, int) else 0
 
 
+def name_failure(error: OSError) -> DrystoneError:
+    """A failed system call that nothing below has explained, in the terms of our errors."""
+    place = str(error.filename) if error.filename is not None else "the output"
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return ExhaustedError(f"{place}: {reason}", hint="make room, then try again", path=place)
+    if error.errno == errno.ENOENT:
+        return NotFoundError(f"{place}: {reason}", path=place)
+    return KernelError("access", error.errno or errno.EIO, device=place)
+
+
 def run(command: click.Command, arguments: Sequence[str] | None = None, *, name: str = "drystone") -> int:
     """Run a click command; its exit code. Errors are printed to stderr, as JSON when `--json` was given.
 
@@ -78,9 +90,9 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, *, name:
         print_error(error.to_document(), as_json=as_json)
         return error.exit_code
     except OSError as error:
-        known = KernelError(error.strerror or "operation", error.errno or 0, device=str(error.filename or "") or None)
-        print_error(known.to_document(), as_json=as_json)
-        return known.exit_code
+        failure = name_failure(error)
+        print_error(failure.to_document(), as_json=as_json)
+        return failure.exit_code
     except Exception as error:  # the outermost supervisor: a defect gets its own exit code
         if "--debug" in own_words or os.environ.get("DRYSTONE_DEBUG"):
             raise

@@ -291,8 +291,9 @@ def exec_(name: str, node: str, command: tuple[str, ...], no_stdin: bool) -> int
 
 @lab.command()
 @_name_option
+@json_option
 @_node_argument
-def kill(name: str, node: str) -> None:
+def kill(name: str, node: str, as_json: bool) -> None:
     """Cut a node's power: its disks lose what was not flushed. A node that is down stays so.
 
     \b
@@ -300,12 +301,15 @@ def kill(name: str, node: str) -> None:
       drystone lab kill node2 && drystone lab start node2
     """
     _find_guest(name, node).kill()
+    if as_json:
+        print_json({"killed": node})
 
 
 @lab.command()
 @_name_option
+@json_option
 @_node_argument
-def start(name: str, node: str) -> None:
+def start(name: str, node: str, as_json: bool) -> None:
     """Boot a node again, with its disks as they are on stable storage, and wait until it is up.
 
     \b
@@ -313,6 +317,8 @@ def start(name: str, node: str) -> None:
       drystone lab start node2
     """
     _find_guest(name, node).boot()
+    if as_json:
+        print_json({"started": node})
 
 
 @lab.command()
@@ -324,8 +330,9 @@ def start(name: str, node: str) -> None:
     show_default=True,
     help="What is dropped.",
 )
+@json_option
 @_node_argument
-def cut(name: str, node: str, way: str) -> None:
+def cut(name: str, node: str, way: str, as_json: bool) -> None:
     """Cut a node's link: both ways, or only what it sends or receives. It stays cut until `lab heal`.
 
     \b
@@ -333,12 +340,15 @@ def cut(name: str, node: str, way: str) -> None:
       drystone lab cut --way sending node2
     """
     _find_guest(name, node).cut(way)
+    if as_json:
+        print_json({"cut": node, "way": way})
 
 
 @lab.command()
 @_name_option
+@json_option
 @_node_argument
-def heal(name: str, node: str) -> None:
+def heal(name: str, node: str, as_json: bool) -> None:
     """Mend a node's link.
 
     \b
@@ -346,6 +356,8 @@ def heal(name: str, node: str) -> None:
       drystone lab heal node2
     """
     _find_guest(name, node).heal()
+    if as_json:
+        print_json({"healed": node})
 
 
 @lab.command()
@@ -369,7 +381,8 @@ def console(name: str, node: str, as_json: bool) -> None:
 
 @lab.command()
 @_name_option
-def down(name: str) -> None:
+@json_option
+def down(name: str, as_json: bool) -> None:
     """End a lab and leave nothing behind.
 
     \b
@@ -377,3 +390,5 @@ def down(name: str) -> None:
       drystone lab down
     """
     find_lab(name)[0].ask("down")
+    if as_json:
+        print_json({"down": name})

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -58,6 +59,14 @@ def test_with_json_an_error_is_one_object_on_stderr(capsys: pytest.CaptureFixtur
 def test_wrong_arguments_are_two_also_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(example, ["--nonsense", "--json"]) == 2
     assert json.loads(capsys.readouterr().err)["code"] == "usage"
+
+
+def test_a_full_disk_behind_stdout_is_exhaustion() -> None:
+    with Path("/dev/full").open("w") as full:
+        words = [sys.executable, "-c", "from drystone.cli.main import main; main()", "completion", "bash"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 8
+    assert done.stderr.startswith("drystone: the output: No space left on device\n")
 
 
 def test_a_reader_that_goes_away_ends_it_silently() -> None:
