@@ -183,7 +183,10 @@ def show(url: str, *, as_json: bool) -> None:
 
     \b
     `read` is what was read from the source, `stored` what it added to the store, `chunks` those that are not zero.
-    Quote the URL in a shell:
+    Quote the URL in a shell.
+
+    \b
+    Example:
       drystone backup show 'vfs:///srv/backup?backup=...&volume=...'
     """
     repository, volume, name = _locate(url)

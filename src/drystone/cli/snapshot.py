@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from drystone.cli.output import json_option, print_json, print_pairs, print_table
-from drystone.cli.volume import call, dry_run_option, print_result, read_object, socket_option
+from drystone.cli.preview import dry_run_option, print_previews
+from drystone.cli.volume import call, delete_each, print_result, read_object, socket_option
+from drystone.wire.client import Answer
 
 
 @click.group()
@@ -29,9 +31,18 @@ def snapshot() -> None:
 @json_option
 @socket_option
 def create(volume: str, name: str, dry_run: bool, as_json: bool, socket: str) -> None:
-    """Take a snapshot, of a mounted volume too; prints its UUID."""
+    """Take a snapshot, of a mounted volume too; prints its UUID.
+
+    \b
+    Example:
+      drystone snapshot create db --name monday
+    """
     body = {"VolumeUUID": volume, "Name": name, "DryRun": dry_run, "Verbose": as_json}
-    print_result(call(socket, "POST", "/snapshots/create", body), as_json=as_json)
+    answer = call(socket, "POST", "/snapshots/create", body)
+    if dry_run:
+        print_previews([answer], as_json=as_json)
+    else:
+        print_result(answer)
 
 
 @snapshot.command("list")
@@ -39,7 +50,13 @@ def create(volume: str, name: str, dry_run: bool, as_json: bool, socket: str) ->
 @json_option
 @socket_option
 def list_(volume: str, as_json: bool, socket: str) -> None:
-    """Show the snapshots of a volume, or all."""
+    """Show the snapshots of a volume, or all.
+
+    \b
+    Examples:
+      drystone snapshot list
+      drystone snapshot list db --json
+    """
     if volume:
         volumes = [read_object(call(socket, "GET", "/volumes/", {"VolumeUUID": volume}))]
     else:
@@ -57,7 +74,12 @@ def list_(volume: str, as_json: bool, socket: str) -> None:
 @json_option
 @socket_option
 def inspect(name: str, as_json: bool, socket: str) -> None:
-    """Show a snapshot."""
+    """Show a snapshot.
+
+    \b
+    Example:
+      drystone snapshot inspect monday
+    """
     document = read_object(call(socket, "GET", "/snapshots/", {"SnapshotUUID": name}))
     if as_json:
         print_json(document)
@@ -69,9 +91,23 @@ def inspect(name: str, as_json: bool, socket: str) -> None:
 @snapshot.command()
 @click.argument("names", nargs=-1, required=True, metavar="SNAPSHOT...")
 @dry_run_option
+@json_option
 @socket_option
-def delete(names: Sequence[str], dry_run: bool, socket: str) -> None:
-    """Delete snapshots."""
-    for name in names:
-        answer = call(socket, "DELETE", "/snapshots/", {"SnapshotUUID": name, "DryRun": dry_run})
-        print_result(answer, as_json=False)
+def delete(names: Sequence[str], dry_run: bool, as_json: bool, socket: str) -> None:
+    """Delete snapshots.
+
+    --json prints {"deleted": [...]}: those that are gone, when a later one is refused too.
+
+    \b
+    Examples:
+      drystone snapshot delete monday --dry-run
+      drystone snapshot delete monday tuesday
+    """
+
+    def ask(name: str) -> Answer:
+        return call(socket, "DELETE", "/snapshots/", {"SnapshotUUID": name, "DryRun": dry_run})
+
+    if dry_run:
+        print_previews(map(ask, names), as_json=as_json)
+    else:
+        delete_each(names, ask, as_json=as_json)

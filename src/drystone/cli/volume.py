@@ -13,6 +13,7 @@ from drystone.base.errors import DrystoneError, UsageError
 from drystone.base.sizes import format_size, parse_size
 from drystone.cli.convoy import DAEMON_HELP, DEFAULT_SOCKET, daemon_options, goes_on, start_daemon
 from drystone.cli.output import interactive, json_option, print_json, print_pairs, print_table
+from drystone.cli.preview import dry_run_option, print_previews
 from drystone.wire.client import Answer, UnixClient
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -32,16 +33,9 @@ def socket_option(function: Function) -> Function:
     )(function)
 
 
-def dry_run_option(function: Function) -> Function:
-    """The flag `--dry-run`."""
-    return click.option("--dry-run", is_flag=True, help="Print the program that would be run; change nothing.")(
-        function
-    )
-
-
 def call(socket: str, method: str, route: str, body: Mapping[str, object] | None = None) -> Answer:
     """One request to the daemon."""
-    return UnixClient(Path(socket)).call(method, f"/v1{route}", body)
+    return UnixClient(Path(socket), start="drystone volume daemon").call(method, f"/v1{route}", body)
 
 
 def read_object(answer: Answer) -> dict[str, Any]:
@@ -176,7 +170,12 @@ def daemon(
 @socket_option
 @json_option
 def info(socket: str, as_json: bool) -> None:
-    """Show the daemon and its drivers."""
+    """Show the daemon and its drivers.
+
+    \b
+    Example:
+      drystone volume info
+    """
     document = read_object(call(socket, "GET", "/info"))
     if as_json:
         print_json(document)
@@ -192,7 +191,12 @@ def info(socket: str, as_json: bool) -> None:
 @json_option
 @socket_option
 def work(as_json: bool, socket: str) -> None:
-    """Show the backups and restores under way, and how far they are."""
+    """Show the backups and restores under way, and how far they are.
+
+    \b
+    Example:
+      drystone volume work
+    """
     found = _list_work(socket)
     if as_json:
         print_json(found)
@@ -233,21 +237,32 @@ def create(
         "DryRun": dry_run,
         "Verbose": as_json,
     }
-    if from_backup and not dry_run:
-        answer = call_with_progress(socket, "POST", "/volumes/create", body, "restore")
+    if dry_run:
+        print_previews([call(socket, "POST", "/volumes/create", body)], as_json=as_json)
+    elif from_backup:
+        print_result(call_with_progress(socket, "POST", "/volumes/create", body, "restore"))
     else:
-        answer = call(socket, "POST", "/volumes/create", body)
-    print_result(answer, as_json=as_json)
+        print_result(call(socket, "POST", "/volumes/create", body))
 
 
-def print_result(answer: Answer, *, as_json: bool) -> None:
-    """What a changing command prints: an object as JSON, a text as it is; with --json a text becomes `{"result"}`."""
+def print_result(answer: Answer) -> None:
+    """What a command that makes something prints: an object as JSON, a text as it is."""
     if answer.content_type == "application/json":
         print_json(answer.document())
-    elif as_json:
-        print_json({"result": answer.text.rstrip("\n")})
     elif answer.text:
         click.echo(answer.text.rstrip("\n"))
+
+
+def delete_each(names: Sequence[str], delete_one: Callable[[str], object], *, as_json: bool) -> None:
+    """Delete one after the other. With --json it is said what was deleted, when a later one is refused too."""
+    deleted: list[str] = []
+    try:
+        for name in names:
+            delete_one(name)
+            deleted.append(name)
+    finally:
+        if as_json and deleted:
+            print_json({"deleted": deleted})
 
 
 @volume.command("list")
@@ -255,7 +270,13 @@ def print_result(answer: Answer, *, as_json: bool) -> None:
 @json_option
 @socket_option
 def list_(driver: str, as_json: bool, socket: str) -> None:
-    """Show all volumes."""
+    """Show all volumes.
+
+    \b
+    Examples:
+      drystone volume list
+      drystone volume list --json | jq -r '.[].Name'
+    """
     document = read_object(call(socket, "GET", "/volumes/list", {"Driver": driver}))
     if as_json:
         print_json(list(document.values()))
@@ -279,7 +300,12 @@ def list_(driver: str, as_json: bool, socket: str) -> None:
 @json_option
 @socket_option
 def inspect(name: str, as_json: bool, socket: str) -> None:
-    """Show a volume and its snapshots."""
+    """Show a volume and its snapshots.
+
+    \b
+    Example:
+      drystone volume inspect db
+    """
     document = read_object(call(socket, "GET", "/volumes/", {"VolumeUUID": name}))
     if as_json:
         print_json(document)
@@ -292,17 +318,34 @@ def inspect(name: str, as_json: bool, socket: str) -> None:
 @click.option("--with-snapshots", is_flag=True, help="Delete its snapshots too.")
 @click.option("--keep-data", is_flag=True, help="Only forget the volume, where the driver can.")
 @dry_run_option
+@json_option
 @socket_option
-def delete(names: Sequence[str], with_snapshots: bool, keep_data: bool, dry_run: bool, socket: str) -> None:
-    """Delete volumes. One with snapshots is refused unless --with-snapshots is given. Backups stay."""
-    for name in names:
+def delete(
+    names: Sequence[str], with_snapshots: bool, keep_data: bool, dry_run: bool, as_json: bool, socket: str
+) -> None:
+    """Delete volumes. One with snapshots is refused unless --with-snapshots is given. Backups stay.
+
+    --json prints {"deleted": [...]}: those that are gone, when a later one is refused too.
+
+    \b
+    Examples:
+      drystone volume delete db --with-snapshots --dry-run
+      drystone volume delete db --with-snapshots
+    """
+
+    def ask(name: str) -> Answer:
         body = {
             "VolumeUUID": name,
             "RefuseSnapshots": not with_snapshots,
             "ReferenceOnly": keep_data,
             "DryRun": dry_run,
         }
-        print_result(call(socket, "DELETE", "/volumes/", body), as_json=False)
+        return call(socket, "DELETE", "/volumes/", body)
+
+    if dry_run:
+        print_previews(map(ask, names), as_json=as_json)
+    else:
+        delete_each(names, ask, as_json=as_json)
 
 
 @volume.command()
@@ -312,20 +355,40 @@ def delete(names: Sequence[str], with_snapshots: bool, keep_data: bool, dry_run:
 @json_option
 @socket_option
 def mount(name: str, place: str, dry_run: bool, as_json: bool, socket: str) -> None:
-    """Mount a volume; prints where. It is mounted again after a restart, until `umount`."""
+    """Mount a volume; prints where. It is mounted again after a restart, until `umount`.
+
+    \b
+    Examples:
+      drystone volume mount db
+      drystone volume mount db --at /srv/db
+    """
     if place and not Path(place).is_absolute():
         raise UsageError(f"{place!r} is no absolute path")
     body = {"VolumeUUID": name, "MountPoint": place, "DryRun": dry_run, "Verbose": as_json}
-    print_result(call(socket, "POST", "/volumes/mount", body), as_json=as_json)
+    answer = call(socket, "POST", "/volumes/mount", body)
+    if dry_run:
+        print_previews([answer], as_json=as_json)
+    else:
+        print_result(answer)
 
 
 @volume.command()
 @click.argument("name", metavar="VOLUME")
 @dry_run_option
+@json_option
 @socket_option
-def umount(name: str, dry_run: bool, socket: str) -> None:
-    """Unmount a volume."""
-    print_result(call(socket, "POST", "/volumes/umount", {"VolumeUUID": name, "DryRun": dry_run}), as_json=False)
+def umount(name: str, dry_run: bool, as_json: bool, socket: str) -> None:
+    """Unmount a volume.
+
+    \b
+    Example:
+      drystone volume umount db
+    """
+    answer = call(socket, "POST", "/volumes/umount", {"VolumeUUID": name, "DryRun": dry_run})
+    if dry_run:
+        print_previews([answer], as_json=as_json)
+    elif as_json:
+        print_json({"unmounted": name})
 
 
 @volume.group()
@@ -349,7 +412,7 @@ def backup_create(snapshot: str, dest: str, as_json: bool, socket: str) -> None:
       drystone volume backup create monday --dest vfs:///srv/backup
     """
     body = {"SnapshotUUID": snapshot, "URL": dest, "Verbose": as_json}
-    print_result(call_with_progress(socket, "POST", "/backups/create", body, "backup"), as_json=as_json)
+    print_result(call_with_progress(socket, "POST", "/backups/create", body, "backup"))
 
 
 @backup.command("list")
@@ -358,7 +421,12 @@ def backup_create(snapshot: str, dest: str, as_json: bool, socket: str) -> None:
 @json_option
 @socket_option
 def backup_list(dest: str, name: str, as_json: bool, socket: str) -> None:
-    """Show the backups at a destination."""
+    """Show the backups at a destination.
+
+    \b
+    Example:
+      drystone volume backup list vfs:///srv/backup --volume db
+    """
     document = read_object(call(socket, "GET", "/backups/list", {"URL": dest, "VolumeName": name}))
     if as_json:
         print_json(list(document.values()))
@@ -381,7 +449,12 @@ def backup_list(dest: str, name: str, as_json: bool, socket: str) -> None:
 @json_option
 @socket_option
 def backup_inspect(url: str, as_json: bool, socket: str) -> None:
-    """Show a backup."""
+    """Show a backup. Quote its URL in a shell.
+
+    \b
+    Example:
+      drystone volume backup inspect 'vfs:///srv/backup?backup=...&volume=...'
+    """
     document = read_object(call(socket, "GET", "/backups/inspect", {"URL": url}))
     if as_json:
         print_json(document)
@@ -391,7 +464,13 @@ def backup_inspect(url: str, as_json: bool, socket: str) -> None:
 
 @backup.command("delete")
 @click.argument("url")
+@json_option
 @socket_option
-def backup_delete(url: str, socket: str) -> None:
-    """Delete a backup."""
-    call(socket, "DELETE", "/backups", {"URL": url})
+def backup_delete(url: str, as_json: bool, socket: str) -> None:
+    """Delete a backup. Quote its URL in a shell.
+
+    \b
+    Example:
+      drystone volume backup delete 'vfs:///srv/backup?backup=...&volume=...'
+    """
+    delete_each([url], lambda url: call(socket, "DELETE", "/backups", {"URL": url}), as_json=as_json)

@@ -10,7 +10,7 @@ import msgspec
 from drystone.base.clock import format_ruby
 from drystone.base.errors import UsageError
 from drystone.base.sizes import parse_size
-from drystone.volumes.driver import Snapshot, Volume
+from drystone.volumes.driver import Preview, Snapshot, Volume
 
 
 class CreateVolume(msgspec.Struct, rename="pascal"):
@@ -54,6 +54,14 @@ class SnapshotRequest(msgspec.Struct, rename="pascal"):
 
     snapshot_uuid: str = msgspec.field(default="", name="SnapshotUUID")
     dry_run: bool = False
+
+
+class PreviewDocument(msgspec.Struct, frozen=True):
+    """What a request with `DryRun` is answered with, in an array; see `Preview`."""
+
+    title: str
+    words: tuple[str, ...]
+    program: dict[str, object] | None
 
 
 class BackupRequest(msgspec.Struct, rename="pascal"):
@@ -124,6 +132,11 @@ def snapshot_document(volume: Volume, snapshot: Snapshot, info: Mapping[str, str
         "CreatedTime": spell_time(snapshot.created),
         "DriverInfo": dict(info),
     }
+
+
+def preview_documents(previews: Sequence[Preview]) -> list[PreviewDocument]:
+    """The answer to a request with `DryRun`."""
+    return [PreviewDocument(each.title, each.words, each.program) for each in previews]
 
 
 BACKUP_KEYS = (

@@ -96,12 +96,29 @@ class Change:
     """A change to show before it is made (`--dry-run`).
 
     :ivar action: create, delete, forget, mount, umount, snapshot-create or snapshot-delete.
+    :ivar restored: a new volume gets the content of a backup.
     """
 
     action: str
     volume: Volume
     snapshot: Snapshot | None = None
     mount_point: str = ""
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change would do.
+
+    :ivar title: whose part it is where a change has several ("snapshot monday", "volume db"); "" otherwise.
+    :ivar words: its steps in plain words, in order.
+    :ivar program: the program that would be run, as the JSON document of docs/reference/programs.md; None where
+        device-mapper is not changed.
+    """
+
+    title: str
+    words: tuple[str, ...]
+    program: dict[str, object] | None = None
 
 
 class Driver(Protocol):
@@ -160,8 +177,8 @@ class Driver(Protocol):
     def can_read_delta(self) -> bool:
         """Whether `read_snapshot` can tell what differs from a base."""
 
-    def preview(self, change: Change) -> str:
-        """What a change would do, as text; nothing is changed."""
+    def preview(self, change: Change) -> Preview:
+        """What a change would do, without a title; nothing is changed."""
 
 
 @dataclass(frozen=True, slots=True)

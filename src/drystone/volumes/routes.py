@@ -7,7 +7,7 @@ waiting.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -27,9 +27,10 @@ from drystone.volumes.documents import (
     Reference,
     SnapshotRequest,
     VolumeRequest,
+    preview_documents,
     read_size,
 )
-from drystone.volumes.driver import Wish
+from drystone.volumes.driver import Preview, Wish
 from drystone.volumes.service import VolumeService
 from drystone.volumes.work import Work
 from drystone.wire.application import AnyRequest
@@ -81,14 +82,14 @@ class Api:
         _check_endpoint(wanted.endpoint)
         origin = self.backups.origin(wanted.backup_url) if wanted.backup_url else None
         if wanted.dry_run:
-            return _text(self.service.preview_create(wish, wanted.driver_name, origin))
+            return _previews(self.service.preview_create(wish, wanted.driver_name, origin))
         volume = self.service.create(wish, wanted.driver_name, origin)
         return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.uuid)
 
     def delete(self, wanted: VolumeRequest) -> Response[bytes]:
         """DELETE /volumes/."""
         if wanted.dry_run:
-            return _text(
+            return _previews(
                 self.service.preview_delete(
                     wanted.volume_uuid, keep_data=wanted.reference_only, refuse_snapshots=wanted.refuse_snapshots
                 )
@@ -101,28 +102,28 @@ class Api:
     def mount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/mount."""
         if wanted.dry_run:
-            return _text(self.service.preview_mount(wanted.volume_uuid, wanted.mount_point))
+            return _previews(self.service.preview_mount(wanted.volume_uuid, wanted.mount_point))
         volume = self.service.mount(wanted.volume_uuid, wanted.mount_point)
         return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.mount_point)
 
     def umount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/umount."""
         if wanted.dry_run:
-            return _text(self.service.preview_umount(wanted.volume_uuid))
+            return _previews(self.service.preview_umount(wanted.volume_uuid))
         self.service.umount(wanted.volume_uuid)
         return _text("")
 
     def create_snapshot(self, wanted: CreateSnapshot) -> Response[bytes]:
         """POST /snapshots/create."""
         if wanted.dry_run:
-            return _text(self.service.preview_snapshot(wanted.volume_uuid, wanted.name))
+            return _previews(self.service.preview_snapshot(wanted.volume_uuid, wanted.name))
         snapshot = self.service.create_snapshot(wanted.volume_uuid, wanted.name)
         return _json(self.service.inspect_snapshot(snapshot.uuid)) if wanted.verbose else _text(snapshot.uuid)
 
     def delete_snapshot(self, wanted: SnapshotRequest) -> Response[bytes]:
         """DELETE /snapshots/."""
         if wanted.dry_run:
-            return _text(self.service.preview_delete_snapshot(wanted.snapshot_uuid))
+            return _previews(self.service.preview_delete_snapshot(wanted.snapshot_uuid))
         self.service.delete_snapshot(wanted.snapshot_uuid)
         return _text("")
 
@@ -156,6 +157,10 @@ def _json(document: object) -> Response[bytes]:
 
 def _text(text: str) -> Response[bytes]:
     return Response(text.encode(), status_code=200, media_type="text/plain")
+
+
+def _previews(previews: Sequence[Preview]) -> Response[bytes]:
+    return _json(preview_documents(previews))
 
 
 async def _read(request: AnyRequest, kind: type[Kind]) -> Kind:

@@ -17,7 +17,7 @@ from drystone.base.errors import BusyError, DrystoneError, RefusedError, Unavail
 from drystone.base.names import check_name, find_by_reference, new_uuid
 from drystone.volumes.catalogue import Catalogue, Operation
 from drystone.volumes.documents import snapshot_document, volume_document
-from drystone.volumes.driver import Change, Driver, Fill, Snapshot, Volume, Wish
+from drystone.volumes.driver import Change, Driver, Fill, Preview, Snapshot, Volume, Wish
 from drystone.volumes.locks import Uses, VolumeLocks
 from drystone.volumes.reconcile import reconcile, remount
 
@@ -274,8 +274,10 @@ class VolumeService:
 
     # What would happen
 
-    def preview_delete(self, reference: str, *, keep_data: bool = False, refuse_snapshots: bool = False) -> str:
-        """The text of what `delete` would do, its refusals included: a part a snapshot, then the volume's.
+    def preview_delete(
+        self, reference: str, *, keep_data: bool = False, refuse_snapshots: bool = False
+    ) -> tuple[Preview, ...]:
+        """What `delete` would do, its refusals included: a part a snapshot, then the volume's.
 
         Each part is compiled from the state as it is now, so all name the same transaction.
         """
@@ -284,43 +286,42 @@ class VolumeService:
         snapshots = self.catalogue.list_snapshots(volume.uuid)
         self._check_deletable(volume, snapshots, refuse_snapshots=refuse_snapshots)
         if keep_data:
-            return driver.preview(Change("forget", volume))
-        parts = [
-            f"# snapshot {each.name}\n{driver.preview(Change('snapshot-delete', volume, each))}" for each in snapshots
-        ]
-        return "".join([*parts, f"# volume {volume.name}\n", driver.preview(Change("delete", volume))])
+            return (driver.preview(Change("forget", volume)),)
+        parts = [(f"snapshot {each.name}", Change("snapshot-delete", volume, each)) for each in snapshots]
+        parts.append((f"volume {volume.name}", Change("delete", volume)))
+        return tuple(replace(driver.preview(change), title=title) for title, change in parts)
 
-    def preview_mount(self, reference: str, mount_point: str) -> str:
-        """The text of what `mount` would do."""
+    def preview_mount(self, reference: str, mount_point: str) -> tuple[Preview, ...]:
+        """What `mount` would do."""
         _check_mount_point(mount_point)
         volume = self.find_volume(reference)
         driver = self.driver_of(volume.driver)
         if _is_mounted(driver, volume, mount_point):
-            return f"# nothing: it is mounted at {volume.mount_point} already\n"
-        return driver.preview(Change("mount", volume, None, mount_point))
+            return (Preview("", (f"nothing: it is mounted at {volume.mount_point} already",)),)
+        return (driver.preview(Change("mount", volume, None, mount_point)),)
 
-    def preview_umount(self, reference: str) -> str:
-        """The text of what `umount` would do."""
+    def preview_umount(self, reference: str) -> tuple[Preview, ...]:
+        """What `umount` would do."""
         volume = self.find_volume(reference)
         _check_mounted(volume)
-        return self.driver_of(volume.driver).preview(Change("umount", volume))
+        return (self.driver_of(volume.driver).preview(Change("umount", volume)),)
 
-    def preview_delete_snapshot(self, reference: str) -> str:
-        """The text of what `delete_snapshot` would do."""
+    def preview_delete_snapshot(self, reference: str) -> tuple[Preview, ...]:
+        """What `delete_snapshot` would do."""
         snapshot = self.find_snapshot(reference)
         self.uses.check_free(snapshot.uuid, f"snapshot {snapshot.name}")
         volume = self.catalogue.get_volume(snapshot.volume)
-        return self.driver_of(volume.driver).preview(Change("snapshot-delete", volume, snapshot))
+        return (self.driver_of(volume.driver).preview(Change("snapshot-delete", volume, snapshot)),)
 
-    def preview_create(self, wish: Wish, driver_name: str, origin: Origin | None) -> str:
-        """The text of what `create` would do."""
+    def preview_create(self, wish: Wish, driver_name: str, origin: Origin | None) -> tuple[Preview, ...]:
+        """What `create` would do."""
         volume = self.plan(wish, driver_name, origin)
-        return self.drivers[volume.driver].preview(Change("create", volume))
+        return (self.drivers[volume.driver].preview(Change("create", volume, restored=origin is not None)),)
 
-    def preview_snapshot(self, reference: str, name: str) -> str:
-        """The text of what `create_snapshot` would do."""
+    def preview_snapshot(self, reference: str, name: str) -> tuple[Preview, ...]:
+        """What `create_snapshot` would do."""
         volume, snapshot = self.plan_snapshot(reference, name)
-        return self.driver_of(volume.driver).preview(Change("snapshot-create", volume, snapshot))
+        return (self.driver_of(volume.driver).preview(Change("snapshot-create", volume, snapshot)),)
 
     # Underneath
 

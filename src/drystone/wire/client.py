@@ -57,11 +57,13 @@ class UnixClient:
     """A service behind a unix socket. Each call is a connection of its own.
 
     :param path: the socket's file.
+    :param start: the command that starts the service, for the hint when nobody listens.
     :param timeout: seconds that an answer may take; None waits for as long as the service lives (a backup takes long).
     """
 
-    def __init__(self, path: Path, *, timeout: float | None = None) -> None:
+    def __init__(self, path: Path, *, start: str = "convoy daemon", timeout: float | None = None) -> None:
         self.path = path
+        self.start = start
         self.timeout = timeout
 
     def call(self, method: str, route: str, body: Mapping[str, object] | None = None) -> Answer:
@@ -81,7 +83,7 @@ class UnixClient:
         except (OSError, http.client.HTTPException) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise UnavailableError(
-                f"cannot talk to the daemon at {self.path}: {reason}", hint=_find_hint(error, self.path)
+                f"cannot talk to the daemon at {self.path}: {reason}", hint=_find_hint(error, self.path, self.start)
             ) from error
         finally:
             connection.close()
@@ -91,12 +93,12 @@ class UnixClient:
         raise _failure(response.status, content_type, text)
 
 
-def _find_hint(error: Exception, path: Path) -> str:
+def _find_hint(error: Exception, path: Path, start: str) -> str:
     """What to do about a daemon that cannot be talked to."""
     if isinstance(error, PermissionError):
         return f"the socket is for root and its group: use sudo, or join the group of {path}"
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        return "start it with `convoy daemon`, or name its socket with --socket"
+        return f"start it: {start}; or name its socket with --socket"
     return "its log says why"
 
 

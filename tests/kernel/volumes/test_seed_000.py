@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -184,7 +185,14 @@ def test_what_would_be_run_is_shown_and_not_run(running: Host) -> None:
     shown = running.drystone("volume", "create", "db", "--dry-run").text
     assert shown.startswith("# 1. make thin device 1 in convoy-pool\n")
     assert 'message convoy-pool "create_thin 1"' in shown
-    assert "mkfs.ext4" in shown
+    assert "\n# then: mkfs.ext4 /dev/mapper/convoy-pool-" in shown
+    (part,) = running.drystone("volume", "create", "db", "--dry-run", "--json").document
+    assert re.fullmatch(r"1\. make thin device \d+ in convoy-pool", part["words"][0])
+    for name, text in (("program.json", json.dumps(part["program"])), ("program.txt", shown)):
+        (running.folder / name).write_text(text)
+        checked = running.drystone("dvm", "dmexec", "--check", str(running.folder / name))
+        operations = [each["op"] for each in checked.document["instructions"]]
+        assert (checked.code, operations) == (0, [each["op"] for each in part["program"]["instructions"]])
     assert run("dmsetup", "table") == before
     running.convoy("create", "db")
     running.convoy("mount", "db")

@@ -234,7 +234,9 @@ def test_one_driver_that_refuses_stops_the_daemon(host: Host) -> None:
 
 def test_our_own_voice(running: Host) -> None:
     drystone = running.drystone
-    assert "mkdir" in drystone("volume", "create", "db", "--dry-run").text
+    assert drystone("volume", "create", "db", "--dry-run").text.startswith("# mkdir ")
+    (shown,) = drystone("volume", "create", "db", "--dry-run", "--json").document
+    assert (shown["title"], shown["words"][0].split()[0], shown["program"]) == ("", "mkdir", None)
     assert drystone("volume", "list", "--json").document == []
     uuid = drystone("volume", "create", "db").text
     assert drystone("volume", "create", "db").code == 4
@@ -261,6 +263,30 @@ def test_our_own_voice(running: Host) -> None:
     assert drystone("volume", "backup", "delete", url).code == 3
     assert json.loads(drystone("volume", "inspect", "none", "--json").err)["code"] == "not-found"
     assert "General" in drystone("volume", "info").text
+
+
+def test_what_was_done_as_json(running: Host) -> None:
+    drystone = running.drystone
+    for name in ("db", "other", "third"):
+        drystone("volume", "create", name)
+    drystone("volume", "mount", "db")
+    assert drystone("volume", "umount", "db", "--dry-run", "--json").document[0]["words"] == ["nothing is mounted"]
+    assert drystone("volume", "umount", "db", "--json").document == {"unmounted": "db"}
+    for name in ("monday", "tuesday"):
+        drystone("snapshot", "create", "db", "--name", name)
+    dest = f"vfs://{running.folder / 'backups'}"
+    url = drystone("volume", "backup", "create", "monday", "--dest", dest).text
+    shown = drystone("snapshot", "delete", "monday", "tuesday", "--dry-run", "--json").document
+    assert [each["program"] for each in shown] == [None, None]
+    assert drystone("snapshot", "delete", "monday", "tuesday", "--json").document == {"deleted": ["monday", "tuesday"]}
+    assert drystone("volume", "backup", "delete", url, "--json").document == {"deleted": [url]}
+    drystone("volume", "mount", "other")
+    partly = drystone("volume", "delete", "db", "other", "third", "--json")
+    assert (partly.code, partly.document) == (5, {"deleted": ["db"]})
+    refused = drystone("volume", "delete", "other", "--json")
+    assert (refused.code, refused.out, json.loads(refused.err)["code"]) == (5, "", "busy")
+    quiet = drystone("volume", "delete", "third")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
 def test_help_needs_no_daemon(host: Host) -> None:

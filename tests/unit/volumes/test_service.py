@@ -22,7 +22,7 @@ from drystone.base.errors import (
 )
 from drystone.base.names import new_uuid
 from drystone.volumes.catalogue import Catalogue
-from drystone.volumes.driver import Fill, Setting, Snapshot, Volume, Wish
+from drystone.volumes.driver import Fill, Preview, Setting, Snapshot, Volume, Wish
 from drystone.volumes.drivers.vfs import FACTORY, VfsDriver
 from drystone.volumes.service import Origin, VolumeService
 
@@ -296,17 +296,32 @@ def test_restoring_checks_size_and_driver(world: World, tmp_path: Path) -> None:
     assert world.service.catalogue.list_operations() == []
 
 
+def words(previews: tuple[Preview, ...]) -> list[str]:
+    """What a driver without programs says."""
+    assert not any(each.program for each in previews)
+    return [line for each in previews for line in each.words]
+
+
 def test_previews_change_nothing(world: World) -> None:
     world.create("db")
     world.service.create_snapshot("db", "monday")
     before = (world.files(), world.service.list_volumes())
-    assert "mkdir" in world.service.preview_create(Wish("u", "other"), "", None)
-    assert "tar" in world.service.preview_snapshot("db", "tuesday")
-    assert world.service.preview_mount("db", "")
+    (made,) = words(world.service.preview_create(Wish("u", "other"), "", None))
+    assert made.startswith("mkdir ")
+    made, imaged = words(world.service.preview_create(Wish("u", "other", 4096, vm=True), "", None))
+    assert imaged.startswith("truncate -s 4096 ")
+    (packed,) = words(world.service.preview_snapshot("db", "tuesday"))
+    assert packed.startswith("tar ")
+    (mounted,) = words(world.service.preview_mount("db", ""))
+    assert mounted.endswith("nothing is mounted")
     shown = world.service.preview_delete("db")
-    assert shown.index(".tar") < shown.index("rm -r ")
-    assert "stays as it is" in world.service.preview_delete("db", keep_data=True)
-    assert "rm " in world.service.preview_delete_snapshot("monday")
+    assert [each.title for each in shown] == ["snapshot monday", "volume db"]
+    archive, folder = words(shown)
+    assert archive.startswith("rm /")
+    assert folder.startswith("rm -r /")
+    (kept,) = words(world.service.preview_delete("db", keep_data=True))
+    assert kept.endswith("stays as it is")
+    assert words(world.service.preview_delete_snapshot("monday")) == [archive]
     assert (world.files(), world.service.list_volumes()) == before
 
 
@@ -322,8 +337,8 @@ def test_previews_refuse_what_the_change_would_refuse(world: World) -> None:
     with pytest.raises(RefusedError):
         world.service.preview_delete("db", refuse_snapshots=True)
     place = world.service.mount("db").mount_point
-    assert f"mounted at {place} already" in world.service.preview_mount("db", "")
-    assert "nothing is mounted" in world.service.preview_umount("db")
+    assert words(world.service.preview_mount("db", "")) == [f"nothing: it is mounted at {place} already"]
+    assert words(world.service.preview_umount("db")) == ["nothing is mounted"]
     with pytest.raises(BusyError):
         world.service.preview_delete("db")
 

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from drystone.backup.thin_source import ThinMap
 from drystone.base.errors import BusyError, DamagedError, KernelError, UnavailableError, UnsupportedError, UsageError
 from drystone.base.names import check_name
 from drystone.base.sizes import SECTOR, format_size, parse_size
 from drystone.dvm.describe import describe
 from drystone.dvm.program import Program
-from drystone.dvm.text import render_text
 from drystone.kernel.mounts import Mount
-from drystone.volumes.driver import Change, Fill, Plan, Setting, Snapshot, Volume, Wish
+from drystone.volumes.driver import Change, Fill, Plan, Preview, Setting, Snapshot, Volume, Wish
 from drystone.volumes.drivers.adoption import adopt
 from drystone.volumes.drivers.host import Host, RealHost, mapper_path
 from drystone.volumes.drivers.thin_pool import ThinDevice, ThinPool
@@ -182,13 +183,14 @@ class DeviceMapperDriver:
     def can_read_delta(self) -> bool:
         return True
 
-    def preview(self, change: Change) -> str:
+    def preview(self, change: Change) -> Preview:
         pool, volume = self._started(), change.volume
         path = mapper_path(pool.device_name(volume.uuid))
         match change.action:
             case "create":
                 program = pool.compile((f"create_thin {volume.facts['DevID']}",), add=(_device(volume),))
-                return _show(program) + f"# then: mkfs.{self._options.file_system} {path}\n"
+                rest = "the backup's content is written to" if change.restored else f"mkfs.{self._options.file_system}"
+                return _show(program, f"then: {rest} {path}")
             case "delete":
                 program = pool.compile((f"delete {volume.facts['DevID']}",), remove=(volume.uuid,))
                 return _show(program)
@@ -203,9 +205,9 @@ class DeviceMapperDriver:
                 text = f"delete {change.snapshot.facts['DevID']}"
                 return _show(pool.compile((text,), remove=(change.snapshot.uuid,)))
             case "mount":
-                return f"# no program: mount {path} {self._target(volume, change.mount_point)}\n"
+                return Preview("", (f"no program: mount {path} {self._target(volume, change.mount_point)}",))
             case _:
-                return f"# no program: umount {volume.mount_point}\n"
+                return Preview("", (f"no program: umount {volume.mount_point}",))
 
     def _started(self) -> ThinPool:
         if self._pool is None:
@@ -232,10 +234,10 @@ class DeviceMapperDriver:
         return [each for each in self._host.list_mounts() if each.number == number]
 
 
-def _show(program: Program) -> str:
-    """A program for people to read before it runs: in words, as comments, then in the text form that dvm takes."""
-    words = "".join(f"# {line.strip()}\n" for line in describe(program))
-    return words + render_text(program)
+def _show(program: Program, *after: str) -> Preview:
+    """A program before it runs, in words and as its document; `after` tells what is done after it, in words."""
+    words = (line.strip() for line in describe(program))
+    return Preview("", (*words, *after), msgspec.to_builtins(program))
 
 
 def _device(volume: Volume) -> ThinDevice:

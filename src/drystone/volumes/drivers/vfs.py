@@ -22,7 +22,7 @@ from drystone.base.errors import BusyError, DamagedError, UnsupportedError, Usag
 from drystone.base.files import sync_folder
 from drystone.base.sizes import parse_size, to_sectors
 from drystone.kernel.mounts import list_mounts
-from drystone.volumes.driver import Change, Fill, Plan, Setting, Snapshot, Volume, Wish
+from drystone.volumes.driver import Change, Fill, Plan, Preview, Setting, Snapshot, Volume, Wish
 from drystone.volumes.drivers.archive import pack, unpack
 from drystone.volumes.options import check_known
 
@@ -174,21 +174,23 @@ class VfsDriver:
     def can_read_delta(self) -> bool:
         return False
 
-    def preview(self, change: Change) -> str:
+    def preview(self, change: Change) -> Preview:
         folder = self._folder(change.volume)
         snapshot = change.snapshot
         lines = {
             "create": [f"mkdir {folder}"],
             "delete": [f"rm -r {folder}"],
-            "forget": [f"# {folder} stays as it is"],
-            "mount": [f"# {folder} is there already; nothing is mounted"],
-            "umount": ["# nothing is mounted"],
+            "forget": [f"{folder} stays as it is"],
+            "mount": [f"{folder} is there already; nothing is mounted"],
+            "umount": ["nothing is mounted"],
             "snapshot-create": [f"tar -c -f {self._file(snapshot)} -C {folder} ." if snapshot else ""],
             "snapshot-delete": [f"rm {self._file(snapshot)}" if snapshot else ""],
         }[change.action]
-        if change.action == "create" and change.volume.facts["PrepareForVM"] == "true":
+        if change.restored:
+            lines.append(f"the backup's files are unpacked into {folder}")
+        elif change.action == "create" and change.volume.facts["PrepareForVM"] == "true":
             lines.append(f"truncate -s {change.volume.size} {folder / IMAGE}")
-        return "\n".join(lines) + "\n"
+        return Preview("", tuple(lines))
 
     def _folder(self, volume: Volume) -> Path:
         return self._path / volume.facts["Folder"]
