@@ -266,6 +266,6 @@ def _head(
 
 def _remove_packs(store: Store, packs: list[bytes]) -> None:
     """What a failed backup put; a store that fails here too leaves them to `sweep`."""
-    with contextlib.suppress(DrystoneError):
-        for pack in packs:
+    for pack in packs:
+        with contextlib.suppress(DrystoneError):
             store.delete(pack_key(pack))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Barrier
 from types import TracebackType
 from typing import Self
 
@@ -35,7 +36,15 @@ class PackWriter:
         """Bytes of the packs that are put."""
 
     def __enter__(self) -> Self:
+        # Both threads start now, before there are packs: one whose start a Ctrl-C cuts short later would put its pack
+        # all the same, and nobody would wait for it before the packs are removed.
+        meeting = Barrier(_PUTS)
         self._pool = ThreadPoolExecutor(_PUTS, thread_name_prefix="put")
+        try:
+            wait([self._pool.submit(meeting.wait) for _ in range(_PUTS)])
+        except BaseException:
+            meeting.abort()
+            raise
         return self
 
     def __exit__(
