@@ -5,8 +5,9 @@ runs, and each waits until it was taken, so that what ends a guest is blamed on 
 dies or hangs fails that test, and the rest of its module. Time limits (pytest-timeout) run in the guest, which knows
 where a test hangs; this side steps in when the guest does not report.
 
-User-Mode Linux panics by itself once in some hundred guests ("Segfault with no mm"). So a test during which the kernel
-panics is run again, once, in a new guest, and the run's summary tells of it; one that panics twice has failed.
+A test during which the guest's kernel panics is run again, once, in a new guest, and the run's summary names it; one
+that panics twice has failed. Two panics were seen ("Segfault with no mm"), both as a cache was put before a device, and
+their cause is not known: it may be ours. A line in that summary is a thing to look into, not noise.
 """
 
 from __future__ import annotations

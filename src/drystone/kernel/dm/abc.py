@@ -116,7 +116,7 @@ class DeviceMapper(Protocol):
         """All devices, in the kernel's order."""
 
     def create(self, name: str, uuid: str = "", *, minor: int | None = None) -> DeviceInfo:
-        """A new device without a table. EBUSY: name, uuid or minor is taken."""
+        """A new device without a table. EBUSY: name or uuid is taken. ENXIO: the minor is."""
 
     def remove(self, ref: Ref, *, deferred: bool = False) -> None:
         """Remove a device. EBUSY: it is open; with `deferred` it goes when the last holder closes."""
