@@ -52,7 +52,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return None
     from drystone.lab.remote_tests import RemoteTests
 
-    remote = item.config.stash.setdefault(_REMOTE, RemoteTests(item.session))
+    remote = item.session.stash.setdefault(_REMOTE, RemoteTests(item.session))
     remote.report(item)
     # What packages and modules have set up for local tests ends here unless the next one needs it. pytest does that
     # in pytest_runtest_teardown, which cannot be called for a test without a setup: parts of it by other plugins fail.
@@ -62,16 +62,9 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """End the guest of the last module."""
-    remote = session.config.stash.get(_REMOTE, None)
+    remote = session.stash.get(_REMOTE, None)
     if remote is not None:
         remote.close()
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Tell of tests that were run again because a guest's kernel had panicked."""
-    remote = config.stash.get(_REMOTE, None)
-    for test, text in (remote.panics if remote is not None else {}).items():
-        terminalreporter.write_line(f"run again in a new guest: {test}: {text}")
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def make_disks_folder(lab: str) -> str:
     """
     root = Path(tempfile.gettempdir()).resolve() / f"drystone-disks-{os.getuid()}"
     while True:
-        root.mkdir(mode=0o700, exist_ok=True)
+        _make_folder(root)
         _check_private(root)
         try:
             return tempfile.mkdtemp(prefix=f"{lab}-", dir=root)
@@ -76,6 +76,12 @@ def _remove_if_empty(root: Path) -> None:
     """rmdir decides in one step whether it is empty; whoever wants to make something in it makes it again first."""
     with contextlib.suppress(OSError):
         root.rmdir()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make it unless it is there. Not by exist_ok, which fails when the folder goes while it looks what is there."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
 
 
 def _check_private(folder: Path) -> None:
@@ -109,9 +115,9 @@ def claim_folder(root: Path, name: str) -> tuple[Path, int]:
     for _ in range(_CLAIMS):
         handle = None
         with contextlib.suppress(FileNotFoundError):  # the lab that was the last to end has removed the root just now
-            root.mkdir(mode=0o700, exist_ok=True)
+            _make_folder(root)
             _check_private(root)
-            folder.mkdir(mode=0o700, exist_ok=True)
+            _make_folder(folder)
             handle = _lock(folder)
         if handle is None:  # held by a lab, or for a moment by a sweep
             time.sleep(_CLAIM_PAUSE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import signal
 import socket
@@ -25,6 +26,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PANIC = "Kernel panic - not syncing"
 _EVERY_BOOT = ("SELinux: ", "mmapper_init - ", "Failed to initialize ubd device 0 :")
 """What the console shows at every boot, healthy or not."""
+_REGISTERS = re.compile(r"(R[A-Z0-9]{2}: [0-9a-f]{16}|Modules linked in:)")
+"""Lines before a panic that matter less than its place, which is on the lines `Pid:` and `RIP:`."""
 _SOCKET_BUFFER = 1 << 20
 CONSOLE_LINES = 200
 
@@ -162,7 +165,7 @@ def last_words(console: Iterable[str]) -> list[str]:
     """The lines of a console that say why its guest ended: not those of every boot, nor a panic's trace."""
     lines = [line.strip() for line in console]
     end = next((number for number, line in enumerate(lines) if _PANIC in line), len(lines))
-    return [line for line in lines[:end] if line and not line.startswith(_EVERY_BOOT)]
+    return [line for line in lines[:end] if line and not line.startswith(_EVERY_BOOT) and not _REGISTERS.match(line)]
 
 
 def inherit_orphans() -> None:

@@ -4,10 +4,6 @@ All selected tests of one module run in one pytest session inside one guest; its
 runs, and each waits until it was taken, so that what ends a guest is blamed on the test that was running. A guest that
 dies or hangs fails that test, and the rest of its module. Time limits (pytest-timeout) run in the guest, which knows
 where a test hangs; this side steps in when the guest does not report.
-
-A test during which the guest's kernel panics is run again, once, in a new guest, and the run's summary names it; one
-that panics twice has failed. Two panics were seen ("Segfault with no mm"), both as a cache was put before a device, and
-their cause is not known: it may be ours. A line in that summary is a thing to look into, not noise.
 """
 
 from __future__ import annotations
@@ -39,7 +35,6 @@ _PROGRESS = re.compile(r"[.FEsxX]+( *\[ *[0-9]+%\])?")
 """A line of pytest's progress, which says nothing here."""
 LIMIT: pytest.StashKey[float] = pytest.StashKey()
 """A test's time limit in seconds, when it has one."""
-_PANIC = "Kernel panic"
 _NOT_RUN = "not run, for the trouble that is reported at"
 
 
@@ -131,8 +126,6 @@ class RemoteTests:
         self._path: object = None
         self._run: ModuleRun | None = None
         self._trouble = ""
-        self.panics: dict[str, str] = {}
-        """What the kernel said, by the test during which it panicked."""
 
     def report(self, item: pytest.Item) -> None:
         """Wait until `item` has run in its module's guest, and report it to pytest."""
@@ -150,58 +143,30 @@ class RemoteTests:
     def _change(self, item: pytest.Item) -> None:
         self.close()
         self._path, self._trouble = item.path, ""
-        self._boot(item)
-
-    def _boot(self, first: pytest.Item) -> None:
-        """A new guest that runs `first` and what follows it in its module; after a panic at boot one more."""
-        self.close()
-        items = [
-            each for each in self._session.items if each.path == first.path and each.get_closest_marker("in_guest")
-        ]
-        items = items[items.index(first) :]
+        items = [each for each in self._session.items if each.path == item.path and each.get_closest_marker("in_guest")]
         self._run = ModuleRun(items)
         try:
             self._run.start()
         except DrystoneError as error:
-            text = f"the guest did not come up: {error}"
-            if self._is_first_panic(first, text):
-                self._boot(first)
-                return
-            self._trouble = text
+            self._trouble = f"the guest did not come up: {error}"
             self.close()
-
-    def _is_first_panic(self, item: pytest.Item, text: str) -> bool:
-        """Whether `text` tells of a panic, and it is the first during this test."""
-        if _PANIC not in text or item.nodeid in self.panics:
-            return False
-        self.panics[item.nodeid] = next(line for line in text.splitlines() if _PANIC in line)
-        return True
 
     def _report_phases(self, item: pytest.Item) -> None:
         """Log the item's reports up to its teardown, or one failure in their place."""
         limit = item.stash.get(LIMIT, 0.0)
-        reports: list[pytest.TestReport] = []
         while self._run is not None and not self._trouble:
             message = self._run.next_message(limit + _GRACE if limit else None)
             if message is None:
-                text = self._run.explain_end()
-                if self._is_first_panic(item, text):
-                    reports.clear()
-                    self._boot(item)
-                    continue
-                self._trouble = text
+                self._trouble = self._run.explain_end()
                 break
             self._run.go_on()
             report = item.config.hook.pytest_report_from_serializable(
                 config=item.config, data=_with_tuples(message["report"])
             )
-            reports.append(report)
+            self._log(item, report)
             if report.when == "teardown":
-                break
-        for each in reports:
-            self._log(item, each)
-        if not reports or reports[-1].when != "teardown":
-            self._fail(item, self._trouble)
+                return
+        self._fail(item, self._trouble)
 
     def _fail(self, item: pytest.Item, text: str) -> None:
         """Report one failure in the place of a guest's reports; the module's later tests are told of this one."""

@@ -51,9 +51,8 @@ def test_goes_well():
     pass
 
 def test_panics():
-    if not pathlib.Path({calm!r}).exists():
-        pathlib.Path("/proc/sysrq-trigger").write_text("c")
-        time.sleep(60)
+    pathlib.Path("/proc/sysrq-trigger").write_text("c")
+    time.sleep(60)
 
 def test_follows():
     pass
@@ -112,35 +111,12 @@ def test_a_guest_that_cannot_be_is_told_without_a_boot(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("driver")
-def test_a_test_that_always_panics_the_kernel_fails(tmp_path: Path) -> None:
+def test_a_test_that_panics_the_kernel_fails_and_what_follows_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    (tmp_path / "test_panic.py").write_text(PANIC.format(calm=str(tmp_path / "calm")))
+    (tmp_path / "test_panic.py").write_text(PANIC)
     code, text = run_pytest(tmp_path, "test_panic.py")
     assert code == 1
     assert "1 passed" in text
     assert "2 failed" in text
-    assert "run again in a new guest: test_panic.py::test_panics: " in text
     assert "Kernel panic" in text
-
-
-@pytest.mark.usefixtures("driver")
-def test_a_kernel_that_panics_once_costs_no_test(tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    (tmp_path / "test_panic.py").write_text(PANIC.format(calm=str(tmp_path / "calm")))
-    # The new guest finds a file that the first one did not: this machine's files are seen there as they change.
-    (tmp_path / "conftest.py").write_text(
-        "import pathlib\n"
-        "from drystone.lab.remote_tests import RemoteTests\n"
-        "def pytest_collection_finish(session):\n"
-        "    from drystone.lab.fixtures import _REMOTE\n"
-        "    class Watching(RemoteTests):\n"
-        "        def close(self):\n"
-        "            super().close()\n"
-        "            if self.panics:\n"
-        f"                pathlib.Path({str(tmp_path / 'calm')!r}).touch()\n"
-        "    session.config.stash[_REMOTE] = Watching(session)\n"
-    )
-    code, text = run_pytest(tmp_path, "test_panic.py")
-    assert code == 0, text
-    assert "3 passed" in text
-    assert "run again in a new guest: test_panic.py::test_panics: " in text
+    assert "not run, for the trouble that is reported at test_panic.py::test_panics" in text

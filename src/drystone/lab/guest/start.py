@@ -83,6 +83,8 @@ def set_up(boot: dict[str, Any]) -> None:
         from drystone.lab.guest.disks import serve_disks
 
         serve_disks(boot["disks"], boot["cache"])
+    # The boot is quiet; from here on the console shows what leads up to a panic, and the place where it happens.
+    Path("/proc/sys/kernel/printk").write_text("7")
 
 
 def main(path: str) -> None:
