@@ -234,3 +234,7 @@ def main() -> None:
 
     words = sys.argv[1:]
     sys.exit(run(dvm, ["--json", *words] if words else [], name="dvm"))
+
+
+if __name__ == "__main__":
+    main()

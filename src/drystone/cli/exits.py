@@ -47,11 +47,21 @@ def invoke(command: click.Command, words: Sequence[str], name: str) -> int:
         except click.exceptions.Exit as finished:
             result = finished.exit_code
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes at its end once more, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        _drop_unwritable_output()
         raise
     return result if isinstance(result, int) else 0
+
+
+def _drop_unwritable_output() -> None:
+    """Let stdout lead nowhere if what is left in it cannot be written: the interpreter flushes once more at its end.
+
+    It would complain, and end with 120 instead of our exit code.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def name_failure(error: OSError) -> DrystoneError:
