@@ -30,8 +30,9 @@ class Store(Protocol):
     def put_if_absent(self, key: str, data: Data) -> bool:
         """Write an object under a key that has none; durable when this returns True.
 
-        :returns: False when the key has an object, which is left as it was and is durable too. A store behind a
-            network may answer False for this very write when its first answer was lost: look at what is there.
+        :returns: False when the key has an object, which is left as it was and is durable too; never for this very
+            write, though its answer was lost on the way and it was tried again. When it raises, the object may be
+            there or not, or come a little later: a request that nobody waits for any more may still arrive.
         """
 
     def get(self, key: str) -> bytes:

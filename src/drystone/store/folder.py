@@ -216,6 +216,8 @@ class FolderStore:
         missing: list[Path] = []
         at = folder.absolute()
         while not at.exists():
+            if at.is_symlink():
+                raise UsageError(f"{at} is a link that leads nowhere", hint="name a folder as the destination")
             missing.append(at)
             at = at.parent
         if not at.is_dir():
@@ -254,10 +256,10 @@ def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
 
 
 def _remove_unheld(path: Path) -> int:
-    """1 when the passing file was removed, 0 when its writer lives or it is gone."""
+    """1 when the passing file was removed, 0 when its writer lives, it is gone, or it is another user's."""
     try:
         handle = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return 0
     try:
         os.lockf(handle, os.F_TLOCK, 0)
@@ -280,5 +282,5 @@ def _told(operation: str, path: Path, key: str | None = None) -> Iterator[None]:
             raise NotFoundError(f"there is no object {key} at {path}", key=key) from error
         if number in {errno.ENOSPC, errno.EDQUOT}:
             raise ExhaustedError(f"{operation} {path}: no space left", hint="make room in the store") from error
-        hint = "this user has no right to it" if number in {errno.EACCES, errno.EPERM, errno.EROFS} else ""
+        hint = "this user has no right to it" if number in {errno.EACCES, errno.EPERM} else ""
         raise KernelError(operation, number, device=str(error.filename or path), hint=hint) from error

@@ -2,33 +2,114 @@
 
 from __future__ import annotations
 
-from drystone.base.errors import UnsupportedError, UsageError
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from drystone.base.errors import UnavailableError, UsageError
 from drystone.store.abc import Store
+from drystone.store.destination import (
+    AzurePlace,
+    FolderPlace,
+    GcsPlace,
+    MemoryPlace,
+    RemotePlace,
+    S3Place,
+    parse_destination,
+)
 from drystone.store.folder import FolderStore
 
-_FOLDER = "vfs://"
+if TYPE_CHECKING:
+    from obstore.store import MemoryStore
+
+    from drystone.store.clients import Clients, Patience
+
+_MEMORY: dict[str, MemoryStore] = {}
+"""The stores in memory of this process, by name: who opens one again finds what was put."""
+
+_PATIENCE = "DRYSTONE_STORE_PATIENCE"
+_LONGEST_PATIENCE = 86_400
+
+_MEMORY_LOCK = threading.Lock()
 
 
-def open_store(url: str) -> Store:
-    """The store at `vfs:///dir` or at the plain path of a folder. Nothing is read or made yet.
+def open_store(
+    url: str, *, endpoint: str = "", environ: Mapping[str, str] | None = None, patience: Patience | None = None
+) -> Store:
+    """The store at a destination: a folder's path, `vfs:///dir`, `s3://bucket[@region][/path]`, `gs://bucket[/path]`,
+    `az://container[/path]`, `memory:[name]`.
 
-    The path is taken as it stands, without percent-decoding.
+    Nothing is sent or made yet; credentials are looked up. The text is taken as it stands, without percent-decoding.
 
-    :raises UsageError: no destination, or `vfs://` without an absolute path.
+    :param endpoint: URL of an S3 server that is not Amazon's; else the environment's.
+    :param environ: where settings and credentials are; the process's own environment by default.
+    :param patience: how long a remote store is waited for; by default DRYSTONE_STORE_PATIENCE says how many seconds one
+        that answered before is tried again.
+
+    :raises UsageError: no destination, or a wrong one; settings that cannot be used.
     :raises UnsupportedError: a scheme that no store here serves.
+    :raises UnavailableError: no credentials, or some that cannot be used.
     """
-    if not url:
-        raise UsageError("the destination is empty", hint="name a folder, such as vfs:///srv/backup")
-    if url.startswith(_FOLDER):
-        path = url.removeprefix(_FOLDER)
-        if not path.startswith("/"):
-            raise UsageError(f"destination {url!r} has no absolute path", hint="write vfs:///srv/backup, three slashes")
-        return FolderStore(path)
-    scheme, found, _ = url.partition("://")
-    if found:
-        raise UnsupportedError(
-            f"destinations {scheme}:// are not served by this version",
-            hint="use a folder: vfs:///srv/backup",
-            scheme=scheme,
+    place = parse_destination(url)
+    if endpoint and not isinstance(place, S3Place):
+        raise UsageError(
+            "an S3 endpoint was given for a destination that is not in S3", hint="name s3://bucket, or leave it out"
         )
-    return FolderStore(url)
+    if isinstance(place, FolderPlace):
+        return FolderStore(place.path)
+    return _open_remote(place, endpoint, os.environ if environ is None else environ, patience)
+
+
+def _open_remote(place: RemotePlace, endpoint: str, environ: Mapping[str, str], patience: Patience | None) -> Store:
+    # Imported here: whoever only opens folders does not pay for the library.
+    from drystone.store import clients as make
+    from drystone.store.answers import credentials_hint
+    from drystone.store.aws import find_settings
+    from drystone.store.remote import RemoteStore
+
+    patience = patience or _find_patience(environ)
+    name, doubted = str(place), False
+    clients: Clients
+    if isinstance(place, S3Place):
+        settings = find_settings(environ, endpoint=endpoint, region=place.region)
+        if settings.endpoint:
+            name, doubted = f"{place} ({settings.endpoint})", True
+        if not settings.access_key and not settings.asks:
+            raise UnavailableError(f"{name}: no credentials were found", hint=credentials_hint(str(place)))
+        clients = make.make_s3(place, settings, patience)
+    elif isinstance(place, GcsPlace):
+        clients = make.make_gcs(place, patience)
+    elif isinstance(place, AzurePlace):
+        clients = make.make_azure(place, patience)
+    else:
+        clients = make.SharedClient(_find_memory(place))
+    return RemoteStore(
+        clients,
+        place.prefix,
+        place=name,
+        patience=patience,
+        doubted=doubted,
+        copies=isinstance(place, MemoryPlace),
+    )
+
+
+def _find_patience(environ: Mapping[str, str]) -> Patience:
+    from drystone.store.clients import Patience
+
+    text = environ.get(_PATIENCE, "")
+    if not text:
+        return Patience()
+    if not text.isdecimal() or not text.isascii() or int(text[:9]) > _LONGEST_PATIENCE:
+        raise UsageError(
+            f"{_PATIENCE} is {text[:40]!r}",
+            hint=f"a number of seconds, 0 to {_LONGEST_PATIENCE}: how long to try again",
+        )
+    return Patience(again=float(text))
+
+
+def _find_memory(place: MemoryPlace) -> MemoryStore:
+    from obstore.store import MemoryStore
+
+    with _MEMORY_LOCK:
+        return _MEMORY.setdefault(place.name, MemoryStore())

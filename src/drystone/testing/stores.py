@@ -221,6 +221,11 @@ def check_put_and_get(store: Store) -> None:
     for name, data in (("a", b"bytes"), ("b", bytearray(b"array")), ("c", memoryview(b"view")), ("d", b"")):
         assert store.put_if_absent(f"kinds/{name}", data)
         assert store.get(f"kinds/{name}") == bytes(data)
+    buffer = bytearray(b"first")
+    assert store.put_if_absent("kinds/buffer", buffer)
+    assert store.put_if_absent("kinds/view", memoryview(buffer))
+    buffer[:] = b"other"
+    assert store.get("kinds/buffer") == store.get("kinds/view") == b"first", "a buffer is its owner's again after a put"
     large = bytes(range(256)) * 12_345
     assert store.put_if_absent("kinds/large", large)
     assert store.get("kinds/large") == large
@@ -269,8 +274,8 @@ def check_listing(store: Store) -> None:
     assert len(list(store.list(""))) == 5
     assert list(store.list("other")) == []
     assert list(store.list("vol")) == []
-    for number in range(1100):
-        store.put_if_absent(f"many/{number:04d}", b"")
+    with ThreadPoolExecutor(_RACERS) as pool:
+        assert all(pool.map(lambda number: store.put_if_absent(f"many/{number:04d}", b""), range(1100)))
     assert len({key for key, _ in store.list("many")}) == 1100
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,6 +225,33 @@ def test_a_file_where_a_folder_should_be_is_a_clear_error(tmp_path: Path) -> Non
     for root in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UsageError, match=f"{tmp_path}/file is a file"):
             FolderStore(root).put_if_absent("a", b"")
+
+
+def test_a_link_that_leads_nowhere_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    for root in (tmp_path / "link", tmp_path / "link" / "below"):
+        with pytest.raises(UsageError, match=f"{tmp_path}/link is a link that leads nowhere"):
+            FolderStore(root).put_if_absent("a", b"")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "good").symlink_to("there")
+    assert FolderStore(tmp_path / "good").put_if_absent("a", b"")
+
+
+def test_clean_passes_over_the_files_of_other_users() -> None:
+    # Of a folder that everybody can reach, for root becomes nobody: nothing is denied to root.
+    with tempfile.TemporaryDirectory(dir="/tmp") as path:
+        store = FolderStore(path)
+        assert store.put_if_absent("a", b"x")
+        (store.root / ".passing.theirs").touch(mode=0o000)
+        store.root.chmod(0o777)
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            assert store.clean() == 0
+        finally:
+            os.seteuid(before)
+        assert passing_files(store.root) == [".passing.theirs"]
 
 
 def test_a_file_system_without_hard_links_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,169 @@
+"""Where keys, region and endpoint of an S3 store come from: the environment, then the files of Amazon's tools.
+
+Names and order are those of Amazon's command line (its user guide, "Configuration and credential file settings" and
+"Environment variables"); AWS_ACCESS_KEY and AWS_SECRET_KEY are Convoy's. Instance roles, containers and web identities
+are left to the client library: it asks them when there is no key here.
+"""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from drystone.base.errors import UsageError
+
+_KEYS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_ACCESS_KEY", "AWS_SECRET_KEY"))
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+_ASKED = (
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+)
+"""Variables that make the client library ask elsewhere, or not at all. Without one it asks Amazon's machine, if it is
+one; nobody's server takes such a machine's keys but Amazon's."""
+
+_DEFAULT_REGION = "us-east-1"
+_LARGEST_FILE = 1 << 20
+"""Bytes of a file of settings that are read; more is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwsSettings:
+    """What reaches an S3 store. Keys are "" when none were found; they are not in the repr.
+
+    :ivar endpoint: URL of a server that is not Amazon's; "" for Amazon's own.
+    :ivar authorities: certificates (PEM) to trust besides the machine's; empty for none.
+    :ivar asks: there is no key here, and the client library has a place to ask for one.
+    """
+
+    endpoint: str
+    region: str
+    access_key: str = field(repr=False, default="")
+    secret_key: str = field(repr=False, default="")
+    token: str = field(repr=False, default="")
+    asks: bool = False
+    authorities: bytes = field(repr=False, default=b"")
+
+
+def find_settings(environ: Mapping[str, str], *, endpoint: str = "", region: str = "") -> AwsSettings:
+    """Settings from `environ` and from the files that it or HOME names; `endpoint` and `region` come before both.
+
+    :raises UsageError: an endpoint that is no URL, half a key or one with a blank in it, a profile that is not there, a
+        file that cannot be read.
+    """
+    profile = _read_profile(environ)
+    key, secret, token = _find_keys(environ, profile)
+    url = _check_endpoint(endpoint or _first(environ, _ENDPOINTS) or profile.get("endpoint_url", ""))
+    region = region or _first(environ, _REGIONS) or profile.get("region", "") or _DEFAULT_REGION
+    _check_words(access_key=key, secret_key=secret, session_token=token, region=region)
+    machine = not url and environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true"
+    return AwsSettings(
+        endpoint=url,
+        region=region,
+        access_key=key,
+        secret_key=secret,
+        token=token,
+        authorities=_read_authorities(environ, profile),
+        asks=not key and (machine or bool(_first(environ, _ASKED))),
+    )
+
+
+def _check_words(**words: str) -> None:
+    """They can stand in a request's header; the client library panics where they cannot. Their text is not repeated."""
+    for name, word in words.items():
+        if not word.isascii() or not word.isprintable() or " " in word:
+            raise UsageError(
+                f"the S3 {name.replace('_', ' ')} that was found holds a blank, a line break or no ASCII",
+                hint="see whether something was copied along with it",
+            )
+
+
+def _read_authorities(environ: Mapping[str, str], profile: Mapping[str, str]) -> bytes:
+    path = environ.get("AWS_CA_BUNDLE", "") or profile.get("ca_bundle", "")
+    if not path:
+        return b""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST_FILE)
+    except OSError as error:
+        raise UsageError(f"{path}, the file of authorities, cannot be read: {error.strerror}") from error
+    if b"-----BEGIN CERTIFICATE-----" not in data:
+        raise UsageError(f"{path}, the file of authorities, holds no certificate in PEM")
+    return data
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environ[name] for name in names if environ.get(name)), "")
+
+
+def _find_keys(environ: Mapping[str, str], profile: Mapping[str, str]) -> tuple[str, str, str]:
+    """(key, secret, session token), from one place: halves of two places do not fit."""
+    for name, secret_name in _KEYS:
+        key, secret = environ.get(name, ""), environ.get(secret_name, "")
+        if key and secret:
+            return key, secret, environ.get("AWS_SESSION_TOKEN", "")
+        if key or secret:
+            missing = secret_name if key else name
+            raise UsageError(f"{name if key else secret_name} is set, and {missing} is not", hint=f"set {missing}")
+    key, secret = profile.get("aws_access_key_id", ""), profile.get("aws_secret_access_key", "")
+    if key and secret:
+        return key, secret, profile.get("aws_session_token", "")
+    return "", "", ""
+
+
+def _read_profile(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings of the profile that AWS_PROFILE names, else of `default`; those of the credentials file win."""
+    name = environ.get("AWS_PROFILE", "")
+    home = Path(environ.get("HOME") or "/")
+    config = Path(environ.get("AWS_CONFIG_FILE") or home / ".aws" / "config")
+    credentials = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials")
+    wanted = name or "default"
+    found: dict[str, str] = {}
+    there = False
+    for path, section in ((config, wanted if wanted == "default" else f"profile {wanted}"), (credentials, wanted)):
+        parsed = _read_file(path)
+        if parsed.has_section(section):
+            there = True
+            found.update(parsed[section])
+    if name and not there:
+        raise UsageError(f"AWS_PROFILE names {name[:80]!r}, which neither {config} nor {credentials} has")
+    return found
+
+
+def _read_file(path: Path) -> configparser.ConfigParser:
+    # Text of the file is in no message: a line of it may be a secret.
+    parsed = configparser.ConfigParser(interpolation=None, default_section="", strict=False)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise UsageError(f"{path} is too large to be a file of settings")
+        parsed.read_string(data.decode())
+    except (FileNotFoundError, NotADirectoryError):
+        return parsed
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (configparser.Error, UnicodeDecodeError):
+        raise UsageError(f"{path} is no file of settings", hint="mend it, or name another one") from None
+    return parsed
+
+
+def _check_endpoint(text: str) -> str:
+    """`text` itself when it is "" or `http[s]://host[:port]`, with a path perhaps."""
+    if not text:
+        return ""
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fits = False
+    if not fits or not text.isascii() or not text.isprintable() or set(' "<>\\^`{|}') & set(text):
+        raise UsageError("the S3 endpoint is no URL", hint="write https://host or http://host:port")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise UsageError("the S3 endpoint holds more than host, port and path", hint="write https://host:port")
+    return text.rstrip("/")
