@@ -31,7 +31,8 @@ from pathlib import Path
 
 import pairs
 from drystone.backup.repository import BackupRequest, Repository, create_repository
-from drystone.backup.thin_source import ThinMap, ThinSource, reserved_metadata_snapshot
+from drystone.backup.thin_source import ThinMap, ThinSource
+from drystone.dvm.metadata_snapshot import POOL, held_metadata
 from drystone.kernel import loop
 from drystone.kernel.blockdev import open_device
 from drystone.kernel.dm.abc import TableLine
@@ -147,7 +148,7 @@ class Ours:
     def back_up(self, path: str, device: int) -> None:
         """Full when it is the first, else what differs from the last one's snapshot."""
         base, base_device = self._last
-        with reserved_metadata_snapshot(self._volume.dm, "bench-pool") as held_root:
+        with held_metadata(self._volume.dm, "bench-pool", POOL) as held_root:
             thin_map = ThinMap(self._volume.metadata, held_root, device, base_device if base else None)
             with ThinSource(path, thin_map) as source:
                 made = self._repository.create(source, BackupRequest(VOLUME, "bench", base))

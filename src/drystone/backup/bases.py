@@ -29,14 +29,15 @@ def pack_sizes(store: Store) -> dict[bytes, int]:
     return {pack: size for key, size in store.list(PACKS) if (pack := parse_pack_key(key)) is not None}
 
 
-def find_base(store: Store, volume: str, damaged: Damaged) -> Head | None:
+def find_base(store: Store, volume: str, damaged: Damaged, only: str = "") -> Head | None:
     """The newest backup of a volume that can be built upon; None when there is none.
 
     :param damaged: takes what is wrong with every newer one, and every unreadable one, that is passed over.
+    :param only: the backup of this UUID or none; "" for any.
 
     :raises UnsupportedError: a manifest of a newer version.
     """
-    heads = [each.head for each in read_manifests(store, volume, damaged)]
+    heads = [each.head for each in read_manifests(store, volume, damaged) if only in {"", each.head.backup}]
     for head in sorted(heads, key=lambda each: (each.created, each.backup), reverse=True):
         try:
             _check(store, read_manifest(store, volume, head.backup))

@@ -76,12 +76,13 @@ class Repository:
         found = [each.head for each in read_manifests(self.store, volume, damaged)]
         return sorted(found, key=lambda head: (head.created, head.backup))
 
-    def find_base(self, volume: str, *, damaged: Callable[[DamagedError], None]) -> BackupInfo | None:
+    def find_base(self, volume: str, *, damaged: Callable[[DamagedError], None], only: str = "") -> BackupInfo | None:
         """The newest backup of a volume that is whole enough to build upon; None: make a full one.
 
         :param damaged: takes what is wrong with each backup that is passed over.
+        :param only: the backup of this UUID or none.
         """
-        return find_base(self.store, volume, damaged)
+        return find_base(self.store, volume, damaged, only)
 
     def inspect(self, volume: str, backup: str) -> BackupInfo:
         """One backup. :raises NotFoundError: there is none."""

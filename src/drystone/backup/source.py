@@ -87,8 +87,6 @@ class DeviceSource(DeviceReader):
     :raises NotFoundError, BusyError, KernelError: as `open_device` does, at `with`.
     """
 
-    relative = False
-
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         self._begun = 0
@@ -97,6 +95,11 @@ class DeviceSource(DeviceReader):
         super().__enter__()
         self._begun = self._look()
         return self
+
+    @property
+    def relative(self) -> bool:
+        """No: all of it is told."""
+        return False
 
     def extents(self) -> Ranges:
         """One range: everything."""

@@ -1,61 +1,24 @@
 """A thin snapshot as the source of a backup: what is mapped, or what differs from an older snapshot.
 
-The mappings are read from a metadata snapshot that the pool reserves (`held_root`), so they do not change under the
-reader. The data is read from the activated thin device. Blocks that are not mapped are not read.
+The mappings are read from a metadata snapshot that the pool reserves (`drystone.dvm.metadata_snapshot` holds one), so
+they do not change under the reader. The data is read from the activated thin device. Blocks that are not mapped are not
+read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from drystone.backup.source import DeviceReader, Ranges
-from drystone.base.errors import UnavailableError, UsageError
 from drystone.formats.pdata.blocks import BlockReader
 from drystone.formats.thin.delta import iter_changed
 from drystone.formats.thin.extents import join_ranges, merge_blocks, to_bytes
 from drystone.formats.thin.mappings import iter_mappings
 from drystone.formats.thin.superblock import read_superblock
 from drystone.kernel.blockdev import open_device
-from drystone.kernel.dm.abc import DeviceMapper, Ref
-from drystone.kernel.dm.statuses import ThinPoolStatus
-
-
-@contextmanager
-def reserved_metadata_snapshot(dm: DeviceMapper, pool: Ref) -> Iterator[int]:
-    """Hold a metadata snapshot of a thin pool; yields `held_root`, a block number of its metadata device.
-
-    A stale one that a crash left is released first; ours is released in every case. A pool has one at most: the
-    caller lets only one holder at a time at a pool.
-
-    :raises KernelError: the pool refused a message. :raises UsageError: `pool` is no thin pool.
-    :raises UnavailableError: the pool has failed.
-    """
-    if _held_root(dm, pool) is not None:
-        dm.message(pool, "release_metadata_snap")
-    dm.message(pool, "reserve_metadata_snap")
-    try:
-        held_root = _held_root(dm, pool)
-        if held_root is None:
-            raise UnavailableError(f"pool {pool} reserved no metadata snapshot")
-        yield held_root
-    finally:
-        dm.message(pool, "release_metadata_snap")
-
-
-def _held_root(dm: DeviceMapper, pool: Ref) -> int | None:
-    """The held metadata snapshot that the pool's status names."""
-    targets = dm.status(pool)
-    if len(targets) != 1 or targets[0].target != "thin-pool":
-        raise UsageError(f"{pool} is no thin pool")
-    status = ThinPoolStatus.parse(targets[0].text)
-    if not isinstance(status, ThinPoolStatus):
-        raise UnavailableError(f"pool {pool} reports {status.word}", hint="look at the kernel's log (dmesg)")
-    return status.held_root
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +26,7 @@ class ThinMap:
     """Where to find the mappings.
 
     :ivar metadata: path of the pool's metadata device.
-    :ivar held_root: block number that `reserved_metadata_snapshot` gave.
+    :ivar held_root: block number of the reserved metadata snapshot.
     :ivar device: thin device id of the snapshot to back up.
     :ivar base: thin device id of the snapshot that the base backup holds; None reads all that is mapped. Nobody may
         have written to that snapshot since: the mappings do not show it.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import click
 
 from drystone.base.errors import DamagedError, MismatchError, NotFoundError, RefusedError, UsageError
 from drystone.base.sizes import format_size, parse_size
+from drystone.cli.era_backup import era_options, find_era_disk, may_be_era
 from drystone.cli.output import interactive, json_option, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ _EVERY = 0.5
 def backup() -> None:
     """Backups of devices and files: full, incremental, restore.
 
-    A destination (DEST) is vfs:///dir or the path of a folder. A backup's URL is what `create` and `list` print; quote
+    A destination (DEST) is the path of a folder, vfs:///dir, s3://bucket[@region]/path, gs://bucket/path or
+    az://container/path. A backup's URL is what `create` and `list` print; quote
     it in a shell. Exit codes: docs/reference/exit-codes.md.
 
     \b
@@ -39,6 +43,10 @@ def backup() -> None:
       drystone backup list vfs:///srv/backup
       drystone backup restore 'vfs:///srv/backup?backup=...&volume=...' restored.img
     """
+    from drystone.store.waiting import heed_interrupts
+
+    # A store that is silent would hold the program for a minute after Ctrl-C.
+    click.get_current_context().with_resource(heed_interrupts())
 
 
 def _memory_option(function: Callable[..., None]) -> Callable[..., None]:
@@ -53,7 +61,12 @@ def _memory_option(function: Callable[..., None]) -> Callable[..., None]:
 
 @backup.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--dest", required=True, metavar="URL", help="Where to: vfs:///dir or the path of a folder.")
+@click.option(
+    "--dest",
+    required=True,
+    metavar="URL",
+    help="Where to: a folder, vfs:///dir, s3://bucket[@region]/path, gs://..., az://...",
+)
 @click.option(
     "--base", metavar="URL", help="The backup to build upon; otherwise the newest of this source that is not damaged."
 )
@@ -64,6 +77,7 @@ def _memory_option(function: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--no-encryption", is_flag=True, help="Needed for the first backup to DEST, as this version cannot encrypt."
 )
+@era_options
 @_memory_option
 @json_option
 def create(
@@ -74,13 +88,18 @@ def create(
     *,
     full: bool,
     no_encryption: bool,
+    state: Path | None,
+    data: Path | None,
+    at_era: int | None,
     memory: str,
     as_json: bool,
 ) -> None:
     """Back up SOURCE, a block device or an image file, and print the backup's URL.
 
-    All of SOURCE is read; chunks that an earlier backup of it has are not stored again. Each backup is complete: any
-    one can be deleted. SOURCE should not change meanwhile: back up a snapshot of what is in use.
+    All of SOURCE is read; chunks that an earlier backup of it has are not stored again. Of an era device (see
+    `drystone era create`) only what was written since the earlier backup is read, where that is sure; stderr says why
+    where it is not. Each backup is complete: any one can be deleted. SOURCE should not change meanwhile: back up a
+    snapshot of what is in use.
 
     A damaged earlier backup is passed over with a warning. When `verify` finds one damaged, make a new one with --full.
 
@@ -88,23 +107,23 @@ def create(
     Examples:
       drystone backup create disk.img --dest vfs:///srv/backup --no-encryption
       drystone backup create /dev/vg/home-snapshot --dest vfs:///srv/backup --name home
+      drystone backup create /dev/mapper/db --dest vfs:///srv/backup
 
     --json prints the backup as an object: url, size, read, stored (bytes) and more, and `warnings`, a list of text.
     stderr then holds lines of progress: done and total (bytes), rate (bytes a second), left (seconds).
     """
-    from drystone.backup.repository import BackupRequest
-    from drystone.backup.source import DeviceSource
     from drystone.backup.url import BackupUrl
 
-    with DeviceSource(source) as opened:
-        repository = _open(dest, memory, may_create=True, no_encryption=no_encryption)
-        known = name or str(source.absolute())
-        warnings: list[str] = []
-        volume, base_backup = _find_base(repository, known, base, dest, warnings, full=full)
-        request = BackupRequest(volume=volume, source_name=known, base=base_backup)
-        with _progress("backup", as_json=as_json) as progress:
-            made = repository.create(opened, request, progress=progress)
-        warnings += opened.warnings()
+    known = name or str(source.absolute())
+    opening = functools.partial(_open, dest, memory, may_create=True, no_encryption=no_encryption)
+    wish = _Wish(source, known, dest, base, full, opening)
+    warnings: list[str] = []
+    with _progress("backup", as_json=as_json) as progress:
+        made = _back_up_era(wish, state, data, at_era, warnings, progress) if may_be_era(source) else None
+        if made is None:
+            if state or data or at_era:
+                raise UsageError(f"--state, --data and --at-era are for era devices, and {source} is none")
+            made = _back_up_device(wish, warnings, progress)
     url = str(BackupUrl(dest, made.backup, made.volume))
     for each in warnings:
         click.echo(json.dumps({"warning": each}) if as_json else f"drystone: warning: {each}", err=True)
@@ -114,24 +133,88 @@ def create(
         click.echo(url)
 
 
-def _find_base(
-    repository: Repository, known: str, base: str | None, dest: str, warnings: list[str], *, full: bool
-) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What `create` was asked for; `open` opens the repository, or makes it."""
+
+    source: Path
+    known: str
+    dest: str
+    base: str | None
+    full: bool
+    open: Callable[[], Repository]
+
+
+def _back_up_device(wish: _Wish, warnings: list[str], progress: Callable[[int, int], None]) -> BackupInfo:
+    from drystone.backup.repository import BackupRequest
+    from drystone.backup.source import DeviceSource
+
+    with DeviceSource(wish.source) as opened:
+        repository = wish.open()
+        volume, base = _find_base(repository, wish, warnings)
+        made = repository.create(opened, BackupRequest(volume, wish.known, base), progress=progress)
+        warnings += opened.warnings()
+    return made
+
+
+def _back_up_era(
+    wish: _Wish,
+    state: Path | None,
+    data: Path | None,
+    at_era: int | None,
+    warnings: list[str],
+    progress: Callable[[int, int], None],
+) -> BackupInfo | None:
+    """None: the source is no era device."""
+    from drystone.backup.era_backup import EraRequest, back_up_era
+    from drystone.kernel.dm.device_mapper import KernelDeviceMapper
+
+    if (data is None) != (at_era is None):
+        raise UsageError("--data and --at-era go together", hint="--at-era is what `drystone era checkpoint` printed")
+    if state is not None and (wish.base or wish.full):
+        raise UsageError("--state says what to build upon", hint="leave out --base and --full, or --state")
+    if state is not None and state.exists() and not state.is_file():
+        raise UsageError(f"the state file {state} is no plain file")
+    with KernelDeviceMapper() as dm:
+        disk = find_era_disk(dm, wish.source, warnings)
+        if disk is None:
+            return None
+        volume, base = _read_wish(wish)
+        request = EraRequest(volume, wish.known, base, wish.full, state, str(data or ""), at_era)
+        passed: list[str] = []
+        made = back_up_era(
+            wish.open(), disk, request, damaged=lambda error: passed.append(error.message), progress=progress
+        )
+    warnings += [f"{each}; it was passed over" for each in passed]
+    warnings += made.warnings
+    if made.reading.choice.since is None:
+        warnings.append(f"everything was read: {made.reading.choice.reason}")
+    return made.head
+
+
+def _read_wish(wish: _Wish) -> tuple[str, str]:
+    """(volume, base backup or ""), of the URL that was given, or of the source's name."""
+    from drystone.backup.url import parse_backup_url
+
+    if wish.base is not None and wish.full:
+        raise UsageError("--full builds upon no backup, --base upon one", hint="say one of the two")
+    if wish.base is None:
+        return str(uuid.uuid5(_SOURCES, wish.known)), ""
+    url = parse_backup_url(wish.base)
+    if url.destination != wish.dest:
+        raise MismatchError(f"the base is at {url.destination!r} and the new backup would be at {wish.dest!r}")
+    return url.volume, url.backup
+
+
+def _find_base(repository: Repository, wish: _Wish, warnings: list[str]) -> tuple[str, str]:
     """(volume, base backup or ""): those of the URL that was given, or what is known of the source.
 
     Damaged ones are passed over; `warnings` takes what they are.
     """
-    from drystone.backup.url import parse_backup_url
-
-    if base is not None and full:
-        raise UsageError("--full builds upon no backup, --base upon one", hint="say one of the two")
-    if base is not None:
-        url = parse_backup_url(base)
-        if url.destination != dest:
-            raise MismatchError(f"the base is at {url.destination!r} and the new backup would be at {dest!r}")
-        return url.volume, repository.inspect(url.volume, url.backup).backup
-    volume = str(uuid.uuid5(_SOURCES, known))
-    if full:
+    volume, base = _read_wish(wish)
+    if base:
+        return volume, repository.inspect(volume, base).backup
+    if wish.full:
         return volume, ""
     passed_over: list[str] = []
     found = repository.find_base(volume, damaged=lambda error: passed_over.append(error.message))
@@ -144,7 +227,7 @@ def _find_base(
 @click.argument("dest")
 @json_option
 def list_(dest: str, *, as_json: bool) -> None:
-    """List the backups at DEST (vfs:///dir or a folder), oldest first.
+    """List the backups at DEST (a folder or an object store), oldest first.
 
     Columns: when it was made (UTC), its source, the size of the image, what it added to the store, its URL. Those whose
     manifest is damaged are told at the end, as an error.
@@ -276,7 +359,7 @@ def delete(url: str, *, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Take every backup under way for dead. Those that live will fail.")
 @json_option
 def sweep(dest: str, *, force: bool, as_json: bool) -> None:
-    """Remove what killed backups and deletions left at DEST (vfs:///dir or a folder).
+    """Remove what killed backups and deletions left at DEST (a folder or an object store).
 
     Backups are not touched, nor is what a living process writes. A process of another host counts as living.
 

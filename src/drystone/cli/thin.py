@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnsupportedError
+from drystone.cli.lazy import Lazy, LazyGroup
 from drystone.cli.output import Function, json_option, print_json, print_pairs, print_table
+from drystone.cli.tools.table import list_verbs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,18 +28,27 @@ if TYPE_CHECKING:
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=HELP)
+VERBS = {
+    **list_verbs("thin"),
+    "changed": Lazy("drystone.cli.thin_changed:changed", "Print the byte ranges that differ between two thin devices."),
+    "picture": Lazy("drystone.cli.thin_picture:picture", "Draw a pool: what is mapped, shared, fragmented."),
+    "damage": Lazy("drystone.cli.thin_damage:damage", "Damage a copy of thin metadata on purpose, for drills."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=VERBS, context_settings=HELP)
 def thin() -> None:
-    """dm-thin metadata: sizes, mappings, differences.
+    """dm-thin metadata: read, checked, dumped, restored, repaired, compared.
 
     FILE is a metadata device or a copy of one. The device of an active pool is in use: reserve a metadata snapshot
-    (`dmsetup message POOL 0 reserve_metadata_snap`), read it with -m, and release it.
+    (`dmsetup message POOL 0 reserve_metadata_snap`), read it with -m, and release it. The verbs that
+    thin-provisioning-tools has too take its flags and give its output and exit codes.
 
     \b
     Examples:
-      drystone thin metadata-size --block-size 2m --pool-size 100g --max-thins 1000
+      drystone thin metadata-size -b 2m -s 100g -m 1000
       drystone thin info /dev/vg/meta
-      drystone thin delta 1 2 -m /dev/vg/meta
+      drystone thin check -m /dev/vg/meta
     """
 
 
@@ -130,70 +141,6 @@ def mappings(device: int, file: str, *, held: bool, as_json: bool) -> None:
             _list_runs(runs),
             as_json=as_json,
         )
-
-
-@thin.command(context_settings=HELP)
-@click.argument("left", type=click.IntRange(min=0))
-@click.argument("right", type=click.IntRange(min=0))
-@_FILE
-@_snapshot_option
-@json_option
-def delta(left: int, right: int, file: str, *, held: bool, as_json: bool) -> None:
-    """Print what differs between the thin devices LEFT and RIGHT (their ids).
-
-    A line a range: begin and length in pool blocks. A block differs when one device maps it and the other does not,
-    or when both map it to different places. Parts that the devices share are not read, so the cost is that of the
-    difference.
-
-    \b
-    Examples:
-      drystone thin delta 1 2 metadata.img
-      drystone thin delta 1 2 -m /dev/vg/meta --json
-    """
-    from drystone.formats.thin.delta import iter_changed
-
-    with _open(file, held=held) as (reader, superblock):
-        ranges = iter_changed(reader, superblock, left, right)
-        head = {"left": left, "right": right, "block_size": superblock.data_block_bytes, "columns": ["begin", "length"]}
-        _print_rows(head, ranges, as_json=as_json)
-
-
-@thin.command("metadata-size", context_settings=HELP)
-@click.option("-b", "--block-size", required=True, metavar="SIZE", help="Pool block: 64k to 1g, a multiple of 64k.")
-@click.option("-s", "--pool-size", required=True, metavar="SIZE", help="Size of the data device.")
-@click.option("--max-thins", default=1, show_default=True, type=click.IntRange(1, (1 << 24) - 1), help="Thin devices.")
-@json_option
-def metadata_size(block_size: str, pool_size: str, max_thins: int, *, as_json: bool) -> None:
-    """Estimate how large a pool's metadata device must be.
-
-    Sizes take k, m, g or t, powers of 1024. The estimate allows for leaves that are half full.
-    `convoy-pdata_tools thin_metadata_size` is the same with the units and the output of Debian's tool.
-
-    \b
-    Example:
-      drystone thin metadata-size --block-size 64k --pool-size 1t --max-thins 1000
-    """
-    from drystone.base.sizes import SECTOR, format_size, parse_size
-    from drystone.formats.pdata.blocks import BLOCK, MOST_BLOCKS
-    from drystone.formats.thin.size import estimate_metadata_size
-
-    sizes = [parse_size(text) for text in (block_size, pool_size)]
-    estimate = estimate_metadata_size(sizes[0] // SECTOR, sizes[1] // SECTOR, max_thins)
-    most = MOST_BLOCKS * BLOCK
-    if as_json:
-        print_json(
-            {
-                "block_size": sizes[0],
-                "pool_size": sizes[1],
-                "max_thins": max_thins,
-                "metadata_size": estimate,
-                "largest_metadata_size": most,
-            }
-        )
-        return
-    click.echo(f"{estimate} bytes ({format_size(estimate)}) of metadata")
-    if estimate > most:
-        click.echo(f"dm-thin uses {most} bytes ({format_size(most)}) at most: take a larger block size", err=True)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ def socket_option(function: Function) -> Function:
         default=DEFAULT_SOCKET,
         show_default=True,
         envvar="DRYSTONE_SOCKET",
+        show_envvar=True,
         help="The daemon's unix socket.",
     )(function)
 

@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from drystone.base.errors import MismatchError, UsageError
 from drystone.dvm.instructions import ClearFail, Jmp, Label, Message, Resume, Suspend, insisting
 from drystone.dvm.inverse import inverse
-from drystone.dvm.program import Needed, Program
 from drystone.dvm.state import Device, State, Transaction
 from drystone.dvm.unwinding import Writer
 
@@ -239,24 +238,3 @@ def write_last(writer: Writer, plans: Iterable[Plan], *, is_past: bool) -> None:
         else:
             writer.do(message, undo=inverse(message) or ())
             writer.do(question)
-
-
-def reserve_metadata_snapshot(pool: str, uuid: str = "", *, replace: bool = False) -> Program:
-    """The program that reserves the pool's metadata snapshot; `replace`: one that is held is released first."""
-    writer = Writer()
-    if replace:
-        free, on = writer.new_label("free"), writer.new_label("on")
-        writer.tolerate(Message(pool, "release_metadata_snap"), "EINVAL", free)
-        writer.plain(Jmp(on), Label(free), ClearFail(), Label(on))
-        writer.seal()
-    writer.do(Message(pool, "reserve_metadata_snap"))
-    return Program(tuple(writer.finish()), (Needed(pool, uuid),))
-
-
-def release_metadata_snapshot(pool: str, uuid: str = "") -> Program:
-    """The program that releases the pool's metadata snapshot; one that is not held is fine."""
-    writer = Writer()
-    free = writer.new_label("free")
-    writer.tolerate(Message(pool, "release_metadata_snap"), "EINVAL", free)
-    writer.plain(Label(free), ClearFail())
-    return Program(tuple(writer.finish()), (Needed(pool, uuid),))

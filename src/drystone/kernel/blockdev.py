@@ -161,7 +161,9 @@ class BlockDevice:
 
         Neighbours are read together, each block once, in the order of the disk.
         """
-        wanted, places = np.unique(np.asarray(numbers, dtype=np.uint64), return_inverse=True)
+        asked = np.asarray(numbers, dtype=np.uint64)
+        ascending = bool((asked[1:] > asked[:-1]).all())  # the usual case, and sorting costs more than looking
+        wanted, places = (asked, None) if ascending else np.unique(asked, return_inverse=True)
         if wanted.size and int(wanted[-1]) >= self.size // BLOCK:
             raise UsageError(
                 f"block {int(wanted[-1])} is not within {self.path}, which has {self.size // BLOCK} blocks"
@@ -173,10 +175,27 @@ class BlockDevice:
                 first, last = int(run[0]), int(run[-1])
                 self.read_into(int(wanted[first]) * BLOCK, found[first * BLOCK : (last + 1) * BLOCK])
         blocks = found.reshape(-1, BLOCK)
-        if np.array_equal(places, np.arange(wanted.size)):
+        if places is None:
             return blocks
         ordered: NDArray[np.uint8] = blocks[places.reshape(-1)]
         return ordered
+
+    def write_blocks(self, numbers: NDArray[np.uint64], blocks: NDArray[np.uint8]) -> None:
+        """Write blocks of 4096 bytes, shape (n, 4096), to these places (the BlockWriter of `formats`); each place once.
+
+        Neighbours that are given one after the other are written together. Durable after `flush`.
+        """
+        wanted = np.asarray(numbers, dtype=np.uint64)
+        if wanted.size and int(wanted.max()) >= self.size // BLOCK:
+            raise UsageError(
+                f"block {int(wanted.max())} is not within {self.path}, which has {self.size // BLOCK} blocks"
+            )
+        flat = np.ascontiguousarray(blocks).reshape(-1)
+        breaks = np.flatnonzero(np.diff(wanted) != 1) + 1
+        for run in np.split(np.arange(wanted.size), breaks):
+            if run.size:
+                first, last = int(run[0]), int(run[-1])
+                self.pwrite(int(wanted[first]) * BLOCK, flat[first * BLOCK : (last + 1) * BLOCK])
 
     def _check(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self.size:
@@ -220,7 +239,7 @@ def open_device(path: str, *, write: bool = False, direct: bool = True, exclusiv
     does not end with a whole block.
 
     :param exclusive: a device that is mounted or part of another one is refused (O_EXCL); a plain file is locked
-        against other openers of this kind (flock).
+        (flock) against other openers of this kind: readers share it, a writer has it alone.
     :raises NotFoundError: no such path. :raises BusyError: it is in use. :raises UsageError: neither kind.
     :raises KernelError: other refusals.
     """
@@ -239,7 +258,7 @@ def open_device(path: str, *, write: bool = False, direct: bool = True, exclusiv
         _refuse_open(path, error)
     try:
         if exclusive and not is_device:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_EX if write else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         size = os.lseek(handle, 0, os.SEEK_END)
     except OSError as error:
         os.close(handle)

@@ -20,7 +20,7 @@ from drystone.base.errors import NotFoundError
 from drystone.dvm.dmexec import execute
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
-from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
+from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber, Ref
 from drystone.kernel.dm.simulated.device_mapper import SimulatedDeviceMapper
 from drystone.kernel.dm.simulated.thin_metadata import ThinMetadata
 from drystone.kernel.mounts import Mount
@@ -152,6 +152,10 @@ class SimulatedHost:
         found = next(each for each in self.mounted if each.target == target)
         self.kernel.close(found.number, exclusive=True)
         self.mounted.remove(found)
+
+    def lock_metadata(self, pool: Ref) -> contextlib.AbstractContextManager[None]:
+        self.kernel.info(pool)  # nobody else is here
+        return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def read_thin(self, path: str, thin_map: ThinMap) -> Iterator[Source]:

@@ -146,9 +146,12 @@ class Api:
 
 
 def _check_endpoint(endpoint: str) -> None:
-    """:raises UnsupportedError: an S3 endpoint, which no store here uses yet."""
+    """:raises UnsupportedError: an endpoint, which the daemon takes from its environment alone."""
     if endpoint:
-        raise UnsupportedError("destinations s3:// are not served by this version", hint="leave --s3-endpoint out")
+        raise UnsupportedError(
+            "--s3-endpoint is not served by this version",
+            hint="start the daemon with AWS_ENDPOINT_URL in its environment",
+        )
 
 
 def _json(document: object) -> Response[bytes]:

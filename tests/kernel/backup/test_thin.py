@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from drystone.backup.repository import BackupRequest, Repository, create_repository
-from drystone.backup.thin_source import ThinMap, ThinSource, reserved_metadata_snapshot
+from drystone.backup.thin_source import ThinMap, ThinSource
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import BusyError, MismatchError, UsageError
+from drystone.dvm.metadata_snapshot import POOL, held_metadata
 from drystone.kernel.blockdev import open_device
 from drystone.kernel.dm.abc import TableLine
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
@@ -99,7 +100,7 @@ def repository(tmp_path: Path) -> Repository:
 def back_up(pool: Pool, repository: Repository, device: int, base: tuple[int, str] | None = None) -> tuple[str, int]:
     """(backup, bytes read) of the snapshot `device`, which is taken now; `base`: (device, backup)."""
     path = pool.snapshot(device)
-    with reserved_metadata_snapshot(pool.dm, "pool") as held_root:
+    with held_metadata(pool.dm, "pool", POOL) as held_root:
         source = ThinSource(path, ThinMap(METADATA, held_root, device, base[0] if base else None))
         with source:
             assert pool.held_root() == held_root
@@ -189,7 +190,7 @@ def test_a_stale_metadata_snapshot_is_released_first(pool: Pool) -> None:
     stale = pool.held_root()
     assert stale is not None
     pool.write(0, b"x" * 4096)
-    with reserved_metadata_snapshot(pool.dm, "pool") as held_root:
+    with held_metadata(pool.dm, "pool", POOL) as held_root:
         assert pool.held_root() == held_root
     assert pool.held_root() is None
 
@@ -198,8 +199,8 @@ def test_the_metadata_snapshot_is_released_after_an_error(pool: Pool) -> None:
     class TroubleError(Exception):
         pass
 
-    with pytest.raises(TroubleError), reserved_metadata_snapshot(pool.dm, "pool"):
+    with pytest.raises(TroubleError), held_metadata(pool.dm, "pool", POOL):
         raise TroubleError
     assert pool.held_root() is None
-    with pytest.raises(UsageError), reserved_metadata_snapshot(pool.dm, "volume"):
+    with pytest.raises(UsageError), held_metadata(pool.dm, "volume", POOL):
         pass

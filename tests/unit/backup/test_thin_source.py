@@ -7,12 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drystone.backup.thin_source import ThinMap, ThinSource, clip, reserved_metadata_snapshot
+from drystone.backup.thin_source import ThinMap, ThinSource, clip
 from drystone.base.errors import NotFoundError, UsageError
 from drystone.formats.thin.superblock import parse_superblock
-from drystone.kernel.dm.abc import DeviceNumber, TableLine
-from drystone.kernel.dm.simulated import SimulatedDeviceMapper
-from drystone.kernel.dm.statuses import ThinPoolStatus
 from drystone.testing.thin_metadata import write_thin_metadata
 
 BLOCK = 65536
@@ -62,46 +59,3 @@ def test_a_device_that_is_not_in_the_snapshot(metadata: Path, tmp_path: Path) ->
     source = ThinSource(str(tmp_path / "data"), ThinMap(str(metadata), 1, 1))
     with pytest.raises(UsageError, match="not open"):
         _ = source.size
-
-
-@pytest.fixture
-def dm() -> SimulatedDeviceMapper:
-    metadata, data = DeviceNumber(7, 0), DeviceNumber(7, 1)
-    mapper = SimulatedDeviceMapper({metadata: 8192, data: 128 * 64})
-    mapper.create("pool")
-    mapper.load("pool", [TableLine(0, 128 * 64, "thin-pool", f"{metadata} {data} 128 0")])
-    mapper.resume("pool")
-    return mapper
-
-
-def root_of(dm: SimulatedDeviceMapper) -> int | None:
-    status = ThinPoolStatus.parse(dm.status("pool")[0].text)
-    assert isinstance(status, ThinPoolStatus)
-    return status.held_root
-
-
-def test_a_metadata_snapshot_is_held_and_released(dm: SimulatedDeviceMapper) -> None:
-    with reserved_metadata_snapshot(dm, "pool") as root:
-        assert root == root_of(dm) is not None
-    assert root_of(dm) is None
-
-
-def test_a_stale_one_is_released_first(dm: SimulatedDeviceMapper) -> None:
-    dm.message("pool", "reserve_metadata_snap")
-    with reserved_metadata_snapshot(dm, "pool") as root:
-        assert root == root_of(dm)
-    assert root_of(dm) is None
-
-
-def test_it_is_released_after_an_error(dm: SimulatedDeviceMapper) -> None:
-    with pytest.raises(KeyboardInterrupt), reserved_metadata_snapshot(dm, "pool"):
-        raise KeyboardInterrupt
-    assert root_of(dm) is None
-
-
-def test_what_is_no_pool(dm: SimulatedDeviceMapper) -> None:
-    dm.create("other")
-    dm.load("other", [TableLine(0, 8, "zero")])
-    dm.resume("other")
-    with pytest.raises(UsageError, match="no thin pool"), reserved_metadata_snapshot(dm, "other"):
-        pass

@@ -155,7 +155,7 @@ def test_full_stores_everything_again(image: Path, dest: str, capsys: pytest.Cap
 def test_wrong_arguments(image: Path, dest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert refuse(capsys, "create", tmp_path / "none", "--dest", dest)[0] == 3
     assert refuse(capsys, "create", tmp_path, "--dest", dest)[0] == 2
-    assert refuse(capsys, "create", image, "--dest", "s3://bucket/")[0] == 9
+    assert refuse(capsys, "create", image, "--dest", "ftp://host/folder")[0] == 9
     assert refuse(capsys, "create", image, "--dest", dest, "--memory", "1m", "--no-encryption")[0] == 2
     assert refuse(capsys, "list", dest)[0] == 3
     assert refuse(capsys, "show", "nonsense")[0] == 2

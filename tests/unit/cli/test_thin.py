@@ -67,40 +67,6 @@ def test_mappings(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert document["rows"] == [[0, 10, 2, 0], [5, 12, 1, 0]]
 
 
-def test_delta(image: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert answer(capsys, "delta", "1", "2", image) == "1 1\n5 2\n"
-    assert answer(capsys, "delta", "1", "2", "-m", image) == ""
-    document = json.loads(answer(capsys, "delta", "1", "2", image, "--json"))
-    assert (document["block_size"], document["rows"]) == (65536, [[1, 1], [5, 2]])
-    assert json.loads(answer(capsys, "delta", "1", "2", "-m", image, "--json"))["rows"] == []
-
-
-def test_metadata_size(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["metadata-size", "--block-size", "2m", "--pool-size", "100g", "--max-thins", "100000"]
-    assert answer(capsys, *words) == "411267072 bytes (392.2 MiB) of metadata\n"
-    assert json.loads(answer(capsys, *words, "--json"))["metadata_size"] == 411267072
-
-
-def test_metadata_size_beyond_what_dm_thin_uses(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(thin, ["metadata-size", "-b", "64k", "-s", "100t"]) == 0
-    assert "larger block size" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "part"),
-    [
-        (["-b", "65k", "-s", "1g"], "block size"),
-        (["-b", "64k", "-s", "64k"], "larger"),
-        (["-b", "64k", "-s", "1x"], "'1x'"),
-        (["-b", "64k", "-s", "1g", "--max-thins", "0"], "max-thins"),
-    ],
-)
-def test_metadata_size_of_impossible_pools(words: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, error = refuse(capsys, "metadata-size", *words)
-    assert code == 2
-    assert part in error
-
-
 def test_damage_names_file_and_block(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     with Path(image).open("r+b") as file:
         file.seek(BLOCK + 200)
@@ -140,7 +106,7 @@ def test_a_file_that_is_no_metadata(size: int, tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(["mappings", "9"], 3), (["delta", "1", "9"], 3), (["mappings", "-3"], 2), (["mappings", "one"], 2)],
+    [(["mappings", "9"], 3), (["mappings", "-3"], 2), (["mappings", "one"], 2)],
 )
 def test_wrong_devices(words: list[str], code: int, image: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert refuse(capsys, *words, image)[0] == code

@@ -6,7 +6,6 @@ import errno
 import pytest
 
 from drystone.base.errors import MismatchError, UsageError
-from drystone.dvm.check import check
 from drystone.dvm.dmactivate import activate
 from drystone.dvm.dmexec import execute
 from drystone.dvm.program import Program
@@ -17,8 +16,6 @@ from drystone.dvm.thin_pool import (
     Plan,
     parse_messages,
     plan,
-    release_metadata_snapshot,
-    reserve_metadata_snapshot,
     thin_id,
 )
 from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
@@ -207,29 +204,3 @@ def test_a_pool_is_not_turned_into_something_else() -> None:
     other = Device("pool", "P", (Line(0, 8, "zero"),))
     with pytest.raises(UsageError, match="cannot turn into a thin pool, or from one"):
         activate(observe(dm), State((*BASE, other)))
-
-
-def test_reserving_and_releasing_the_metadata_snapshot() -> None:
-    dm = make(*BASE, pool(0))
-
-    def held() -> bool:
-        return dm.status("pool")[0].text.split()[3] != "-"
-
-    for program in (
-        reserve_metadata_snapshot("pool", "P"),
-        release_metadata_snapshot("pool"),
-        release_metadata_snapshot("pool"),
-    ):
-        check(program)
-
-    def outcome(program: Program) -> str:
-        return run(dm, program).outcome
-
-    assert outcome(release_metadata_snapshot("pool")) == "done"
-    assert outcome(reserve_metadata_snapshot("pool", "P")) == "done"
-    assert held()
-    assert outcome(reserve_metadata_snapshot("pool")) == "unwound"
-    assert outcome(reserve_metadata_snapshot("pool", replace=True)) == "done"
-    assert held()
-    assert outcome(release_metadata_snapshot("pool")) == "done"
-    assert not held()

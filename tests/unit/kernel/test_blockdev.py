@@ -87,6 +87,23 @@ def test_blocks_come_in_the_order_asked(path: str, content: bytes) -> None:
             device.read_blocks(np.array([10], dtype=np.uint64))
 
 
+@pytest.mark.parametrize("direct", [True, False])
+def test_blocks_are_written_to_their_places(path: str, content: bytes, *, direct: bool) -> None:
+    numbers = np.array([9, 3, 4, 5, 0], dtype=np.uint64)
+    blocks = np.random.default_rng(8).integers(0, 256, (5, BLOCK), dtype=np.uint8)
+    with open_device(path, write=True, direct=direct) as device:
+        device.write_blocks(numbers, blocks)
+        device.write_blocks(numbers[:0], blocks[:0])
+        device.flush()
+        assert np.array_equal(device.read_blocks(numbers), blocks)
+        with pytest.raises(UsageError, match="block 10"):
+            device.write_blocks(np.array([0, 10], dtype=np.uint64), blocks[:2])
+    due = bytearray(content)
+    for number, block in zip(numbers.tolist(), blocks, strict=True):
+        due[number * BLOCK : (number + 1) * BLOCK] = block.tobytes()
+    assert Path(path).read_bytes() == bytes(due)
+
+
 class Counting(BlockDevice):
     """A device that counts its reads."""
 
@@ -113,10 +130,16 @@ def test_a_write_to_what_is_open_for_reading_keeps_errno(path: str) -> None:
     assert caught.value.facts["offset"] == 0
 
 
-def test_an_exclusive_file_has_one_opener(path: str) -> None:
-    with open_device(path, exclusive=True), pytest.raises(BusyError):
-        open_device(path, exclusive=True)
-    open_device(path, exclusive=True).close()
+def test_an_exclusive_file_has_many_readers_or_one_writer(path: str) -> None:
+    with open_device(path, exclusive=True):
+        open_device(path, exclusive=True).close()
+        with pytest.raises(BusyError):
+            open_device(path, write=True, exclusive=True)
+    with open_device(path, write=True, exclusive=True):
+        for write in (False, True):
+            with pytest.raises(BusyError):
+                open_device(path, write=write, exclusive=True)
+    open_device(path, write=True, exclusive=True).close()
 
 
 def test_what_cannot_be_opened(tmp_path: Path) -> None:

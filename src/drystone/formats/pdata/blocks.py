@@ -38,6 +38,27 @@ class BlockReader(Protocol):
         """
 
 
+class BlockWriter(Protocol):
+    """Where metadata blocks go to."""
+
+    @property
+    def size(self) -> int:
+        """Bytes there are; writing does not make it larger."""
+
+    def write_blocks(self, numbers: NDArray[np.uint64], blocks: NDArray[np.uint8]) -> None:
+        """Write blocks, shape (n, 4096), to these places, each below size // 4096. Durable after flush().
+
+        :raises OSError: the device failed.
+        """
+
+    def flush(self) -> None:
+        """Return when all that was written is durable."""
+
+
+class BlockDisk(BlockReader, BlockWriter, Protocol):
+    """Both: what new metadata is written to. What was written can be read back."""
+
+
 def count_blocks(reader: BlockReader) -> int:
     """Blocks that metadata on `reader` can use: what is there, and at most MOST_BLOCKS."""
     return min(reader.size // BLOCK, MOST_BLOCKS)

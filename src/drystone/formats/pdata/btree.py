@@ -3,8 +3,9 @@
 A tree maps u64 keys to values of one size. All leaves are equally deep, so the way to the first leaf tells the height,
 and from there on it is known of every node whether it must be a leaf. A walk keeps a stack of pending pointers
 ("edges"), takes at most `batch` of them, reads those blocks in one call, checks them with numpy, and either gives their
-entries out or puts their children on the stack. Memory: at most batch * 252 edges a level, 24 bytes each, and one
-batch of blocks. Time: a block's checksum is about 1 µs, the other checks are passes over the batch's keys.
+entries out or puts their children on the stack. Memory: at most batch * 252 edges a level, 24 bytes each, and four
+batches of blocks, as leaves are read ahead. Time: a block's checksum is about 1 µs, the other checks are passes over
+the batch's keys.
 
 Why it ends on any bytes: a node's keys must lie in the range that its parent gave it, the ranges on a level are
 disjoint, and no node but an empty tree's root is empty; so no level reads a block twice without finding damage, and
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 from drystone.formats.pdata.blocks import BlockReader, count_blocks
 from drystone.formats.pdata.checksum import BTREE_NODE, checksum_blocks
 from drystone.formats.pdata.damage import describe_damage
-from drystone.formats.pdata.layout import INTERNAL, LEAF, POINTER, make_node_dtype
+from drystone.formats.pdata.layout import INTERNAL, LEAF, NODE_HEADER, POINTER, make_node_dtype
+from drystone.formats.pdata.readahead import read_ahead
 
 BATCH = 256
 """Blocks read at once (1 MiB): as quick as larger ones here, and it stays in a core's cache."""
@@ -45,10 +47,27 @@ class TreeKind:
 
     :ivar name: for messages: `mapping tree`.
     :ivar value: dtype of a leaf's values.
+    :ivar per_key: how many things that are counted elsewhere stand behind a key: the entries of an array block.
+    :ivar end: there are so many of these things; LARGEST_KEY + 1 when any number is possible.
     """
 
     name: str
     value: np.dtype[Any]
+    per_key: int = 1
+    end: int = LARGEST_KEY + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one of several blocks.
+
+    :ivar place: which of them, from 0. :ivar what: was looked at. :ivar expected: due. :ivar found: there.
+    """
+
+    place: int
+    what: str
+    expected: int | str
+    found: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +106,7 @@ def read_nodes(reader: BlockReader, kind: TreeKind, edges: Edges, *, leaf: bool,
     :param root: it is a tree's root, which alone may be empty, when it is a leaf.
     :raises DamagedError: the first thing wrong: its block, what was expected and what was found.
     """
-    return _check_nodes(reader.read_blocks(edges.blocks), kind, edges, leaf=leaf, root=root)
+    return check_nodes(reader.read_blocks(edges.blocks), kind, edges, leaf=leaf, root=root)
 
 
 def list_children(reader: BlockReader, kind: TreeKind, edges: Edges, nodes: Nodes) -> Edges:
@@ -115,8 +134,16 @@ def list_children(reader: BlockReader, kind: TreeKind, edges: Edges, nodes: Node
 
 def flatten(nodes: Nodes) -> tuple[Numbers, NDArray[Any]]:
     """Keys and values of all `nodes` in order, without the places that are not used."""
-    used = np.arange(nodes["keys"].shape[1]) < nodes["nr_entries"][:, None]
-    return nodes["keys"][used], nodes["values"][used]
+    keys, values = nodes["keys"], nodes["values"]
+    counts = nodes["nr_entries"].astype(np.int64)
+    if not len(counts):
+        return keys.reshape(-1), values.reshape(-1)
+    most, fewest = int(counts.max()), int(counts.min())
+    keys, values = keys[:, :most], values[:, :most]
+    if fewest == most:
+        return keys.reshape(-1), values.reshape(-1)
+    used = np.arange(most) < counts[:, None]
+    return keys[used], values[used]
 
 
 def descend(reader: BlockReader, kind: TreeKind, root: int, key: int) -> list[tuple[Edges, Nodes]]:
@@ -129,7 +156,7 @@ def descend(reader: BlockReader, kind: TreeKind, root: int, key: int) -> list[tu
     while len(way) < MOST_LEVELS:
         block = reader.read_blocks(edge.blocks)
         leaf = bool(block.view(make_node_dtype(POINTER))["flags"][0, 0] & LEAF)
-        node = _check_nodes(block, kind, edge, leaf=leaf, root=not way)
+        node = check_nodes(block, kind, edge, leaf=leaf, root=not way)
         way.append((edge, node))
         if leaf:
             return way
@@ -168,76 +195,100 @@ def iter_entries(
     pending = [(top, make_root_edge(reader, kind, root))]
     while pending:
         height, edges = pending.pop()
-        if len(edges) > batch:
-            pending.append((height, edges[batch:]))
-            edges = edges[:batch]
-        nodes = read_nodes(reader, kind, edges, leaf=height == 0, root=height == top)
         if height:
+            if len(edges) > batch:
+                pending.append((height, edges[batch:]))
+                edges = edges[:batch]
+            nodes = read_nodes(reader, kind, edges, leaf=False, root=height == top)
             pending.append((height - 1, list_children(reader, kind, edges, nodes)))
-        else:
-            keys, values = flatten(nodes)
+            continue
+        parts = (edges[begin : begin + batch] for begin in range(0, len(edges), batch))
+        for part, blocks in read_ahead(reader, parts, lambda part: part.blocks):
+            keys, values = flatten(check_nodes(blocks, kind, part, leaf=True, root=top == 0))
             if len(keys):
                 yield keys, values
 
 
-def _check_nodes(blocks: NDArray[np.uint8], kind: TreeKind, edges: Edges, *, leaf: bool, root: bool) -> Nodes:
-    nodes: Nodes = blocks.view(make_node_dtype(kind.value if leaf else POINTER)).reshape(-1)
-    most = nodes["keys"].shape[1]
-    value_size = nodes.dtype["values"].base.itemsize
-    for what, found, expected in (
-        ("checksum", nodes["csum"], checksum_blocks(blocks, BTREE_NODE)),
-        ("location", nodes["blocknr"], edges.blocks),
-        ("flags (1 internal, 2 leaf)", nodes["flags"], LEAF if leaf else INTERNAL),
-        ("value size", nodes["value_size"], value_size),
-        ("max entries", nodes["max_entries"], most),
-    ):
-        _refuse_where(found != expected, kind, edges, what, expected, found)
-    counts = nodes["nr_entries"]
-    fewest = 0 if root and leaf else 1
-    _refuse_where((counts < fewest) | (counts > most), kind, edges, "number of entries", f"{fewest} to {most}", counts)
-    _check_keys(kind, edges, nodes)
+def check_nodes(blocks: NDArray[np.uint8], kind: TreeKind, edges: Edges, *, leaf: bool, root: bool) -> Nodes:
+    """What read_nodes does after reading: the nodes in `blocks`, which were read where `edges` lead to."""
+    nodes = view_nodes(blocks, kind, leaf=leaf)
+    if faults := find_faults(blocks, nodes, edges, leaf=leaf, root=root):
+        first = faults[0]
+        raise describe_damage(
+            int(edges.blocks[first.place]), f"{kind.name}: {first.what}", expected=first.expected, found=first.found
+        )
     return nodes
 
 
-def _refuse_where(
-    wrong: NDArray[np.bool_], kind: TreeKind, edges: Edges, what: str, expected: object, found: NDArray[Any]
+def view_nodes(blocks: NDArray[np.uint8], kind: TreeKind, *, leaf: bool) -> Nodes:
+    """Blocks, shape (n, 4096), as records of nodes, without a copy and without a check."""
+    nodes: Nodes = blocks.view(make_node_dtype(kind.value if leaf else POINTER)).reshape(-1)
+    return nodes
+
+
+def find_faults(
+    blocks: NDArray[np.uint8], nodes: Nodes, edges: Edges, *, leaf: bool, root: bool = False
+) -> list[Fault]:
+    """What is wrong with nodes that `edges` lead to: one fault, the first one, for each node that has any.
+
+    :param blocks: the same blocks as bytes. :param leaf: whether they must be leaves.
+    :param root: they are roots, which may be empty when they are leaves.
+    """
+    most = nodes["keys"].shape[1]
+    value_size = nodes.dtype["values"].base.itemsize
+    heads = np.ascontiguousarray(blocks[:, : NODE_HEADER.itemsize]).view(NODE_HEADER).reshape(-1)
+    counts = heads["nr_entries"]
+    fewest = 0 if root and leaf else 1
+    checks: list[tuple[str, NDArray[Any], object]] = [
+        ("checksum", heads["csum"], checksum_blocks(blocks, BTREE_NODE)),
+        ("location", heads["blocknr"], edges.blocks),
+        ("flags (1 internal, 2 leaf)", heads["flags"], LEAF if leaf else INTERNAL),
+        ("value size", heads["value_size"], value_size),
+        ("max entries", heads["max_entries"], most),
+    ]
+    found: dict[int, Fault] = {}
+    for what, values, expected in checks:
+        _add_faults(found, what, values, expected, values != expected)
+    wrong = (counts < fewest) | (counts > most)
+    _add_faults(found, "number of entries", counts, f"{fewest} to {most}", wrong)
+    _add_key_faults(found, edges, nodes, counts)
+    return [found[place] for place in sorted(found)]
+
+
+def _add_faults(
+    found: dict[int, Fault], what: str, values: NDArray[Any], expected: object, wrong: NDArray[np.bool_]
 ) -> None:
-    places = np.flatnonzero(wrong)
-    if not len(places):
+    if not wrong.any():
         return
-    first = places[0]
-    due = int(expected[first]) if isinstance(expected, np.ndarray) else expected
-    raise describe_damage(int(edges.blocks[first]), f"{kind.name}: {what}", expected=due, found=int(found[first]))
+    for place in np.flatnonzero(wrong).tolist():
+        if place not in found:
+            due = int(expected[place]) if isinstance(expected, np.ndarray) else expected
+            assert isinstance(due, int | str)
+            found[place] = Fault(place, what, due, int(values[place]))
 
 
-def _check_keys(kind: TreeKind, edges: Edges, nodes: Nodes) -> None:
+def _add_key_faults(found: dict[int, Fault], edges: Edges, nodes: Nodes, counts: NDArray[Any]) -> None:
     """Keys ascend, and lie in the range of the node's edge.
 
     An internal node's first key may be below its child's: the kernel leaves it so when the child's first entry goes.
     """
     keys: Numbers = nodes["keys"]
-    counts = nodes["nr_entries"].astype(np.int64)
-    falling = (keys[:, 1:] <= keys[:, :-1]) & (np.arange(1, keys.shape[1]) < counts[:, None])
+    used = np.minimum(counts, keys.shape[1]).astype(np.int64)
+    most = int(used.max(initial=1))
+    falling = keys[:, 1:most] <= keys[:, : most - 1]
+    if len(used) and int(used.min()) < most:
+        falling &= np.arange(1, most) < used[:, None]
     if falling.any():
-        node, place = (int(index[0]) for index in np.nonzero(falling))
-        raise describe_damage(
-            int(edges.blocks[node]),
-            f"{kind.name}: key {place + 1}",
-            expected=f"above {keys[node, place]}",
-            found=int(keys[node, place + 1]),
-        )
-    filled = counts > 0
-    lasts = keys[np.arange(len(keys)), np.maximum(counts - 1, 0)]
-    for what, found, wrong in (
-        ("first key", keys[:, 0], keys[:, 0] < edges.lows),
-        ("last key", lasts, lasts > edges.highs),
+        rows = np.flatnonzero(falling.any(axis=1))
+        for row, place in zip(rows.tolist(), falling[rows].argmax(axis=1).tolist(), strict=True):
+            due = f"above {keys[row, place]}"
+            found.setdefault(row, Fault(row, f"key {place + 1}", due, int(keys[row, place + 1])))
+    filled = used > 0
+    firsts, lasts = keys[:, 0], keys[np.arange(len(keys)), np.maximum(used - 1, 0)]
+    for what, values, wrong in (
+        ("first key", firsts, (firsts < edges.lows) & filled),
+        ("last key", lasts, (lasts > edges.highs) & filled),
     ):
-        place_ = np.flatnonzero(wrong & filled)
-        if len(place_):
-            first = int(place_[0])
-            raise describe_damage(
-                int(edges.blocks[first]),
-                f"{kind.name}: {what}",
-                expected=f"{edges.lows[first]} to {edges.highs[first]}, the range its parent gives",
-                found=int(found[first]),
-            )
+        for row in np.flatnonzero(wrong).tolist():
+            due = f"{edges.lows[row]} to {edges.highs[row]}, the range its parent gives"
+            found.setdefault(row, Fault(row, what, due, int(values[row])))

@@ -51,6 +51,17 @@ def checksum_blocks(blocks: NDArray[np.uint8], salt: int) -> NDArray[np.uint32]:
     return plain ^ np.uint32(_INVERSION ^ salt)
 
 
+def seal_blocks(blocks: NDArray[np.uint8], salt: int) -> NDArray[np.uint8]:
+    """Write their checksums into the heads of `blocks`, shape (n, 4096); the same array."""
+    blocks[:, :4] = checksum_blocks(blocks, salt).astype("<u4").view("u1").reshape(-1, 4)
+    return blocks
+
+
+def seal_block(block: bytes, salt: int) -> bytes:
+    """The 4096 bytes `block` with its checksum at its head: a superblock that is to be written."""
+    return checksum_block(block, salt).to_bytes(4, "little") + block[4:BLOCK]
+
+
 def identify_block(block: bytes) -> str | None:
     """The kind of block (a key of SALTS) whose checksum is at the head of `block`; None when it is none."""
     salt = int.from_bytes(block[:4], "little") ^ checksum_block(block, 0)

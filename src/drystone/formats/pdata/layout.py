@@ -1,6 +1,6 @@
-"""Where the bytes of a btree node are. No other file knows an offset.
+"""Where the bytes of btree nodes, array blocks and space maps are. No other file knows an offset.
 
-Little-endian and packed. Source: persistent-data/dm-btree-internal.h of Linux 6.1.
+Little-endian and packed. Source: dm-btree-internal.h, dm-array.c, dm-space-map-common.h of persistent-data, Linux 6.1.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _HEADER = [
     ("padding", "<u4"),
 ]
 _HEADER_SIZE = 32
+NODE_HEADER = np.dtype(_HEADER)
+"""The first 32 bytes of a node."""
 _KEY_SIZE = 8
 
 POINTER = np.dtype("<u8")
@@ -52,6 +54,72 @@ def make_node_dtype(value: np.dtype[Any]) -> np.dtype[Any]:
             "names": [*names, "keys", "values"],
             "formats": [*(kind for _, kind in _HEADER), (np.dtype("<u8"), (most,)), (value, (most,))],
             "offsets": [*(fields[name][1] for name in names), _HEADER_SIZE, _HEADER_SIZE + _KEY_SIZE * most],
+            "itemsize": BLOCK,
+        }
+    )
+
+
+_ARRAY_HEADER = [
+    ("csum", "<u4"),
+    ("max_entries", "<u4"),
+    ("nr_entries", "<u4"),
+    ("value_size", "<u4"),
+    ("blocknr", "<u8"),
+]
+_ARRAY_HEADER_SIZE = 24
+
+ENTRIES_A_BITMAP = 16320
+"""Blocks whose counts are in one bitmap: two bits each in what the header leaves of a block."""
+
+MOST_BITMAPS = 255
+"""Index entries in an index block: the most bitmaps of a metadata space map."""
+
+RAW_COUNTS = (0, 2, 1, 3)
+"""Two bits of a bitmap -> count, 3 meaning 3 or more; and a count -> its bits. The high bit is stored first."""
+
+INDEX_ENTRY = np.dtype([("blocknr", "<u8"), ("nr_free", "<u4"), ("none_free_before", "<u4")])
+"""Where a bitmap is, how many of its entries are 0, and an entry before which none is 0."""
+
+BITMAP_BLOCK = np.dtype([("csum", "<u4"), ("not_used", "<u4"), ("blocknr", "<u8"), ("bits", "u1", (4080,))])
+"""A bitmap: entry i is bits 2 * (i % 4) and the next of byte i // 4."""
+
+INDEX_RECORD = np.dtype(
+    {
+        "names": ["csum", "padding", "blocknr", "entries"],
+        "formats": ["<u4", "<u4", "<u8", (INDEX_ENTRY, (MOST_BITMAPS,))],
+        "offsets": [0, 4, 8, 16],
+        "itemsize": BLOCK,
+    }
+)
+"""The index of a metadata space map."""
+
+WORD = np.dtype("<u8")
+"""An entry of a bitset, which is an array of words."""
+
+WORD_BITS = 64
+"""Bits in a word, the lowest first."""
+
+COUNT = np.dtype("<u4")
+"""A value in the btree of reference counts."""
+
+
+def count_array_entries(value_size: int) -> int:
+    """How many entries fit an array block with values of `value_size` bytes."""
+    return (BLOCK - _ARRAY_HEADER_SIZE) // value_size
+
+
+@cache
+def make_array_dtype(value: np.dtype[Any]) -> np.dtype[Any]:
+    """An array block as a record: the header's fields, and `values` with max_entries places."""
+    header = np.dtype(_ARRAY_HEADER)
+    fields = header.fields
+    assert fields is not None
+    names = [name for name, _ in _ARRAY_HEADER]
+    return np.dtype(
+        {
+            "names": [*names, "values"],
+            "formats": [*(kind for _, kind in _ARRAY_HEADER), (value, (count_array_entries(value.itemsize),))],
+            "offsets": [*(fields[name][1] for name in names), _ARRAY_HEADER_SIZE],
             "itemsize": BLOCK,
         }
     )

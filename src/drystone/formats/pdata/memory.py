@@ -1,4 +1,4 @@
-"""A block reader over bytes in memory."""
+"""Metadata blocks in memory: to read, or to write and read back."""
 
 from __future__ import annotations
 
@@ -24,3 +24,27 @@ class MemoryBlocks:
     def read_blocks(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
         self.blocks_read += len(numbers)
         return self._blocks[numbers]
+
+
+class MemoryDisk:
+    """`size` bytes, zero at first, to write metadata blocks to and read them back.
+
+    :ivar data: the bytes as they are now; shape (blocks, 4096).
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.data = np.zeros((size // BLOCK, BLOCK), dtype=np.uint8)
+
+    def read_blocks(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        return self.data[numbers]
+
+    def write_blocks(self, numbers: NDArray[np.uint64], blocks: NDArray[np.uint8]) -> None:
+        self.data[numbers] = blocks
+
+    def flush(self) -> None:
+        """Nothing is less durable than memory."""
+
+    def to_bytes(self) -> bytes:
+        """All of it."""
+        return self.data.tobytes()

@@ -30,3 +30,8 @@ class SpaceMapRoot:
 def parse_space_map_root(data: bytes) -> SpaceMapRoot:
     """The root out of the first 32 bytes of `data`."""
     return SpaceMapRoot(*ROOT.unpack_from(data))
+
+
+def pack_space_map_root(root: SpaceMapRoot) -> bytes:
+    """The 128 bytes of the superblock that hold `root`."""
+    return ROOT.pack(root.nr_blocks, root.nr_allocated, root.bitmap_root, root.ref_count_root).ljust(128, b"\0")

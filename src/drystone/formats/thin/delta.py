@@ -2,7 +2,8 @@
 
 Snapshots share subtrees: a block of the metadata that both trees point to holds the same mappings for both. So both
 trees are walked side by side, level by level, and every block that both sides point to is dropped, whatever its place
-among its neighbours: what it maps is the same on both sides, and no other node of either tree maps it again.
+among its neighbours: what it maps is the same on both sides, and no other node of either tree maps it again. Where
+what is the same is asked for too, such a block is not dropped but walked once instead of twice.
 Where the trees have different heights the higher one goes down first.
 
 Only the data block counts, not the time of a mapping, as in thin_delta.
@@ -15,9 +16,8 @@ way down to the first leaf of either tree. Inspired by how thin_delta compares; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,14 @@ from drystone.formats.pdata.btree import (
     BATCH,
     LARGEST_KEY,
     Edges,
+    check_nodes,
     flatten,
     list_children,
     make_root_edge,
     measure_height,
     read_nodes,
 )
+from drystone.formats.pdata.readahead import read_ahead
 from drystone.formats.thin.devices import find_mapping_root
 from drystone.formats.thin.extents import Ranges, join_ranges, merge_blocks
 from drystone.formats.thin.mappings import MAPPINGS, get_data_blocks
@@ -40,6 +42,11 @@ from drystone.formats.thin.superblock import Superblock
 
 UNMAPPED = (1 << 64) - 1
 """In a Difference, where the data block would be: the block is a hole on that side."""
+
+Mapped = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+"""Virtual blocks, ascending, and the data blocks they are mapped to."""
+
+NOTHING: Mapped = (np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,19 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a window of keys holds, out of leaves that both trees have and out of others.
+
+    :ivar shared: virtual and data blocks out of the leaves that both trees have; none when they were not asked for.
+    :ivar left: virtual and data blocks out of the left tree's other leaves. :ivar right: likewise. All ascending.
+    """
+
+    shared: Mapped
+    left: Mapped
+    right: Mapped
+
+
+@dataclass(frozen=True, slots=True)
 class _Side:
     """One tree's part of a window: edges to nodes `height` levels above the leaves (0: leaves), `top` is its root's."""
 
@@ -68,12 +88,18 @@ class _Side:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Keys low to high inclusive, and for each side the edges whose range meets them."""
+    """Keys low to high inclusive, and the edges whose range meets them: of each side alone, and of both."""
 
     low: int
     high: int
     left: _Side
     right: _Side
+    both: tuple[_Side, ...] = ()
+    """One for each height; none when what is shared is not asked for."""
+
+    @property
+    def sides(self) -> tuple[_Side, ...]:
+        return (self.left, self.right, *self.both)
 
 
 def iter_changed(
@@ -93,46 +119,92 @@ def iter_differences(
     reader: BlockReader, superblock: Superblock, left_dev: int, right_dev: int, *, batch: int = BATCH
 ) -> Iterator[Difference]:
     """The blocks that differ, ascending, with the data block on each side; see iter_changed."""
-    batch = max(batch, 2)  # one edge of each side, which no cut can part
-    roots = [find_mapping_root(reader, superblock, dev) for dev in (left_dev, right_dev)]
-    if roots[0] == roots[1]:
+    left, right = (find_mapping_root(reader, superblock, dev) for dev in (left_dev, right_dev))
+    for comparison in compare_trees(reader, left, right, batch=batch):
+        union = unite(comparison.left, comparison.right)
+        differs = union.left != union.right
+        if differs.any():
+            yield Difference(union.virtual[differs], union.left[differs], union.right[differs])
+
+
+def compare_trees(
+    reader: BlockReader, left_root: int, right_root: int, *, with_shared: bool = False, batch: int = BATCH
+) -> Iterator[Comparison]:
+    """What two trees of mappings hold, window by window in ascending order of keys.
+
+    :param with_shared: read the leaves that both have as well, once; else they are left out.
+    :raises DamagedError: at the first damaged node that is read.
+    """
+    if left_root == right_root and not with_shared:
         return
+    batch = max(batch, 2)  # one edge of each side, which no cut can part
     sides = [
         _Side(height, height, make_root_edge(reader, MAPPINGS, root))
-        for root, height in ((root, measure_height(reader, MAPPINGS, root)) for root in roots)
+        for root, height in ((root, measure_height(reader, MAPPINGS, root)) for root in (left_root, right_root))
     ]
-    pending = [_Window(0, LARGEST_KEY, *sides)]
+    whole = _Window(0, LARGEST_KEY, sides[0], sides[1])
+    windows = _iter_leaf_windows(reader, whole, with_shared=with_shared, batch=batch)
+    for window, blocks in read_ahead(reader, windows, _list_blocks):
+        mapped: list[Mapped] = []
+        done = 0
+        for side in window.sides:
+            mapped.append(_take_leaves(blocks[done : done + len(side.edges)], window, side))
+            done += len(side.edges)
+        yield Comparison(mapped[2] if window.both else NOTHING, mapped[0], mapped[1])
+
+
+def _list_blocks(window: _Window) -> NDArray[np.uint64]:
+    return np.concatenate([side.edges.blocks for side in window.sides])
+
+
+def _iter_leaf_windows(reader: BlockReader, whole: _Window, *, with_shared: bool, batch: int) -> Iterator[_Window]:
+    """Windows of at most `batch` leaves, ascending; what is above the leaves is read here."""
+    pending = [whole]
     while pending:
-        window = _drop_shared(pending.pop())
-        if not len(window.left.edges) and not len(window.right.edges):
+        window = _part_shared(pending.pop(), keep=with_shared)
+        edges = sum(len(side.edges) for side in window.sides)
+        if not edges:
             continue
-        if len(window.left.edges) + len(window.right.edges) > batch:
+        if edges > batch:
             pending.extend(reversed(_cut(window)))
-        elif window.left.height or window.right.height:
+        elif any(side.height for side in window.sides):
             pending.append(_go_down(reader, window))
         else:
-            difference = _compare(_read_leaves(reader, window, window.left), _read_leaves(reader, window, window.right))
-            if len(difference):
-                yield difference
+            yield window
 
 
-def _drop_shared(window: _Window) -> _Window:
-    """The window without the blocks that both sides point to."""
+def _part_shared(window: _Window, *, keep: bool) -> _Window:
+    """The window without the blocks that both sides point to; they go to `both` if they are to be kept."""
     left, right = window.left, window.right
     shared = np.intersect1d(left.edges.blocks, right.edges.blocks)
     if not len(shared):
         return window
-    return _Window(
-        window.low,
-        window.high,
-        *(_Side(side.height, side.top, side.edges[~np.isin(side.edges.blocks, shared)]) for side in (left, right)),
-    )
+    alone = [_Side(side.height, side.top, side.edges[~np.isin(side.edges.blocks, shared)]) for side in (left, right)]
+    if not keep:
+        return _Window(window.low, window.high, alone[0], alone[1], window.both)
+    more = _Side(left.height, left.top, left.edges[np.isin(left.edges.blocks, shared)])
+    return _Window(window.low, window.high, alone[0], alone[1], _join_sides((*window.both, more)))
+
+
+def _join_sides(sides: Iterable[_Side]) -> tuple[_Side, ...]:
+    """Sides of the same height as one, with their edges in ascending order."""
+    levels: dict[int, _Side] = {}
+    for side in sides:
+        known = levels.get(side.height)
+        if known is None:
+            levels[side.height] = side
+            continue
+        pair = (known.edges, side.edges)
+        edges = Edges(*(np.concatenate([getattr(each, name) for each in pair]) for name in ("blocks", "lows", "highs")))
+        order = np.argsort(edges.lows, kind="stable")
+        levels[side.height] = _Side(side.height, side.top, edges[order])
+    return tuple(levels[height] for height in sorted(levels))
 
 
 def _cut(window: _Window) -> tuple[_Window, _Window]:
-    """Two windows out of one, cut at a key that begins the middle edge of the side with more edges."""
-    more = max(window.left.edges, window.right.edges, key=len)
-    key = int(more.lows[len(more) // 2])
+    """Two windows out of one, cut at a key that begins the middle edge of the side with the most edges."""
+    most = max((side.edges for side in window.sides), key=len)
+    key = int(most.lows[len(most) // 2])
     return (
         _narrow(window, window.low, key - 1),
         _narrow(window, key, window.high),
@@ -140,11 +212,8 @@ def _cut(window: _Window) -> tuple[_Window, _Window]:
 
 
 def _narrow(window: _Window, low: int, high: int) -> _Window:
-    return _Window(
-        low,
-        high,
-        *(_Side(side.height, side.top, _meet(side.edges, low, high)) for side in (window.left, window.right)),
-    )
+    left, right, *both = (_Side(side.height, side.top, _meet(side.edges, low, high)) for side in window.sides)
+    return _Window(low, high, left, right, tuple(both))
 
 
 def _meet(edges: Edges, low: int, high: int) -> Edges:
@@ -152,13 +221,10 @@ def _meet(edges: Edges, low: int, high: int) -> Edges:
 
 
 def _go_down(reader: BlockReader, window: _Window) -> _Window:
-    """The window one level further down: on both sides, or on the higher one when they are not level."""
-    level = max(window.left.height, window.right.height)
-    return _Window(
-        window.low,
-        window.high,
-        *(_expand(reader, window, side) if side.height == level else side for side in (window.left, window.right)),
-    )
+    """The window one level further down: all that is highest."""
+    level = max(side.height for side in window.sides)
+    left, right, *both = (_expand(reader, window, side) if side.height == level else side for side in window.sides)
+    return _Window(window.low, window.high, left, right, _join_sides(both))
 
 
 def _expand(reader: BlockReader, window: _Window, side: _Side) -> _Side:
@@ -169,27 +235,32 @@ def _expand(reader: BlockReader, window: _Window, side: _Side) -> _Side:
     return _Side(side.height - 1, side.top, _meet(children, window.low, window.high))
 
 
-def _read_leaves(reader: BlockReader, window: _Window, side: _Side) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _take_leaves(blocks: NDArray[np.uint8], window: _Window, side: _Side) -> Mapped:
     """Virtual and data blocks of a side's leaves, within the window."""
     if not len(side.edges):
-        return np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.uint64)
-    nodes = read_nodes(reader, MAPPINGS, side.edges, leaf=True, root=side.height == side.top)
+        return NOTHING
+    nodes = check_nodes(blocks, MAPPINGS, side.edges, leaf=True, root=side.height == side.top)
     keys, values = flatten(nodes)
-    within = (keys >= np.uint64(window.low)) & (keys <= np.uint64(window.high))
-    return keys[within], get_data_blocks(values[within])
+    if len(keys) and (int(keys[0]) < window.low or int(keys[-1]) > window.high):
+        within = (keys >= np.uint64(window.low)) & (keys <= np.uint64(window.high))
+        keys, values = keys[within], values[within]
+    return keys, get_data_blocks(values)
 
 
-def _compare(left: tuple[NDArray[Any], NDArray[Any]], right: tuple[NDArray[Any], NDArray[Any]]) -> Difference:
+def unite(left: Mapped, right: Mapped) -> Difference:
+    """All blocks that either side maps, with the data block of each; those that are the same as well."""
     if np.array_equal(left[0], right[0]):
-        virtual, sides = left[0], [left[1], right[1]]
-    else:
-        # Two ascending runs: the stable sort merges them.
-        virtual = np.sort(np.concatenate((left[0], right[0])), kind="stable")
-        virtual = virtual[np.concatenate(([True], virtual[1:] != virtual[:-1]))[: len(virtual)]]
-        sides = []
-        for keys, data in (left, right):
-            spread = np.full(len(virtual), UNMAPPED, dtype=np.uint64)
-            spread[np.searchsorted(virtual, keys)] = data
-            sides.append(spread)
-    differs = sides[0] != sides[1]
-    return Difference(virtual[differs], sides[0][differs], sides[1][differs])
+        return Difference(left[0], left[1], right[1])
+    if not len(left[0]) or not len(right[0]):
+        virtual, data = left if len(left[0]) else right
+        missing = np.full(len(virtual), UNMAPPED, dtype=np.uint64)
+        return Difference(virtual, *((data, missing) if len(left[0]) else (missing, data)))
+    # Two ascending runs: the stable sort merges them.
+    virtual = np.sort(np.concatenate((left[0], right[0])), kind="stable")
+    virtual = virtual[np.concatenate(([True], virtual[1:] != virtual[:-1]))]
+    sides = []
+    for keys, data in (left, right):
+        spread = np.full(len(virtual), UNMAPPED, dtype=np.uint64)
+        spread[np.searchsorted(virtual, keys)] = data
+        sides.append(spread)
+    return Difference(virtual, *sides)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ class Runs:
 
     def __len__(self) -> int:
         return len(self.virtual)
+
+    def __getitem__(self, which: slice | NDArray[Any]) -> Runs:
+        return Runs(self.virtual[which], self.data[which], self.time[which], self.length[which])
 
 
 def merge_blocks(blocks: NDArray[np.uint64]) -> Ranges:
@@ -62,12 +66,38 @@ def iter_runs(batches: Iterable[MappingBatch]) -> Iterator[Runs]:
     """Runs of mappings, merged across batches as well. Holds one run back."""
     held: Runs | None = None
     for batch in batches:
-        runs = _join_runs(held, _merge_mappings(batch))
-        held = _cut_runs(runs, slice(-1, None))
+        runs = _merge_mappings(batch)
+        if held is not None:
+            runs = join_runs(held, runs)
+        held = runs[-1:]
         if len(runs) > 1:
-            yield _cut_runs(runs, slice(None, -1))
+            yield runs[:-1]
     if held is not None:
         yield held
+
+
+def join_runs(held: Runs, runs: Runs, *, may_merge: bool = True) -> Runs:
+    """`runs` after the one run in `held`, made one with the first of them if that goes on from it.
+
+    `runs` may be changed by this.
+    """
+    length = held.length[0]
+    if (
+        may_merge
+        and len(runs)
+        and held.virtual[0] + length == runs.virtual[0]
+        and held.data[0] + length == runs.data[0]
+        and held.time[0] == runs.time[0]
+    ):
+        runs.virtual[0], runs.data[0] = held.virtual[0], held.data[0]
+        runs.length[0] += length
+        return runs
+    return Runs(
+        np.concatenate((held.virtual, runs.virtual)),
+        np.concatenate((held.data, runs.data)),
+        np.concatenate((held.time, runs.time)),
+        np.concatenate((held.length, runs.length)),
+    )
 
 
 def to_bytes(ranges: Ranges, block_size: int) -> Ranges:
@@ -95,27 +125,3 @@ def _merge_mappings(batch: MappingBatch) -> Runs:
     begins = np.concatenate(([0], np.flatnonzero(breaks) + 1))
     lengths = np.diff(np.append(begins, len(batch))).astype(np.uint64)
     return Runs(batch.virtual[begins], batch.data[begins], batch.time[begins], lengths)
-
-
-def _join_runs(held: Runs | None, runs: Runs) -> Runs:
-    if held is None:
-        return runs
-    length = held.length[0]
-    if (
-        held.virtual[0] + length == runs.virtual[0]
-        and held.data[0] + length == runs.data[0]
-        and held.time[0] == runs.time[0]
-    ):
-        rest = _cut_runs(runs, slice(1, None))
-        held = Runs(held.virtual, held.data, held.time, held.length + runs.length[0])
-        runs = rest
-    return Runs(
-        np.concatenate((held.virtual, runs.virtual)),
-        np.concatenate((held.data, runs.data)),
-        np.concatenate((held.time, runs.time)),
-        np.concatenate((held.length, runs.length)),
-    )
-
-
-def _cut_runs(runs: Runs, which: slice) -> Runs:
-    return Runs(runs.virtual[which], runs.data[which], runs.time[which], runs.length[which])

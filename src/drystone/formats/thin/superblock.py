@@ -10,7 +10,7 @@ from drystone.base.sizes import SECTOR
 from drystone.formats.pdata.blocks import BLOCK, BlockReader, count_blocks
 from drystone.formats.pdata.checksum import THIN_SUPERBLOCK, checksum_block
 from drystone.formats.pdata.damage import describe_damage
-from drystone.formats.pdata.spacemap import SpaceMapRoot, parse_space_map_root
+from drystone.formats.pdata.spacemap import SpaceMapRoot, pack_space_map_root, parse_space_map_root
 from drystone.formats.thin import layout
 
 
@@ -83,6 +83,32 @@ def parse_superblock(block: bytes, *, location: int = 0) -> Superblock:
     superblock = _from_fields(location, fields)
     _check_features(superblock)
     return superblock
+
+
+def pack_superblock(superblock: Superblock) -> bytes:
+    """The 4096 bytes of that superblock, its checksum and its location in place."""
+    body = layout.SUPERBLOCK.pack(
+        0,
+        superblock.flags,
+        superblock.location,
+        superblock.uuid,
+        layout.MAGIC,
+        superblock.version,
+        superblock.time,
+        superblock.transaction_id,
+        superblock.held_root,
+        pack_space_map_root(superblock.data_space_map),
+        pack_space_map_root(superblock.metadata_space_map),
+        superblock.data_mapping_root,
+        superblock.device_details_root,
+        superblock.data_block_size,
+        superblock.metadata_block_size,
+        superblock.metadata_nr_blocks,
+        superblock.compat_flags,
+        superblock.compat_ro_flags,
+        superblock.incompat_flags,
+    ).ljust(BLOCK, b"\0")
+    return checksum_block(body, THIN_SUPERBLOCK).to_bytes(4, "little") + body[4:]
 
 
 def read_superblock(reader: BlockReader, *, location: int = 0) -> Superblock:

@@ -13,18 +13,19 @@ from typing import Protocol
 
 from drystone.backup.source import Source
 from drystone.backup.thin_source import ThinMap, ThinSource
-from drystone.base.errors import BusyError, UsageError
+from drystone.base.errors import UsageError
 from drystone.dvm.dmexec import execute
+from drystone.dvm.metadata_snapshot import POOL, locked
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
 from drystone.dvm.text import render_text
 from drystone.kernel import filesystems, mounts
-from drystone.kernel.blockdev import device_number, device_path, open_device, size_of
-from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
+from drystone.kernel.blockdev import device_number, open_device, size_of
+from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber, Ref
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
 from drystone.kernel.dm.nodes import FOLDER, make_node, node_path, remove_node
 from drystone.kernel.mounts import Mount
-from drystone.kernel.sysfs import holders
+from drystone.kernel.users import user_of
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,9 @@ class Host(Protocol):
     def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
         """The bytes of a thin device for a backup."""
 
+    def lock_metadata(self, pool: Ref) -> AbstractContextManager[None]:
+        """Be the only process that handles a pool's metadata snapshot. BusyError: another one does."""
+
 
 class RealHost:
     """This machine."""
@@ -111,7 +115,7 @@ class RealHost:
 
     def find_device(self, path: str) -> Found:
         number = device_number(path)
-        return Found(path, number, size_of(path), _user_of(path, number))
+        return Found(path, number, size_of(path), user_of(path, number))
 
     def read_first_block(self, path: str) -> bytes:
         with open_device(path) as device:
@@ -157,19 +161,8 @@ class RealHost:
     def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
         return ThinSource(path, thin_map)
 
-
-def _user_of(path: str, number: DeviceNumber) -> str:
-    """Who has a block device, in words."""
-    for each in mounts.mounts_of(number):
-        return f"mounted at {each.target}"
-    for holder in holders(number):
-        return f"used by {device_path(holder)}"
-    try:
-        # A mount in another namespace is in neither list; the kernel knows of it.
-        open_device(path, exclusive=True).close()
-    except BusyError:
-        return "in use"
-    return ""
+    def lock_metadata(self, pool: Ref) -> AbstractContextManager[None]:
+        return locked(self._dm.info(pool), POOL)
 
 
 def mapper_path(name: str) -> str:

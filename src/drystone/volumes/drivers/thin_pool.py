@@ -32,9 +32,10 @@ from drystone.base.errors import (
     UnavailableError,
 )
 from drystone.dvm.dmactivate import activate
+from drystone.dvm.metadata_snapshot import POOL, drop_snapshot, take_snapshot
 from drystone.dvm.program import Program
 from drystone.dvm.state import Device, Line, State, Transaction, observe, with_uuid
-from drystone.dvm.thin_pool import LARGEST_ID, release_metadata_snapshot, reserve_metadata_snapshot
+from drystone.dvm.thin_pool import LARGEST_ID
 from drystone.kernel.dm.abc import DeviceNumber, Uuid
 from drystone.kernel.dm.statuses import ThinPoolStatus
 from drystone.kernel.dm.targets import ThinPool as PoolTarget
@@ -127,7 +128,7 @@ class ThinPool:
                 self._make_node(device.name)
             if self._status().held_root is not None:
                 # A backup was cut short: what it held would keep deleted blocks from being freed.
-                self._run(release_metadata_snapshot(self.name, self._uuid("pool")))
+                self._run(drop_snapshot(POOL, self.name, self._uuid("pool")))
 
     def settle(self, transaction_id: int) -> None:
         """Take the record back when a crash left the pool one transaction behind.
@@ -173,11 +174,14 @@ class ThinPool:
 
     @contextlib.contextmanager
     def reserved(self) -> Iterator[int]:
-        """Hold the pool's one metadata snapshot; yields its block. Others wait; one that a crash left is replaced."""
+        """Hold the pool's one metadata snapshot; yields its block. Others wait; one that a crash left is replaced.
+
+        :raises BusyError: another process reads the pool's metadata.
+        """
         uuid = self._uuid("pool")
-        with self._reserving:
+        with self._reserving, self._host.lock_metadata(Uuid(uuid)):
             with self._lock:
-                self._run(reserve_metadata_snapshot(self.name, uuid, replace=True))
+                self._run(take_snapshot(POOL, self.name, uuid, replace=True))
             try:
                 status = self._status()
                 if status.held_root is None:
@@ -185,7 +189,7 @@ class ThinPool:
                 yield status.held_root
             finally:
                 with self._lock:
-                    self._run(release_metadata_snapshot(self.name, uuid))
+                    self._run(drop_snapshot(POOL, self.name, uuid))
 
     def number_of(self, key: str) -> DeviceNumber:
         """The number of an active device. :raises KernelError: it is not active (ENXIO)."""

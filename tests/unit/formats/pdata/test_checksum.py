@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from drystone.formats.pdata.blocks import BLOCK
-from drystone.formats.pdata.checksum import SALTS, checksum_block, checksum_blocks, identify_block
+from drystone.formats.pdata.checksum import (
+    SALTS,
+    checksum_block,
+    checksum_blocks,
+    identify_block,
+    seal_block,
+    seal_blocks,
+)
 
 
 def test_checksum_is_the_inverted_crc32c_of_all_but_the_first_four_bytes() -> None:
@@ -30,3 +37,12 @@ def test_a_block_tells_its_kind(kind: str) -> None:
 
 def test_a_block_without_a_checksum_has_no_kind() -> None:
     assert identify_block(bytes(BLOCK)) is None
+
+
+def test_sealed_blocks_tell_their_kind() -> None:
+    blocks = np.random.default_rng(2).integers(0, 256, (3, BLOCK), dtype=np.uint8)
+    rest = blocks[:, 4:].copy()
+    assert seal_blocks(blocks, SALTS["array block"]) is blocks
+    assert np.array_equal(blocks[:, 4:], rest)
+    assert {identify_block(each.tobytes()) for each in blocks} == {"array block"}
+    assert seal_block(bytes(4) + blocks[0, 4:].tobytes(), SALTS["array block"]) == blocks[0].tobytes()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from drystone.formats.pdata.blocks import BLOCK, MOST_BLOCKS, count_blocks
-from drystone.formats.pdata.memory import MemoryBlocks
+from drystone.formats.pdata.memory import MemoryBlocks, MemoryDisk
 
 
 def test_blocks_come_in_the_order_asked_and_twice() -> None:
@@ -26,3 +26,15 @@ def test_no_more_blocks_count_than_metadata_can_have() -> None:
             raise AssertionError(numbers)
 
     assert count_blocks(Large()) == MOST_BLOCKS
+
+
+def test_what_is_written_is_read_back() -> None:
+    disk = MemoryDisk(3 * BLOCK)
+    blocks = np.arange(2 * BLOCK, dtype=np.uint64).astype(np.uint8).reshape(2, BLOCK)
+    disk.write_blocks(np.array([2, 0], dtype=np.uint64), blocks)
+    disk.flush()
+    found = disk.read_blocks(np.array([0, 1, 2], dtype=np.uint64))
+    assert np.array_equal(found[[2, 0]], blocks)
+    assert not found[1].any()
+    assert disk.to_bytes() == found.tobytes()
+    assert count_blocks(disk) == 3

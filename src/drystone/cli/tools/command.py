@@ -1,0 +1,85 @@
+"""What the metadata tools have in common: exit codes, the version, and flags that mean the same in each.
+
+Exit codes in every spelling: 0 success · 1 the metadata is bad, or the tool could not do it · 2 wrong arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from drystone import __version__
+from drystone.base.errors import DrystoneError, UsageError
+from drystone.cli.exits import name_failure
+from drystone.cli.output import Function, print_error
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
+compat_option = click.option(
+    "--compat", type=click.Choice(["0.9", "1"]), default="1", show_default=True, help="Whose spelling of the output."
+)
+output_option = click.option("-o", "--output", type=click.Path(), metavar="FILE", help="Write there, not to stdout.")
+
+
+class Tool(click.Command):
+    """A command whose failures end with 1, and wrong arguments with 2, whatever group it is called through."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the arguments; wrong ones are one line too."""
+        as_json = "--json" in args  # click takes what it has read off the list
+        with exit_as_tool(self.name or "", as_json=as_json):
+            try:
+                return super().make_context(info_name, args, parent, **extra)
+            except click.UsageError as error:
+                raise UsageError(error.format_message()) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        with exit_as_tool(self.name or "", as_json=bool(ctx.params.get("as_json"))):
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def exit_as_tool(name: str, *, as_json: bool) -> Iterator[None]:
+    """Print a failure as one line `name: ...`, or as a JSON object, and end with the tool's exit code.
+
+    :raises click.exceptions.Exit: something failed.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except DrystoneError as error:
+        _print_failure(error, name, as_json=as_json)
+        raise click.exceptions.Exit(2 if isinstance(error, UsageError) else 1) from error
+    except OSError as error:
+        _print_failure(name_failure(error), name, as_json=as_json)
+        raise click.exceptions.Exit(1) from error
+
+
+def _print_failure(error: DrystoneError, name: str, *, as_json: bool) -> None:
+    if as_json:
+        print_error(error.to_document(), as_json=True)
+    else:
+        click.echo(f"{name}: {error}", err=True)
+
+
+def tool(name: str, *, epilog: str = "") -> Callable[[Callable[..., Any]], Tool]:
+    """A decorator: the function is the tool `name`, with -h and -V."""
+
+    def decorate(function: Callable[..., Any]) -> Tool:
+        command = click.command(name, cls=Tool, context_settings=HELP, epilog=epilog or None)(_version(function))
+        assert isinstance(command, Tool)
+        return command
+
+    return decorate
+
+
+def _version(function: Function) -> Function:
+    return click.version_option(__version__, "-V", "--version", message="%(version)s")(function)

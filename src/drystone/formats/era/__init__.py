@@ -1,0 +1,1 @@
+"""dm-era metadata: superblock, writesets, era array, and what they say together."""

@@ -1,0 +1,32 @@
+"""Where the bytes of dm-era metadata are: the superblock's fields and the values in the trees.
+
+Little-endian and packed throughout. Source: drivers/md/dm-era-target.c of Linux 6.1.
+"""
+
+from __future__ import annotations
+
+import struct
+
+MAGIC = 2126579579
+VERSION = 1
+
+SUPERBLOCK = struct.Struct("<IIQ16sQI128sIIIIIQQQQ")
+"""csum, flags, blocknr, uuid, magic, version, metadata space map root, data block size (sectors), metadata block size
+(sectors), data blocks, current era, bits and root of the current writeset, roots of the writeset tree and of the era
+array, metadata snapshot. 224 bytes; the rest of the block is zero."""
+
+CLEAN_SHUTDOWN = 1
+"""Flag of the superblock that thin-provisioning-tools 1.x write; the kernel writes 0 and does not look."""
+
+METADATA_BLOCK_SECTORS = 8
+DATA_BLOCK_UNIT = 8
+"""Sectors: a data block is a multiple of 4 KiB."""
+
+LARGEST_DATA_BLOCK = (1 << 32) - 1
+MOST_DATA_BLOCKS = (1 << 31) - 1
+LARGEST_ERA = (1 << 32) - 1
+MOST_BITS = (1 << 32) - 1
+"""Bits of a writeset: their number is 32 bits wide."""
+
+WRITESET = [("nr_bits", "<u4"), ("root", "<u8")]
+"""Fields of a value in the writeset tree, 12 bytes packed, as numpy spells a dtype."""

@@ -1,0 +1,1 @@
+"""XML of metadata dumps: rows of numbers to text and back, many at a time."""

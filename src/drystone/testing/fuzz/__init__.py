@@ -1,0 +1,5 @@
+"""Mutated blocks, images and files against every parser: each is read, or refused with a reason; never anything else.
+
+`mutate` makes them out of sound ones, repeatably; `subjects` says what is fed with what; `limits` keeps each case to
+its time and the whole to its memory; `campaign` runs so many cases and counts.
+"""
