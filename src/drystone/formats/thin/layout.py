@@ -27,6 +27,9 @@ LARGEST_DATA_BLOCK = 2097152
 TIME_BITS = 24
 """A mapping is data_block << 24 | time."""
 
+LARGEST_TIME = (1 << 32) - 1
+"""What the fields of a time hold; a time that a mapping can have is below 1 << TIME_BITS."""
+
 LARGEST_DEVICE_ID = (1 << 24) - 1
 
 DETAILS = [

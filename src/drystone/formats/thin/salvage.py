@@ -140,7 +140,7 @@ class _Search:
         guessed = roots != kept or ids != sorted(devices)
         if guessed and ids:
             # Later than every mapping: all are taken for shared, and none is written over.
-            time += 1
+            time = min(time + 1, layout.LARGEST_TIME)
             self.notes.append(f"times of last snapshots may be lost: all are set to {time}, so that shared blocks stay")
         saved = {
             dev_id: self.describe_device(dev_id, devices.get(dev_id), tally.mapped.get(dev_id, 0), time, guessed)
@@ -279,7 +279,7 @@ class _Search:
             flags=0,
             uuid=bytes(16) if live is None else live.uuid,
             version=2 if live is None else live.version,
-            time=time,
+            time=min(time, (1 << layout.TIME_BITS) - 1),  # the kernel packs it beside a mapping's data block
             transaction_id=transaction if asked.transaction_id is None else asked.transaction_id,
             held_root=0,
             data_space_map=SpaceMapRoot(data_blocks if asked.nr_data_blocks is None else asked.nr_data_blocks, 0, 0, 0),

@@ -98,6 +98,15 @@ def test_lost_details_are_made_anew_with_times_that_keep_what_is_shared(image: T
     assert any("details of device 7 are lost" in note for note in salvage.notes)
 
 
+def test_times_as_late_as_a_field_holds_leave_a_pool_whose_time_a_mapping_can_have() -> None:
+    late = {1: (1, 0, 0xFFFFFFFF), 2: (2, 0, 0)}
+    image = ThinImage(write_thin_metadata({1: ORIGIN, 2: SNAPSHOT}, details=late, nr_blocks=256, time=0xFFFFFFFF))
+    image.spoil(0)
+    salvage, disk = repair(image, Overrides(transaction_id=1, data_block_size=128, nr_data_blocks=4000))
+    assert {device.snapshotted_time for device in salvage.devices.values()} == {0xFFFFFFFF}
+    assert read_superblock(disk).time == 0xFFFFFF
+
+
 def test_a_lost_top_level_keeps_the_devices_without_their_blocks(image: ThinImage) -> None:
     top = image.superblock.data_mapping_root
     image.spoil(top)
