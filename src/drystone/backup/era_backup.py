@@ -10,7 +10,7 @@ import msgspec
 
 from drystone.backup.era_source import EraDisk, EraSource, Reading, read_changes
 from drystone.backup.era_state import EraState, from_about, read_state, write_state
-from drystone.backup.manifest import Head
+from drystone.backup.format.manifest import Head
 from drystone.backup.pipeline import Progress, silent
 from drystone.backup.repository import BackupRequest, Repository
 from drystone.base.errors import DamagedError, DrystoneError, NotFoundError

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from drystone.backup import manifest as manifests
-from drystone.backup import segment as segments
-from drystone.backup.keys import VOLUMES, backups_of, manifest_key, pack_key, parse_manifest_key
-from drystone.backup.manifest import Manifest
-from drystone.backup.pack import Kind, Place, parse_record
-from drystone.backup.segment import Segment
+from drystone.backup.format import manifest as manifests
+from drystone.backup.format import segment as segments
+from drystone.backup.format.keys import VOLUMES, backups_of, manifest_key, pack_key, parse_manifest_key
+from drystone.backup.format.manifest import Manifest
+from drystone.backup.format.pack import Kind, Place, parse_record
+from drystone.backup.format.segment import Segment
 from drystone.base.errors import DamagedError, ExistsError, NotFoundError
 from drystone.store import Store
 from drystone.store.abc import Data

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from drystone.backup.keys import OPEN, operation_key
+from drystone.backup.format.keys import OPEN, operation_key
 from drystone.base.errors import DamagedError, NotFoundError, UnsupportedError
 from drystone.base.names import new_uuid
 from drystone.store import Store

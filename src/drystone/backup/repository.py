@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 import msgspec
 
-from drystone.backup.bases import find_base
-from drystone.backup.create import BackupRequest, create_backup
-from drystone.backup.delete import delete_backup, sweep
-from drystone.backup.digest import HASH
-from drystone.backup.keys import REPOSITORY
-from drystone.backup.manifest import Head as BackupInfo
+from drystone.backup.collecting.delete import delete_backup, sweep
+from drystone.backup.format.digest import HASH
+from drystone.backup.format.keys import REPOSITORY
+from drystone.backup.format.manifest import Head as BackupInfo
 from drystone.backup.objects import read_manifest, read_manifests
 from drystone.backup.pipeline import Progress, silent
-from drystone.backup.restore import restore_backup, verify_backup
+from drystone.backup.reading.restore import restore_backup, verify_backup
+from drystone.backup.reading.target import choose_target
 from drystone.backup.source import Source
-from drystone.backup.target import choose_target
 from drystone.backup.tuning import Tuning
+from drystone.backup.writing.bases import find_base
+from drystone.backup.writing.create import BackupRequest, create_backup
 from drystone.base.clock import Clock, SystemClock, format_rfc3339
 from drystone.base.errors import DamagedError, NotFoundError, UnsupportedError
 from drystone.base.names import new_uuid

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from drystone.backup.codec import LEVEL
-from drystone.backup.segment import SLOTS
+from drystone.backup.format.codec import LEVEL
+from drystone.backup.format.segment import SLOTS
 from drystone.base.errors import UsageError
 from drystone.base.sizes import format_size
 

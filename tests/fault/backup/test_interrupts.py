@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from drystone.backup.keys import OPEN, PACKS
+from drystone.backup.format.keys import OPEN, PACKS
 from drystone.backup.repository import Repository, open_repository
 from drystone.store.folder import FolderStore
 

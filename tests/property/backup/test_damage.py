@@ -8,11 +8,11 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drystone.backup.keys import REPOSITORY
+from drystone.backup.format.keys import REPOSITORY
 from drystone.backup.objects import read_manifest
 from drystone.backup.pipeline import silent
+from drystone.backup.reading.restore import restore_backup
 from drystone.backup.repository import BackupRequest, Repository, create_repository, open_repository
-from drystone.backup.restore import restore_backup
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError, NotFoundError
 from drystone.testing.sources import MemorySource, MemoryTarget

@@ -9,12 +9,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drystone.backup import manifest as manifests
-from drystone.backup import segment as segments
-from drystone.backup.codec import Compressor
-from drystone.backup.digest import digest
-from drystone.backup.manifest import Head, Manifest, Shape, make_packs, make_segments, root_of
-from drystone.backup.pack import (
+from drystone.backup.format import manifest as manifests
+from drystone.backup.format import segment as segments
+from drystone.backup.format.codec import Compressor
+from drystone.backup.format.digest import digest
+from drystone.backup.format.manifest import Head, Manifest, Shape, make_packs, make_segments, root_of
+from drystone.backup.format.pack import (
     HEADER,
     TRAILER,
     Kind,
@@ -25,7 +25,7 @@ from drystone.backup.pack import (
     parse_index,
     parse_record,
 )
-from drystone.backup.segment import Segment
+from drystone.backup.format.segment import Segment
 from drystone.backup.source import chunk_runs
 from drystone.base.errors import DamagedError, UnsupportedError
 from drystone.testing.sources import MemorySource

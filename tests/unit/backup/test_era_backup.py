@@ -12,7 +12,7 @@ import pytest
 
 from drystone.backup.era_backup import EraBackup, EraRequest, back_up_era
 from drystone.backup.era_source import EraSource, read_changes
-from drystone.backup.keys import PACKS
+from drystone.backup.format.keys import PACKS
 from drystone.backup.repository import BackupRequest, Repository, create_repository
 from drystone.backup.source import DeviceSource
 from drystone.backup.tuning import Tuning

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drystone.backup.keys import VOLUMES
+from drystone.backup.format.keys import VOLUMES
 from drystone.backup.objects import put_own
 from drystone.backup.repository import BackupRequest, create_repository
 from drystone.base.errors import DrystoneError, ExistsError

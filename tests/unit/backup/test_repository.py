@@ -11,13 +11,13 @@ import msgspec
 import pytest
 from blake3 import blake3
 
-from drystone.backup.keys import PACKS, REPOSITORY, manifest_key, operation_key
-from drystone.backup.manifest import Head
+from drystone.backup.format.keys import PACKS, REPOSITORY, manifest_key, operation_key
+from drystone.backup.format.manifest import Head
 from drystone.backup.objects import read_manifest
 from drystone.backup.operations import describe
 from drystone.backup.pipeline import silent
+from drystone.backup.reading.restore import restore_backup
 from drystone.backup.repository import BackupRequest, Repository, create_repository, open_repository
-from drystone.backup.restore import restore_backup
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import (
     BusyError,

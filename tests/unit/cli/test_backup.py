@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drystone.backup.keys import PACKS
+from drystone.backup.format.keys import PACKS
 from drystone.cli.backup import backup
 from drystone.cli.exits import run
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from drystone.backup.pack import Place
-from drystone.backup.segment import Segment
+from drystone.backup.format.pack import Place
+from drystone.backup.format.segment import Segment
 
 
 class ChunkIndex:

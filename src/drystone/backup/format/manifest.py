@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.digest import DIGEST, NOTHING, digest, image_root
-from drystone.backup.keys import PACK_ID
-from drystone.backup.pack import HEAD, HEADER, LARGEST_PACK, Place
-from drystone.backup.segment import LARGEST_SLOTS
+from drystone.backup.format.digest import DIGEST, NOTHING, digest, image_root
+from drystone.backup.format.keys import PACK_ID
+from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK, Place
+from drystone.backup.format.segment import LARGEST_SLOTS
 from drystone.base.errors import DamagedError, UnsupportedError, UsageError
 
 VERSION = 1

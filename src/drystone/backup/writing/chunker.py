@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.codec import Compressor
-from drystone.backup.digest import NOTHING, digest
-from drystone.backup.index import ChunkIndex
-from drystone.backup.manifest import Shape
-from drystone.backup.pack import Kind, Place, Record, make_record
-from drystone.backup.segment import Segment
+from drystone.backup.format.codec import Compressor
+from drystone.backup.format.digest import NOTHING, digest
+from drystone.backup.format.manifest import Shape
+from drystone.backup.format.pack import Kind, Place, Record, make_record
+from drystone.backup.format.segment import Segment
 from drystone.backup.source import Source
 from drystone.backup.tuning import Tuning
+from drystone.backup.writing.index import ChunkIndex
 from drystone.kernel.blockdev import aligned_buffer
 
 

@@ -13,16 +13,16 @@ from functools import partial
 
 import numpy as np
 
-from drystone.backup.bases import pack_sizes
-from drystone.backup.keys import pack_key
-from drystone.backup.manifest import Manifest
+from drystone.backup.format.keys import pack_key
+from drystone.backup.format.manifest import Manifest
+from drystone.backup.format.pack import HEADER, TRAILER, index_length, parse_index
+from drystone.backup.format.segment import Segment
 from drystone.backup.objects import read_segment
-from drystone.backup.pack import HEADER, TRAILER, index_length, parse_index
 from drystone.backup.pipeline import Progress, ordered
-from drystone.backup.segment import Segment
-from drystone.backup.target import Target
+from drystone.backup.reading.target import Target
+from drystone.backup.reading.walk import FETCH, Stretch, Take, read_stretch, stretches
 from drystone.backup.tuning import Tuning
-from drystone.backup.walk import FETCH, Stretch, Take, read_stretch, stretches
+from drystone.backup.writing.bases import pack_sizes
 from drystone.base.errors import DamagedError
 from drystone.store import Store
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.digest import DIGEST, Leaves, segment_digest
-from drystone.backup.keys import PACK_ID
-from drystone.backup.pack import HEAD, HEADER, LARGEST_PACK, Place
+from drystone.backup.format.digest import DIGEST, Leaves, segment_digest
+from drystone.backup.format.keys import PACK_ID
+from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK, Place
 from drystone.base.errors import DamagedError
 
 SLOTS = 256

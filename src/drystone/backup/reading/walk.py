@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from drystone.backup.manifest import Manifest
+from drystone.backup.format.manifest import Manifest
+from drystone.backup.format.pack import Kind, Place, parse_record
+from drystone.backup.format.segment import Segment
 from drystone.backup.objects import read_place
-from drystone.backup.pack import Kind, Place, parse_record
-from drystone.backup.segment import Segment
 from drystone.base.errors import DamagedError
 from drystone.store import Store
 

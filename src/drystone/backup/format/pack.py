@@ -10,8 +10,8 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.codec import Codec, decompress
-from drystone.backup.digest import digest
+from drystone.backup.format.codec import Codec, decompress
+from drystone.backup.format.digest import digest
 from drystone.base.errors import DamagedError, UnsupportedError
 
 VERSION = 1

@@ -8,13 +8,13 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from drystone.backup import manifest as manifests
-from drystone.backup.digest import digest
-from drystone.backup.manifest import Head, Manifest, Shape, make_packs, make_segments, root_of
-from drystone.backup.pack import (
+from drystone.backup.format import manifest as manifests
+from drystone.backup.format.digest import digest
+from drystone.backup.format.manifest import Head, Manifest, Shape, make_packs, make_segments, root_of
+from drystone.backup.format.pack import (
     Place,
 )
-from drystone.backup.segment import Segment
+from drystone.backup.format.segment import Segment
 from drystone.base.errors import DamagedError, UnsupportedError, UsageError
 
 

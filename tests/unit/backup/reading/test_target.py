@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drystone.backup.target import FileTarget, choose_target
+from drystone.backup.reading.target import FileTarget, choose_target
 from drystone.base.errors import ExistsError, NotFoundError, UsageError
 
 

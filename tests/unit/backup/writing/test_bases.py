@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
-from drystone.backup.keys import PACKS, manifest_key
-from drystone.backup.manifest import Head
-from drystone.backup.pack import HEADER, Kind
+from drystone.backup.format.keys import PACKS, manifest_key
+from drystone.backup.format.manifest import Head
+from drystone.backup.format.pack import HEADER, Kind
 from drystone.backup.repository import BackupRequest, Repository, create_repository
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError

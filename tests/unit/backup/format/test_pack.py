@@ -7,9 +7,9 @@ import struct
 import pytest
 from blake3 import blake3
 
-from drystone.backup.codec import Compressor
-from drystone.backup.digest import digest
-from drystone.backup.pack import (
+from drystone.backup.format.codec import Compressor
+from drystone.backup.format.digest import digest
+from drystone.backup.format.pack import (
     HEADER,
     TRAILER,
     Kind,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from drystone.backup import segment as segments
-from drystone.backup.digest import NOTHING, digest
-from drystone.backup.pack import (
+from drystone.backup.format import segment as segments
+from drystone.backup.format.digest import NOTHING, digest
+from drystone.backup.format.pack import (
     Place,
 )
-from drystone.backup.segment import Segment
+from drystone.backup.format.segment import Segment
 from drystone.base.errors import DamagedError
 
 

@@ -17,21 +17,21 @@ from datetime import UTC
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup import manifest as manifests
-from drystone.backup.bases import check_packs
-from drystone.backup.chunker import Batch, Chunked, Chunker
-from drystone.backup.digest import NOTHING
-from drystone.backup.index import ChunkIndex
-from drystone.backup.keys import manifest_key, new_writer, pack_key
-from drystone.backup.manifest import Head, Manifest, Shape, check_shape
-from drystone.backup.mapping import MapMaker, Tables
+from drystone.backup.format import manifest as manifests
+from drystone.backup.format.digest import NOTHING
+from drystone.backup.format.keys import manifest_key, new_writer, pack_key
+from drystone.backup.format.manifest import Head, Manifest, Shape, check_shape
+from drystone.backup.format.segment import Segment
 from drystone.backup.objects import put_own, read_manifest, read_segment
 from drystone.backup.operations import announced, describe, living, still_announced
 from drystone.backup.pipeline import Progress, ordered
-from drystone.backup.segment import Segment
 from drystone.backup.source import Source, chunk_runs
 from drystone.backup.tuning import Tuning
-from drystone.backup.writer import PackWriter
+from drystone.backup.writing.bases import check_packs
+from drystone.backup.writing.chunker import Batch, Chunked, Chunker
+from drystone.backup.writing.index import ChunkIndex
+from drystone.backup.writing.mapping import MapMaker, Tables
+from drystone.backup.writing.writer import PackWriter
 from drystone.base.clock import Clock
 from drystone.base.errors import BusyError, DrystoneError, ExistsError, MismatchError, NotFoundError, UsageError
 from drystone.base.names import new_uuid

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drystone.backup import segment as segments
-from drystone.backup.codec import Compressor
-from drystone.backup.digest import NOTHING, digest
-from drystone.backup.manifest import Manifest, Shape, make_packs, make_segments, root_of
-from drystone.backup.pack import Kind, Place, make_record
-from drystone.backup.segment import Segment
-from drystone.backup.writer import PackWriter
+from drystone.backup.format import segment as segments
+from drystone.backup.format.codec import Compressor
+from drystone.backup.format.digest import NOTHING, digest
+from drystone.backup.format.manifest import Manifest, Shape, make_packs, make_segments, root_of
+from drystone.backup.format.pack import Kind, Place, make_record
+from drystone.backup.format.segment import Segment
+from drystone.backup.writing.writer import PackWriter
 
 Tally = dict[bytes, tuple[int, int]]
 """Pack id -> (references, bytes referred to)."""

@@ -7,8 +7,8 @@ import struct
 import numpy as np
 from blake3 import blake3
 
-from drystone.backup.digest import NOTHING, image_root, segment_digest
-from drystone.backup.manifest import Shape, root_of
+from drystone.backup.format.digest import NOTHING, image_root, segment_digest
+from drystone.backup.format.manifest import Shape, root_of
 
 
 def test_the_root_is_that_of_the_reference() -> None:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from drystone.backup.keys import PACKS, parse_pack_key
-from drystone.backup.manifest import Head, Manifest
+from drystone.backup.format.keys import PACKS, parse_pack_key
+from drystone.backup.format.manifest import Head, Manifest
+from drystone.backup.format.segment import Segment
 from drystone.backup.objects import read_manifest, read_manifests, read_segment
-from drystone.backup.segment import Segment
 from drystone.base.errors import DamagedError, NotFoundError
 from drystone.store import Store
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from drystone.backup.writer import PackWriter
+from drystone.backup.writing.writer import PackWriter
 from drystone.testing.stores import MemoryStore
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drystone.backup.keys import PACKS, manifest_key, pack_key, pack_writer, parse_pack_key
+from drystone.backup.format.keys import PACKS, manifest_key, pack_key, pack_writer, parse_pack_key
 from drystone.backup.objects import read_manifest, read_manifests
 from drystone.backup.operations import announced, describe, living
 from drystone.base.errors import BusyError, DamagedError

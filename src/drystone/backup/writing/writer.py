@@ -8,9 +8,9 @@ from threading import Barrier
 from types import TracebackType
 from typing import Self
 
-from drystone.backup.keys import pack_id, pack_key
+from drystone.backup.format.keys import pack_id, pack_key
+from drystone.backup.format.pack import Kind, PackBuilder, Place, Record
 from drystone.backup.objects import put_own
-from drystone.backup.pack import Kind, PackBuilder, Place, Record
 from drystone.store import Store
 
 _PUTS = 2

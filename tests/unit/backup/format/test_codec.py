@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
-from drystone.backup.codec import Codec, Compressor, decompress
+from drystone.backup.format.codec import Codec, Compressor, decompress
 from drystone.base.errors import DamagedError
 
 TEXT = b"a text that shrinks " * 5000

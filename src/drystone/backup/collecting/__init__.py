@@ -1,0 +1,1 @@
+"""Removing what is not wanted any more, and finding what is damaged."""

@@ -1,0 +1,1 @@
+"""The repository's objects as bytes and values: pure, no store is touched here."""

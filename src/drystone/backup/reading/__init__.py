@@ -1,0 +1,1 @@
+"""Getting backups back: restore, verify, walk, targets."""

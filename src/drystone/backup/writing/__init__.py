@@ -1,0 +1,1 @@
+"""Making backups: read, hash, compress, pack, put."""
