@@ -129,7 +129,7 @@ class Drystone(Program):
         told = self.folder / "changed.json"
         told.write_text(json.dumps([{"offset": begin, "length": length} for begin, length in changed]))
         dest, image = str(self.repository), str(self.image)
-        cost, printed = self._drystone("create", image, "--dest", dest, "--base", self._url, "--changed", str(told))
+        cost, printed = self._drystone("create", image, "--dest", dest, "--base", self._url, "--changes", str(told))
         self._url = printed.strip()
         return cost
 

@@ -10,6 +10,7 @@ Cases that failed are written to --keep, one file each. Ends with 1 when there a
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import sys
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="SUBJECT")
     parser.add_argument("--keep", type=Path, default=Path("build/fuzz"), metavar="FOLDER")
     options = parser.parse_args()
+    faulthandler.enable()
     print(COLUMNS.format("subject", "cases", "read", "refused", "failed", "a case", "slowest", "memory"))
     tallies = run_campaign(options.cases, seed=options.seed, names=options.only, tell=tell)
     failures = [failure for tally in tallies for failure in tally.failures]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def sync_folder(folder: Path) -> None:
@@ -33,17 +35,35 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
     :raises OSError: the old file is untouched and no other file is left.
     """
+    with replacing(path, mode=mode) as file:
+        write_all(file.fileno(), data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator[BinaryIO]:
+    """A new file, unbuffered, that is at `path` when the block under it has ended: whoever reads `path` sees all of
+    the old or all of the new. When the block fails, the old file is untouched and no other file is left.
+
+    A write to it may take less than it is given; see write_all.
+
+    :param mode: permissions, which the process's umask narrows. :param durable: it is on the disk when the block has
+        ended, as replace_file says; else a power cut may take it away.
+    :raises OSError: it cannot be made, or put at `path`.
+    """
     passing = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    handle = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        try:
-            write_all(handle, data)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        handle = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            yield file
+            if durable:
+                os.fsync(handle)
         passing.rename(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             passing.unlink()
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)

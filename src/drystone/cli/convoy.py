@@ -21,6 +21,7 @@ from drystone import __version__
 from drystone.base.errors import DrystoneError
 from drystone.base.sizes import parse_size
 from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, invoke
+from drystone.cli.output import HELP
 from drystone.wire.client import Answer, UnixClient
 
 DEFAULT_SOCKET = "/var/run/convoy/convoy.sock"
@@ -58,7 +59,7 @@ def goes_on() -> Iterator[None]:
         raise
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings=HELP)
 @click.option("--socket", "-s", default=DEFAULT_SOCKET, show_default=True, help="The daemon's unix socket.")
 @click.option("--debug", "-d", is_flag=True, help="Log more.")
 @click.option("--verbose", is_flag=True, help="Print the whole object instead of its identifier.")
@@ -127,6 +128,11 @@ Options of the driver vfs:
   vfs.path=FOLDER              where the volumes are; needed
   vfs.defaultvolumesize=SIZE   of disk images made with --vm; 100G
 \b
+Environment:
+  DRYSTONE_PASSPHRASE_FILE   holds the passphrase of encrypted destinations of backups; new
+                             ones are encrypted by it, and without it they are not
+  AWS_ACCESS_KEY_ID and others   as docs/how-to/object-stores.md has them
+\b
 Example:
   convoy daemon --drivers vfs --driver-opts vfs.path=/srv/volumes
 """
@@ -145,6 +151,7 @@ def start_daemon(
     """Set up the log and serve until SIGTERM."""
     import logging
 
+    from drystone.backup.credentials import find_credential
     from drystone.volumes.daemon import DaemonSetting, run_daemon
 
     logging.basicConfig(
@@ -153,7 +160,9 @@ def start_daemon(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    setting = DaemonSetting(Path(root), socket, drivers, driver_opts, Path(mounts_dir) if mounts_dir else None)
+    credential = find_credential(os.environ, logging.getLogger("drystone").warning)
+    mounts = Path(mounts_dir) if mounts_dir else None
+    setting = DaemonSetting(Path(root), socket, drivers, driver_opts, mounts, credential)
     run_daemon(setting, lambda: logging.getLogger("drystone").info("serving on %s", socket))
 
 

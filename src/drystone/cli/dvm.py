@@ -14,6 +14,7 @@ from drystone import __version__
 from drystone.base.documents import decode, encode
 from drystone.base.errors import KernelError, UsageError
 from drystone.cli.input import name_input, read_input
+from drystone.cli.output import HELP
 from drystone.kernel.dm.abc import DeviceMapper
 from drystone.kernel.dm.causes import classed
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from drystone.dvm.program import Program
     from drystone.dvm.result import Result
     from drystone.dvm.signals import HeldSignals
-
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class _Tool(click.Command):
@@ -49,7 +48,7 @@ _errors_as_json = click.option(
 )
 
 
-@click.group(cls=_Tools, context_settings=_CONTEXT)
+@click.group(cls=_Tools, context_settings=HELP)
 @click.version_option(__version__, "-V", "--version", prog_name="dvm")
 @_errors_as_json
 @click.pass_context

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.lazy import Lazy, LazyGroup
-from drystone.cli.tools.command import HELP
+from drystone.cli.lazy import Lazy, LazyGroup, spare_numpy
+from drystone.cli.output import HELP
 from drystone.cli.tools.table import list_verbs
 
 VERBS = {
@@ -18,7 +18,9 @@ VERBS = {
     "remove": Lazy("drystone.cli.era_device:remove", "Take the era target away again."),
     "changed": Lazy("drystone.cli.era_changed:changed", "Print the byte ranges written since an era."),
     "picture": Lazy("drystone.cli.era_picture:picture", "Draw a device: when each region was last written."),
-    "damage": Lazy("drystone.cli.era_damage:damage", "Damage a copy of era metadata on purpose, for drills and tests."),
+    "damage": Lazy(
+        "drystone.cli.metadata_damage:era_damage", "Damage a copy of era metadata on purpose, for drills and tests."
+    ),
 }
 
 
@@ -34,3 +36,4 @@ def era() -> None:
       drystone era changed --since 4 db
       drystone era check /dev/vg/dbmeta
     """
+    spare_numpy()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from drystone.base.errors import MismatchError
+from drystone.cli.output import HELP
 from drystone.cli.programs import ProgramCommand, device_mapper, run_program
 from drystone.cli.ranges import Extent, print_ranges, ranges_options
-from drystone.cli.tools.command import HELP
 
 if TYPE_CHECKING:
     from drystone.dvm.metadata_reading import Opened, Place

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drystone.base.errors import ExistsError, KernelError, UsageError
-from drystone.cli.output import json_option, print_json, print_pairs
+from drystone.cli.output import HELP, json_option, print_json, print_pairs
 from drystone.cli.preview import dry_run_option
 from drystone.cli.programs import ProgramCommand, device_mapper, print_plan, run_program
-from drystone.cli.tools.command import HELP
 
 if TYPE_CHECKING:
     from drystone.dvm.era import EraDevice

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from drystone.cli.output import json_option, print_json
-from drystone.cli.picture.options import HELP, pick_cells, picture_options
+from drystone.cli.output import HELP, json_option, print_json
+from drystone.cli.picture.options import pick_cells, picture_options, show_picture
 from drystone.cli.tools.era_files import open_era
 
 if TYPE_CHECKING:
@@ -41,14 +40,8 @@ def picture(file: str, *, held: bool, width: int | None, rows: int, png: str | N
     block_size = superblock.data_block_bytes
     if as_json:
         print_json(_describe(cells, file, block_size))
-    if png is not None:
-        from drystone.cli.picture.png import write_png
-
-        write_png(_make_picture(cells, file, block_size), Path(png))
-    elif not as_json:
-        from drystone.cli.picture.terminal import print_picture
-
-        print_picture(_make_picture(cells, file, block_size), width=columns, rows=rows)
+    if png is not None or not as_json:
+        show_picture(_make_picture(cells, file, block_size), columns, rows, png)
 
 
 def _describe(cells: EraCells, file: str, block_size: int) -> dict[str, object]:
@@ -70,7 +63,7 @@ def _describe(cells: EraCells, file: str, block_size: int) -> dict[str, object]:
 def _make_picture(cells: EraCells, file: str, block_size: int) -> Picture:
     import numpy as np
 
-    from drystone.cli.picture.panel import Panel, Picture, spell_cell, spell_size
+    from drystone.cli.picture.panel import Panel, Picture, spell_blocks, spell_cell, spell_size
 
     newest = cells.newest.astype(np.float64)
     eras = cells.newest[cells.newest > 0]
@@ -80,21 +73,26 @@ def _make_picture(cells: EraCells, file: str, block_size: int) -> Picture:
     marks = sorted({oldest + span * step // 4 for step in range(5)} & set(range(oldest, latest + 1))) if latest else []
     stops = [((era - oldest) / span if latest > oldest else 1.0, f"era {era}") for era in marks]
     total, written = cells.nr_blocks, int(cells.written.sum())
-    size = f"{spell_size(total * block_size)} in {total} blocks of {spell_size(block_size)}"
-    sums = f"{spell_size(written * block_size)} ever written; current era {cells.current_era}"
-    title = "last written: era of the youngest block of the cell"
+    panel = Panel(
+        "last written: era of the cell's youngest block", values, stops, _list_bands(oldest, latest), "never written"
+    )
     return Picture(
         f"era device {file}",
-        [f"{size}: {sums}"],
+        [
+            f"{spell_size(total * block_size)} in {spell_blocks(total, block_size)}",
+            f"{spell_size(written * block_size)} ever written; current era {cells.current_era}",
+        ],
         spell_cell(cells.edges, block_size),
         total * block_size,
-        [Panel(title, values, stops, _list_bands(oldest, latest), "never written")],
+        [panel] if total else [],
     )
 
 
 def _list_bands(oldest: int, latest: int) -> list[tuple[float, str]]:
     """Four bands of eras of about equal length, fewer where there are fewer eras; their highest values and labels."""
-    count = min(latest - oldest + 1, 4) if latest else 1
+    if not latest:
+        return []
+    count = min(latest - oldest + 1, 4)
     highest = [oldest + (latest - oldest + 1) * (band + 1) // count - 1 for band in range(count)]
     lowest = [oldest, *(era + 1 for era in highest[:-1])]
     span = max(latest - oldest, 1)

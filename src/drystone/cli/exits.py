@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -29,6 +31,12 @@ def open_standard_streams() -> None:
     os.close(handle)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process as sys.exit does, but without the interpreter's last look for garbage: 20 ms with numpy."""
+    gc.freeze()
+    sys.exit(code)
 
 
 def invoke(command: click.Command, words: Sequence[str], name: str) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from drystone import __version__
-from drystone.cli.exits import run
+from drystone.cli.exits import leave, run
 from drystone.cli.lazy import Lazy, LazyGroup
+from drystone.cli.output import HELP
 
 COMMANDS = {
     "lab": Lazy("drystone.cli.lab:lab", "Guests with a real kernel, on a machine that has none."),
@@ -26,7 +25,7 @@ COMMANDS = {
 @click.group(
     cls=LazyGroup,
     lazy=COMMANDS,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=HELP,
     epilog="Exit codes: 0 success, 2 wrong arguments, the rest in docs/reference/exit-codes.md.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="drystone")
@@ -43,7 +42,7 @@ def drystone() -> None:
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(drystone))
+    leave(run(drystone))
 
 
 if __name__ == "__main__":

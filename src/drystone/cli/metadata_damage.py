@@ -1,4 +1,4 @@
-"""What `drystone thin damage` and `drystone era damage` have in common: their flags, and what they print."""
+"""`drystone thin damage` and `drystone era damage`: every kind of damage to metadata, on purpose, to a copy."""
 
 from __future__ import annotations
 
@@ -10,16 +10,36 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drystone.base.errors import DamagedError, UsageError
-from drystone.cli.output import Function, json_option, print_json, print_table
+from drystone.cli.output import HELP, Function, json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from drystone.testing.damage.kind import Named
     from drystone.testing.damage.table import Plan, Target
 
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+_HELP = """Damage a copy of {target} metadata on purpose: for drills of a repair, and for tests of checks.
+
+FILE is a metadata device that is in no use, or a copy of one; it is only read. It must be sound. The same kind,
+seed and FILE give the same damage. Checksums are put right where the damage is meant to lie deeper. All that was
+changed, but such checksums, is printed; --json also tells which blocks a check may name for it.
+
+\b
+Examples:
+  drystone {target} damage --list
+  drystone {target} damage --list metadata.img
+  drystone {target} damage --kind pointer-loop --seed 3 -o damaged.img metadata.img
+  drystone {target} damage --flips 0.0001 --json -o damaged.img metadata.img
+"""
 
 
-def damage_options(function: Function) -> Function:
+def _make_command(target: Target) -> click.Command:
+    def damage(**options: Any) -> None:
+        _run(target, **options)
+
+    return click.command("damage", context_settings=HELP, help=_HELP.format(target=target))(_damage_options(damage))
+
+
+def _damage_options(function: Function) -> Function:
     """The flags and the argument of both."""
     options: list[Callable[[Function], Function]] = [
         click.argument("file", type=click.Path(), required=False),
@@ -37,7 +57,7 @@ def damage_options(function: Function) -> Function:
     return function
 
 
-def run_damage(
+def _run(
     target: Target,
     file: str | None,
     *,
@@ -146,3 +166,7 @@ def _print_plan(plan: Plan, file: str, output: str, *, as_json: bool) -> None:
 def _spell(named: Named) -> str:
     space, number = named
     return f"{space} block {number}" if space in {"metadata", "data"} else f"{space} {number}"
+
+
+thin_damage = _make_command("thin")
+era_damage = _make_command("era")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -10,6 +9,9 @@ from typing import Any, TypeVar
 import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""What click is told for every command and group (`context_settings`)."""
 
 
 def json_option(function: Function) -> Function:
@@ -19,6 +21,8 @@ def json_option(function: Function) -> Function:
 
 def print_json(document: object) -> None:
     """One JSON document, indented by two blanks, on stdout."""
+    import json
+
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
 
 
@@ -40,6 +44,8 @@ def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
 def print_error(document: dict[str, object], *, as_json: bool) -> None:
     """An error on stderr: its JSON object, or one line (and a line with the hint)."""
     if as_json:
+        import json
+
         click.echo(json.dumps(document, ensure_ascii=False, default=str), err=True)
         return
     click.echo(f"drystone: {document['message']}", err=True)

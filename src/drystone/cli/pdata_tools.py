@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 
 from drystone import __version__
-from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, invoke
-from drystone.cli.lazy import LazyGroup
-from drystone.cli.tools.command import HELP, exit_as_tool
+from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, invoke, leave
+from drystone.cli.lazy import LazyGroup, spare_numpy
+from drystone.cli.output import HELP
+from drystone.cli.tools.command import exit_as_tool
 from drystone.cli.tools.table import TOOLS
 
 
@@ -28,6 +29,7 @@ def pdata_tools() -> None:
     Example:
       convoy-pdata_tools thin_metadata_size -b 2m -s 100G -m 100000 -u M
     """
+    spare_numpy()
 
 
 def run_tool(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +56,7 @@ def run_tool(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """The console script, and every link to it: called by a tool's name it is that tool."""
     called = Path(sys.argv[0]).name
-    sys.exit(run_tool([called, *sys.argv[1:]] if called in TOOLS else None))
+    leave(run_tool([called, *sys.argv[1:]] if called in TOOLS else None))
 
 
 if __name__ == "__main__":

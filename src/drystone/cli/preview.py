@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from drystone.base.errors import DrystoneError, UsageError
-from drystone.cli.output import print_json
+from drystone.cli.output import Function, print_json
 from drystone.wire.client import Answer
 
 if TYPE_CHECKING:
     from drystone.volumes.documents import PreviewDocument
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def dry_run_option(function: Function) -> Function:

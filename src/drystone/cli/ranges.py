@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from drystone.cli.output import json_option, print_json
+from drystone.cli.output import Function, json_option, print_json
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Ranges = NDArray[np.uint64]
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _ROW = "[%d, %d]"
 _LARGEST = (1 << 63) - 1
@@ -68,6 +65,8 @@ def print_ranges(
         for each in rows:
             write("%d %d\n" * len(each) % tuple(each.reshape(-1).tolist()))
         return
+    import json
+
     before = json.dumps(head, indent=2, ensure_ascii=False)[:-2] + ',\n  "ranges": [\n'
     for each in rows:
         write(before + ",\n".join([_ROW] * len(each)) % tuple(each.reshape(-1).tolist()))
@@ -104,7 +103,8 @@ def _write_bitmap(
     import numpy as np
 
     from drystone.base.errors import NotFoundError
-    from drystone.base.files import replace_file
+    from drystone.base.files import write_all
+    from drystone.cli.tools.streams import open_output
 
     if not path.parent.is_dir():
         raise NotFoundError(f"there is no folder {path.parent}")
@@ -122,10 +122,8 @@ def _write_bitmap(
         changed += int(ranges[:, 1].sum())
     length = -(-extent.blocks // 8) if extent.blocks is not None else _last(bits)
     data = bits[:length].tobytes()
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)  # a pipe, or /dev/stdout: there is nothing to be replaced
-    else:
-        replace_file(path, data, mode=0o644)
+    with open_output(str(path), durable=True) as file:
+        write_all(file.fileno(), data)
     if as_json:
         print_json({**head, "bitmap": str(path), "bytes": length, "changed_blocks": changed})
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnsupportedError
-from drystone.cli.lazy import Lazy, LazyGroup
-from drystone.cli.output import Function, json_option, print_json, print_pairs, print_table
+from drystone.cli.lazy import Lazy, LazyGroup, spare_numpy
+from drystone.cli.output import HELP, Function, json_option, print_json, print_pairs, print_table
 from drystone.cli.tools.table import list_verbs
 
 if TYPE_CHECKING:
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.uint64]
 
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
 VERBS = {
     **list_verbs("thin"),
     "changed": Lazy("drystone.cli.thin_changed:changed", "Print the byte ranges that differ between two thin devices."),
     "picture": Lazy("drystone.cli.thin_picture:picture", "Draw a pool: what is mapped, shared, fragmented."),
-    "damage": Lazy("drystone.cli.thin_damage:damage", "Damage a copy of thin metadata on purpose, for drills."),
+    "damage": Lazy(
+        "drystone.cli.metadata_damage:thin_damage", "Damage a copy of thin metadata on purpose, for drills."
+    ),
 }
 
 
@@ -50,6 +49,7 @@ def thin() -> None:
       drystone thin info /dev/vg/meta
       drystone thin check -m /dev/vg/meta
     """
+    spare_numpy()
 
 
 def _snapshot_option(function: Function) -> Function:

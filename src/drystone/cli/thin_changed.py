@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from drystone.cli.output import HELP
 from drystone.cli.programs import ProgramCommand, device_mapper, run_program
 from drystone.cli.ranges import Extent, print_ranges, ranges_options
-from drystone.cli.tools.command import HELP
 
 _ID = click.IntRange(0, (1 << 24) - 1)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from drystone.cli.output import json_option, print_json
-from drystone.cli.picture.options import HELP, pick_cells, picture_options
+from drystone.cli.output import HELP, json_option, print_json
+from drystone.cli.picture.options import pick_cells, picture_options, show_picture
 from drystone.cli.tools.thin_files import HELD, LIVE, open_thin
 
 if TYPE_CHECKING:
@@ -44,14 +43,8 @@ def picture(file: str, *, held: bool, width: int | None, rows: int, png: str | N
     block_size = live.data_block_bytes
     if as_json:
         print_json(_describe(cells, file, block_size))
-    if png is not None:
-        from drystone.cli.picture.png import write_png
-
-        write_png(_make_picture(cells, file, block_size), Path(png))
-    elif not as_json:
-        from drystone.cli.picture.terminal import print_picture
-
-        print_picture(_make_picture(cells, file, block_size), width=columns, rows=rows)
+    if png is not None or not as_json:
+        show_picture(_make_picture(cells, file, block_size), columns, rows, png)
 
 
 def _describe(cells: PoolCells, file: str, block_size: int) -> dict[str, object]:
@@ -75,29 +68,27 @@ def _describe(cells: PoolCells, file: str, block_size: int) -> dict[str, object]
 def _make_picture(cells: PoolCells, file: str, block_size: int) -> Picture:
     import numpy as np
 
-    from drystone.cli.picture.panel import SHARE_BANDS, SHARES, Panel, Picture, spell_cell, spell_size
+    from drystone.cli.picture.panel import SHARE_BANDS, SHARES, Panel, Picture, spell_blocks, spell_cell, spell_size
 
     sizes = np.diff(cells.edges).astype(np.float64)
     mapped = cells.mapped.astype(np.float64)
     some = np.where(mapped > 0, mapped, np.nan)
     total, used = cells.nr_blocks, int(cells.mapped.sum())
     shared, runs = int(cells.shared.sum()), int(cells.fragments.sum())
-    length = spell_size(used * block_size // runs) if runs else "-"
-    none = "nothing mapped"
-    size = f"{spell_size(total * block_size)} of data in {total} blocks of {spell_size(block_size)}"
-    sums = f"{spell_size(used * block_size)} mapped, {spell_size(shared * block_size)} of it shared, {length} a run"
+    sums = "nothing mapped"
+    if used:
+        sums = f"{spell_size(used * block_size)} ({used / total * 100:.0f} %) mapped"
+        sums += f", {spell_size(shared * block_size)} of it shared"
+        sums += f", in runs of {spell_size(used * block_size // runs)} on average"
+    panels = [
+        ("mapped: share of the blocks that thin devices use", mapped / sizes, ""),
+        ("shared: share of the mapped blocks that several devices use", cells.shared / some, "nothing mapped"),
+        ("fragmented: runs per mapped block; 100 % is a run for each", cells.fragments / some, "nothing mapped"),
+    ]
     return Picture(
         f"pool {file}",
-        [f"{size}: {sums}"],
+        [f"{spell_size(total * block_size)} of data in {spell_blocks(total, block_size)}", sums],
         spell_cell(cells.edges, block_size),
         total * block_size,
-        [
-            Panel(
-                "mapped: blocks that a thin device maps, of all of the cell", mapped / sizes, SHARES, SHARE_BANDS, ""
-            ),
-            Panel(
-                "shared: blocks that several devices map, of the mapped", cells.shared / some, SHARES, SHARE_BANDS, none
-            ),
-            Panel("fragmented: runs of blocks, per mapped block", cells.fragments / some, SHARES, SHARE_BANDS, none),
-        ],
+        [Panel(title, values, SHARES, SHARE_BANDS, none) for title, values, none in panels] if total else [],
     )

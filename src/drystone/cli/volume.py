@@ -5,18 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from drystone.base.errors import DrystoneError, UsageError
 from drystone.base.sizes import format_size, parse_size
 from drystone.cli.convoy import DAEMON_HELP, DEFAULT_SOCKET, daemon_options, goes_on, start_daemon
-from drystone.cli.output import interactive, json_option, print_json, print_pairs, print_table
+from drystone.cli.output import Function, interactive, json_option, print_json, print_pairs, print_table
 from drystone.cli.preview import dry_run_option, print_previews
 from drystone.wire.client import Answer, UnixClient
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _POLL_SECONDS = 0.2
 

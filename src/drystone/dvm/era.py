@@ -66,8 +66,8 @@ def find_era_device(dm: DeviceMapper, ref: Ref) -> EraDevice:
         number=info.number,
         size=table[0].length * SECTOR,
         block_size=target.block * SECTOR,
-        metadata=_number(target.metadata),
-        origin=_number(target.origin),
+        metadata=DeviceNumber.parse(target.metadata),
+        origin=DeviceNumber.parse(target.origin),
         suspended=info.suspended,
         open_count=info.open_count,
     )
@@ -114,9 +114,3 @@ def removal(dm: DeviceMapper, device: EraDevice) -> Program:
             device=device.name,
         )
     return activate(observe(dm, lambda entry: entry.number == device.number), State())
-
-
-def _number(text: str) -> DeviceNumber:
-    """A device as the kernel writes it in a table."""
-    major, _, minor = text.partition(":")
-    return DeviceNumber(int(major), int(minor))

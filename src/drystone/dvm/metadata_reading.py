@@ -91,8 +91,7 @@ def _find_active(dm: DeviceMapper, ref: DeviceNumber | str, kind: Kind) -> Place
 def _metadata_of(line: TableLine) -> DeviceNumber:
     target = parse_target(line)
     assert isinstance(target, Era | ThinPool)
-    major, _, minor = target.metadata.partition(":")
-    return DeviceNumber(int(major), int(minor))
+    return DeviceNumber.parse(target.metadata)
 
 
 @contextlib.contextmanager

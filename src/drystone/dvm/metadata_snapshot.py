@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from drystone.base.errors import BusyError, NotFoundError, UnavailableError, UsageError
@@ -21,6 +22,7 @@ from drystone.dvm.instructions import ClearFail, Jmp, Label, Message, Resume, Su
 from drystone.dvm.inverse import inverse
 from drystone.dvm.program import Needed, Program
 from drystone.dvm.result import Result
+from drystone.dvm.signals import unwound_by_signals
 from drystone.dvm.unwinding import Writer
 from drystone.kernel.dm.abc import DeviceInfo, DeviceMapper, Ref
 from drystone.kernel.dm.statuses import EraStatus, ThinPoolStatus, parse_status
@@ -125,7 +127,8 @@ def held_metadata(
 ) -> Iterator[int]:
     """Hold a metadata snapshot of a device; yields where it is, a block number of its metadata device.
 
-    One that a crash left is dropped first; ours is dropped in every case.
+    One that a crash left is dropped first; ours is dropped in every case but a crash, SIGKILL among them: SIGTERM and
+    SIGHUP, which would end the process at once, raise SystemExit here.
 
     :param drain: see `take_snapshot`.
     :param run: runs a program; by default it is run as `dvm dmexec` does.
@@ -133,9 +136,9 @@ def held_metadata(
     :raises UnavailableError: it has failed, or somebody dropped the snapshot while it was read.
     :raises BusyError: another process reads the metadata, or keeps a snapshot on purpose.
     """
-    runs = (lambda program: execute(program, dm)) if run is None else run
+    runs = run or partial(execute, dm=dm)
     info = dm.info(device)
-    with locked(info, kind, locks):
+    with locked(info, kind, locks), unwound_by_signals():
         left = find_held(dm, info.number, kind)
         if left is not None and is_kept(info, kind, left, locks):
             raise BusyError(
@@ -177,7 +180,7 @@ def keep(
     :param replace: drop one that is held. :param drain: see `take_snapshot`.
     :raises BusyError: one is held, or is being handled. And as `held_metadata`.
     """
-    runs = (lambda program: execute(program, dm)) if run is None else run
+    runs = run or partial(execute, dm=dm)
     info = dm.info(device)
     with locked(info, kind, locks):
         held = find_held(dm, info.number, kind)
@@ -196,7 +199,7 @@ def let_go(dm: DeviceMapper, device: Ref, kind: Kind, *, run: Run | None = None,
 
     :raises NotFoundError: none is held. :raises BusyError: it is being read. And as `held_metadata`.
     """
-    runs = (lambda program: execute(program, dm)) if run is None else run
+    runs = run or partial(execute, dm=dm)
     info = dm.info(device)
     with locked(info, kind, locks):
         held = find_held(dm, info.number, kind)

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM wait while a program runs: ended in the middle, devices would stay suspended."""
+"""Signals that would end the process.
+
+They wait while a program runs: ended in the middle, devices would stay suspended. And SIGTERM unwinds, as Ctrl-C does,
+while something is held that has to be given back.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,39 @@ from collections.abc import Iterator
 from types import FrameType
 
 HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Those of HELD that end a process at once, unless somebody handles them."""
+
+SIGNALLED = 128
+"""Added to a signal's number it is the exit code of what that ended, as shells count it."""
+
+
+@contextlib.contextmanager
+def unwound_by_signals() -> Iterator[None]:
+    """While the block runs, the first of ENDING raises SystemExit in it; later ones do nothing.
+
+    Changes nothing for a signal that is handled or ignored already, and in other threads than the main one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def unwind(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise SystemExit(SIGNALLED + number)
+
+    ours = [each for each in ENDING if signal.getsignal(each) is signal.SIG_DFL]
+    try:
+        for each in ours:
+            signal.signal(each, unwind)
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
 class InterruptedWaitError(Exception):

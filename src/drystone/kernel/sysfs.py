@@ -39,6 +39,14 @@ def block_folder(number: DeviceNumber, sysfs: str = SYSFS) -> Path:
     return folder
 
 
+def read_sequence(number: DeviceNumber, sysfs: str = SYSFS) -> int:
+    """The number that the kernel gave to the device when it came to be, and to no other since boot; 0: before 5.15.
+
+    :raises NotFoundError: the kernel has no such device.
+    """
+    return _read_number(block_folder(number, sysfs) / "diskseq", 0)
+
+
 def read_limits(number: DeviceNumber, sysfs: str = SYSFS) -> Limits:
     """Size and limits of a device; of a partition, the limits are its disk's.
 

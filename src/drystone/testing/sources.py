@@ -13,10 +13,14 @@ from drystone.backup.source import Ranges
 class MemorySource:
     """Bytes as an image. `changed` (byte ranges) makes it a relative source; otherwise all of it is told.
 
+    :param identity: what tells that it is the same again; "" for nothing.
     :ivar reads: (offset, length) of every read.
     """
 
-    def __init__(self, image: bytes | bytearray, changed: list[tuple[int, int]] | None = None) -> None:
+    def __init__(
+        self, image: bytes | bytearray, changed: list[tuple[int, int]] | None = None, identity: str = ""
+    ) -> None:
+        self.identity = identity
         self._image = np.frombuffer(bytes(image), dtype=np.uint8)
         self._changed = changed
         self.reads: list[tuple[int, int]] = []

@@ -19,11 +19,15 @@ from drystone.formats.thin import superblock as thin_superblock
 from drystone.formats.thin.devices import read_devices
 from drystone.formats.thin.extents import join_ranges, merge_blocks
 from drystone.formats.thin.mappings import iter_mappings
+from drystone.testing.damage.references import list_miscounted, read_counts
+from drystone.testing.damage.table import READERS, Target
 
 from .conftest import expected_eras, find_names
 
 if TYPE_CHECKING:
     from .conftest import Golden
+
+TARGETS: tuple[Target, ...] = ("thin", "era")
 
 
 def test_the_images_are_there() -> None:
@@ -69,6 +73,18 @@ def test_they_are_sound(name: str, tmp_path: Path, capsys: pytest.CaptureFixture
     assert run_tool(noun, "check", str(path)) == 0, capsys.readouterr().err
     if "held" in golden.truth:
         assert run_tool(noun, "check", "-m", str(path)) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_kernel_counts_as_the_tests_reckon(target: Target) -> None:
+    """By `testing.damage`, which shares no code with the check: of every block, also after a power cut."""
+    from .conftest import load
+
+    for name in find_names(target):
+        anatomy = READERS[target](load(name).reader)
+        for which in ("metadata", "data") if target == "thin" else ("metadata",):
+            assert read_counts(anatomy, which)
+            assert list_miscounted(anatomy, which) == [], f"{name}: {which}"
 
 
 def without_the_current_writeset(text: bytes, golden: Golden) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -234,6 +236,27 @@ def test_killed_while_it_waits_for_writes(bench: Bench) -> None:
         bench.dm.resume("stuck")
         writer.join()
     assert changed_blocks(bench, 1, "db") == [7]
+    assert bench.era_json("status", "db")["held"] is None
+
+
+@pytest.mark.usefixtures("db")
+def test_ended_while_it_reads(bench: Bench) -> None:
+    """Nobody takes what it prints; SIGTERM has it drop the snapshot before it ends."""
+    bench.write(3, b"x")
+    out, end = os.pipe()
+    os.set_blocking(end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(end, bytes(4096))
+    os.set_blocking(end, True)
+    command = [sys.executable, "-m", "drystone.cli.main", "era", "changed", "--since", "1", "db"]
+    with subprocess.Popen(command, stdout=end, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as reading:
+        os.close(end)
+        until(lambda: not bench.dm.status("db", no_flush=True)[0].text.endswith("-"))
+        assert reading.poll() is None
+        reading.terminate()
+        assert reading.wait(30) == 128 + signal.SIGTERM
+    os.close(out)
     assert bench.era_json("status", "db")["held"] is None
 
 

@@ -6,7 +6,6 @@ import io
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from drystone.base.errors import DamagedError, ExhaustedError, NotFoundError, UnsupportedError
 from drystone.formats.pdata.blocks import BLOCK
-from drystone.formats.pdata.checksum import SALTS, identify_block
+from drystone.formats.pdata.checksum import identify_block
 from drystone.formats.pdata.memory import MemoryBlocks, MemoryDisk
 from drystone.formats.thin.check import CheckOptions, check_metadata
 from drystone.formats.thin.mend import can_mend, mend_space_maps
@@ -25,51 +24,10 @@ from drystone.formats.thin.pack import iter_packed, read_header, unpack
 from drystone.formats.thin.repair import write_salvage
 from drystone.formats.thin.salvage import Overrides, find_salvage, iter_saved
 from drystone.formats.thin.superblock import read_superblock
-from drystone.testing.thin_metadata import seal_block, write_thin_metadata
 
-BASE = {block: block for block in range(400)}
-IMAGES = [
-    write_thin_metadata(
-        {1: BASE, 2: BASE | {7: 900, 300: 901}, 3: {}, 4: {block * 3: block for block in range(50)}},
-        held={1: BASE},
-        fan_out=fan_out,
-        nr_blocks=600,
-    )
-    for fan_out in (4, 252)
-]
-VALUES = (
-    st.integers(0, 300)
-    | st.sampled_from([0, 1, 2, 3, 0xFF, 252, 253, 600, 1 << 31, (1 << 32) - 1, 1 << 63, (1 << 64) - 1])
-    | st.integers(0, (1 << 64) - 1)
-)
+from .conftest import BASE, IMAGES, LIVE, PLANS, Plan
+
 DEBIAN = shutil.which("thin_check")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which image; (block in use, offset, u64, whether the checksum is put right) of each change; how much is kept."""
-
-    image: int
-    changes: list[tuple[int, int, int, bool]]
-    parts: int
-
-    def apply(self) -> bytes:
-        """The damaged image."""
-        image = bytearray(IMAGES[self.image])
-        used = read_superblock(MemoryBlocks(bytes(image))).metadata_space_map.nr_allocated
-        for number, offset, value, seal in self.changes:
-            block = number % used
-            place = slice(block * BLOCK, (block + 1) * BLOCK)
-            kind = identify_block(bytes(image[place]))
-            image[block * BLOCK + offset : block * BLOCK + offset + 8] = value.to_bytes(8, "little")
-            if kind is not None and seal:
-                image[place] = seal_block(bytes(image[place]), SALTS[kind])
-        return bytes(image[: len(image) // self.parts])
-
-
-OFFSETS = st.sampled_from([4, 8, 16, 20, 24, 32, 40, 56, 64, 72, 320, 328, 336, 2048, 2056]) | st.integers(0, BLOCK - 8)
-CHANGES = st.tuples(st.integers(0, 600), OFFSETS, VALUES, st.sampled_from([True, True, True, False]))
-PLANS = st.builds(Plan, st.integers(0, 1), st.lists(CHANGES, min_size=1, max_size=4), st.sampled_from([1, 1, 1, 2]))
 
 
 @settings(max_examples=300, deadline=None)
@@ -113,9 +71,6 @@ def test_what_is_saved_is_sound_or_nothing_is(plan: Plan) -> None:
     disk = MemoryDisk(len(IMAGES[0]))
     report = write_salvage(reader, salvage, disk)
     assert report.is_sound()
-
-
-LIVE = {1: BASE, 2: BASE | {7: 900, 300: 901}, 3: {}, 4: {block * 3: block for block in range(50)}}
 
 
 @settings(max_examples=150, deadline=None)

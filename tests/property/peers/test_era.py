@@ -4,42 +4,19 @@ right, and what is right where they are not (docs/reference/differences.md).
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from drystone.cli.pdata_tools import run_tool
-from drystone.testing.comparison import Ours, run_peer
+from drystone.testing.comparison import run_peer
 from drystone.testing.differences import mend
 from drystone.testing.era_metadata import Held, write_era_metadata
-from drystone.testing.peers import Line, Peer, find_peer
+from drystone.testing.peers import Peer
 
-OURS = Ours(run_tool)
-run_ours, assert_same = OURS.run, OURS.assert_same
-
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@pytest.fixture(params=["0.9", "1.x"])
-def peer(request: pytest.FixtureRequest) -> Peer:
-    line: Line = request.param
-    found = find_peer(line)
-    if found is None:
-        pytest.skip(f"thin-provisioning-tools {line} is not here (scripts/peers)")
-    return found
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """On a file system that has O_DIRECT, as these tools want it."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as path:
-        yield Path(path)
+from .conftest import FEW, assert_same, restore_with_both, run_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +177,7 @@ def find_snapshot(image: Path) -> str:
 @FEW
 def test_what_one_restores_the_other_reads(peer: Peer, folder: Path, seed: int, *, archived: bool) -> None:
     device = make_device(seed, live=False, archived=archived)
-    image, dump, ours, theirs = (folder / name for name in ("image", "dump", "ours", "theirs"))
+    image = folder / "image"
     image.write_bytes(device.image)
-    dump.write_text(run_peer(peer, "era_dump", image).text)
-    for target in (ours, theirs):
-        target.write_bytes(bytes(len(device.image) + (4 << 20)))
-    done = run_ours("era_restore", "-i", dump, "-o", ours)
-    assert done.code == 0, done.error
-    assert run_peer(peer, "era_restore", "-i", dump, "-o", theirs).code == 0
-    for restored in (ours, theirs):
-        assert run_peer(peer, "era_check", restored).code == 0
-        assert run_ours("era_check", restored).code == 0
-        assert run_peer(peer, "era_dump", restored).text == dump.read_text()
+    for restored in restore_with_both(peer, "era", image):
+        assert run_peer(peer, "era_dump", restored).text == run_peer(peer, "era_dump", image).text

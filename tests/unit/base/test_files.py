@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drystone.base.files import replace_file, write_all
+from drystone.base.files import replace_file, replacing, write_all
 
 
 def test_a_file_is_replaced_whole_and_alone(tmp_path: Path) -> None:
@@ -56,3 +56,40 @@ def test_short_writes_are_gone_on_with() -> None:
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
         assert stream.read() == b"x" * 60000
+
+
+def test_what_is_written_is_at_its_place_only_when_all_went_well(tmp_path: Path) -> None:
+    path = tmp_path / "dump.xml"
+    path.write_bytes(b"old")
+
+    def write_half() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert path.read_bytes() == b"old"
+    with replacing(path, mode=0o640) as file:
+        file.write(b"whole")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"whole"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_need_not_be_durable_is_not_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(handle: int) -> None:
+        raise AssertionError(handle)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with replacing(tmp_path / "dump.xml", durable=False) as file:
+        file.write(b"text")
+    assert (tmp_path / "dump.xml").read_bytes() == b"text"
+
+
+def test_a_folder_that_is_not_there_is_told_by_the_name_that_was_given(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "dump.xml"
+    with pytest.raises(FileNotFoundError) as caught:
+        replace_file(path, b"")
+    assert caught.value.filename == str(path)

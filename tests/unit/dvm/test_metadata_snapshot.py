@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from drystone.dvm.metadata_snapshot import (
 )
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
+from drystone.dvm.signals import ENDING
 from drystone.kernel.dm.abc import DeviceNumber, Ref, TableLine, TargetStatus
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
 from drystone.testing.faults import FaultyDeviceMapper, fail_always, fail_calls
@@ -79,6 +81,40 @@ def test_it_is_dropped_after_an_interrupt(dm: SimulatedDeviceMapper, kind: Kind,
     with pytest.raises(KeyboardInterrupt), held_metadata(dm, "one", kind, run=runner(dm), locks=tmp_path):
         raise KeyboardInterrupt
     assert find_held(dm, "one", kind) is None
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_it_is_dropped_after_a_signal_that_ends_the_process(
+    dm: SimulatedDeviceMapper, kind: Kind, tmp_path: Path, number: signal.Signals
+) -> None:
+    with pytest.raises(SystemExit) as ended, held_metadata(dm, "one", kind, run=runner(dm), locks=tmp_path):
+        signal.raise_signal(number)
+    assert ended.value.code == 128 + number
+    assert find_held(dm, "one", kind) is None
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("when", [1, 2])
+def test_a_signal_while_it_is_taken_or_dropped(
+    dm: SimulatedDeviceMapper, kind: Kind, tmp_path: Path, when: int
+) -> None:
+    """And more of them: none of the programs is cut short."""
+
+    class Signalled(FaultyDeviceMapper):
+        def message(self, ref: Ref, text: str, *, sector: int = 0) -> str:
+            said = super().message(ref, text, sector=sector)
+            if sum(each.operation == "message" for each in self.calls) >= when:
+                signal.raise_signal(signal.SIGTERM)
+            return said
+
+    signalled = Signalled(dm, fail_calls({}))
+    with (
+        pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)),
+        held_metadata(signalled, "one", kind, drain=True, run=runner(signalled), locks=tmp_path),
+    ):
+        assert when == 2
+    assert find_held(dm, "one", kind) is None
+    assert not dm.info("one").suspended
 
 
 def test_a_stale_one_is_dropped_first(dm: SimulatedDeviceMapper, kind: Kind, tmp_path: Path) -> None:

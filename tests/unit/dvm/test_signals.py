@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from drystone.dvm.signals import HeldSignals, InterruptedWaitError
+from drystone.dvm.signals import HeldSignals, InterruptedWaitError, unwound_by_signals
 
 
 def interrupt() -> None:
@@ -94,3 +94,30 @@ def test_handlers_are_as_before() -> None:
     with HeldSignals().held():
         assert signal.getsignal(signal.SIGTERM) != before[signal.SIGTERM]
     assert {each: signal.getsignal(each) for each in before} == before
+
+
+def test_what_would_end_the_process_unwinds_once_instead() -> None:
+    cleaned: list[str] = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            cleaned.append("the second one changed nothing")
+
+    with pytest.raises(SystemExit, match="143"), unwound_by_signals():
+        work()
+    assert cleaned == ["the second one changed nothing"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_whoever_handles_a_signal_goes_on_to() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        with unwound_by_signals():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM]

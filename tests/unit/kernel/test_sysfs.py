@@ -21,6 +21,7 @@ def tree(tmp_path: Path) -> Path:
         "block/loop3/dev": "7:3\n",
         "block/loop3/size": "2048\n",
         "block/loop3/ro": "1\n",
+        "block/loop3/diskseq": "42\n",
         "block/loop3/uevent": "MAJOR=7\nDEVNAME=loop3\n",
         "block/loop3/queue/logical_block_size": "4096\n",
         "block/loop3/queue/physical_block_size": "8192\n",
@@ -57,6 +58,11 @@ def test_limits_of_a_disk(tree: Path) -> None:
 def test_a_partition_has_its_disks_limits(tree: Path) -> None:
     limits = sysfs.read_limits(DeviceNumber(259, 0), str(tree))
     assert (limits.size, limits.logical_block, limits.read_only) == (4096, 4096, False)
+
+
+def test_the_number_since_boot(tree: Path) -> None:
+    assert sysfs.read_sequence(DISK, str(tree)) == 42
+    assert sysfs.read_sequence(DeviceNumber(253, 5), str(tree)) == 0
 
 
 def test_holders(tree: Path) -> None:

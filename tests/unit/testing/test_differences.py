@@ -52,3 +52,17 @@ def test_free_blocks_of_the_older_line_are_left_out() -> None:
     text = "TRANSACTION_ID=3\nMETADATA_FREE_BLOCKS=5\n"
     assert mend("0.9", "thin_check", text) == "TRANSACTION_ID=3\n"
     assert mend("1.x", "thin_check", text) == text
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "same"),
+    [
+        ("3.88e+03 kilobytes", "3883.01 kilobytes", True),
+        ("1.00e+00", "1.00", True),
+        ("3.88e+03 kilobytes", "3893.01 kilobytes", False),
+        ("12.34", "12.35", False),
+    ],
+)
+def test_an_estimate_that_the_older_line_shortens_is_the_same_to_its_digits(theirs: str, ours: str, same: bool) -> None:
+    tool = "thin_metadata_size"
+    assert (mend("0.9", tool, theirs) == mend("0.9", tool, ours)) == same

@@ -1,15 +1,18 @@
-"""Flags of the picture commands, and how many cells they ask for."""
+"""Flags of the picture commands, how many cells they ask for, and where the picture goes."""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from drystone.cli.output import Function
-from drystone.cli.picture.terminal import count_columns
+from drystone.cli.picture.terminal import count_columns, print_picture
 
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+if TYPE_CHECKING:
+    from drystone.cli.picture.panel import Picture
 
 _NARROWEST = 40
 
@@ -37,3 +40,13 @@ def pick_cells(width: int | None, rows: int, png: str | None) -> tuple[int, int]
 
         return columns, COLUMNS * ROWS
     return columns, count_columns(columns) * rows
+
+
+def show_picture(picture: Picture, columns: int, rows: int, png: str | None) -> None:
+    """Write it to the file `png`, or print it, `columns` wide with panels of `rows`."""
+    if png is not None:
+        from drystone.cli.picture.png import write_png
+
+        write_png(picture, Path(png))
+    else:
+        print_picture(picture, width=columns, rows=rows)

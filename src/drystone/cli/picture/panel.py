@@ -75,11 +75,17 @@ def mix_colour(value: float) -> Colour:
 
 
 def spell_size(size: int) -> str:
-    """Bytes in the largest binary unit that leaves 1 or more, with at most one decimal."""
+    """Bytes in the largest binary unit that leaves 1 or more, with at most one decimal; at most 8 characters."""
     units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
     power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
     amount = size / 1024**power
-    return f"{amount:.0f} {units[power]}" if amount == int(amount) or amount >= 100 else f"{amount:.1f} {units[power]}"
+    whole = amount == int(amount) or amount >= 99.95
+    return f"{amount:.0f} {units[power]}" if whole else f"{amount:.1f} {units[power]}"
+
+
+def spell_blocks(number: int, block_size: int) -> str:
+    """So many blocks of so many bytes: `2000 blocks of 64 KiB`."""
+    return f"{number} block{'' if number == 1 else 's'} of {spell_size(block_size)}"
 
 
 def spell_cell(edges: NDArray[np.uint64], block_size: int) -> str:
@@ -88,8 +94,7 @@ def spell_cell(edges: NDArray[np.uint64], block_size: int) -> str:
 
     sizes = np.diff(edges)
     if not len(sizes):
-        return "no cells"
+        return "there are no blocks to draw"
     least, most = int(sizes.min()), int(sizes.max())
-    blocks = f"{least} blocks" if least == most else f"{least} or {most} blocks"
-    blocks = "1 block" if (least, most) == (1, 1) else blocks
-    return f"a cell is {blocks} of {spell_size(block_size)}"
+    either = "" if least == most else f"{least} or "
+    return f"a cell is {either}{spell_blocks(most, block_size)}, row by row from the left"

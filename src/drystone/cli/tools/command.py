@@ -14,9 +14,7 @@ import click
 from drystone import __version__
 from drystone.base.errors import DrystoneError, UsageError
 from drystone.cli.exits import name_failure
-from drystone.cli.output import Function, print_error
-
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+from drystone.cli.output import HELP, Function, print_error
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
 compat_option = click.option(

@@ -47,6 +47,8 @@ def era_check(
             click.echo(f"era_check: {input}: {damage.describe()}", err=True)
         for damage in report.remarks:
             click.echo(f"era_check: {input}: non-fatal: {damage.describe()}", err=True)
+        for damage in report.notes:
+            click.echo(f"era_check: {input}: note: {damage.describe()}", err=True)
         if sound and report.superblock is not None:
             superblock = report.superblock
             click.echo(f"{input}: sound; {superblock.nr_blocks} blocks, current era {superblock.current_era}")

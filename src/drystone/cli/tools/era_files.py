@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drystone.base.errors import BusyError, DamagedError, ExhaustedError, NotFoundError
-from drystone.cli.tools.streams import open_input
+from drystone.base.errors import BusyError, DamagedError
+from drystone.cli.tools.metadata_files import name_file
+from drystone.cli.tools.streams import Peeked, open_input
 
 if TYPE_CHECKING:
     from drystone.formats.era.parts import Part
@@ -46,32 +47,15 @@ def open_metadata(file: str, *, exclusive: bool) -> Iterator[BlockDevice]:
     from drystone.kernel.blockdev import open_device
 
     try:
-        with open_device(file, exclusive=exclusive) as device:
-            yield device
-    except DamagedError as error:
-        raise DamagedError(f"{file}: {error.message}", hint=error.hint, **{**error.facts, "file": file}) from error
+        opened = open_device(file, exclusive=exclusive)
     except BusyError as error:
         hint = "take a metadata snapshot of the era device and read it with --metadata-snapshot"
         raise BusyError(error.message, hint=hint, **error.facts) from error
-
-
-@contextlib.contextmanager
-def open_output(file: str) -> Iterator[BlockDevice]:
-    """A device, or a file that exists, to write metadata to; nobody else may use it.
-
-    :raises NotFoundError: no such path. :raises BusyError: it is in use.
-    """
-    from drystone.kernel.blockdev import open_device
-    from drystone.kernel.identity import refuse_loops
-
-    try:
-        refuse_loops(file)
-        with open_device(file, write=True, exclusive=True) as device:
+    with opened as device:
+        try:
             yield device
-    except NotFoundError as error:
-        raise NotFoundError(error.message, hint="make the file first, as large as the metadata device") from error
-    except ExhaustedError as error:
-        raise ExhaustedError(f"{file}: {error.message}", hint=error.hint, **error.facts) from error
+        except DamagedError as error:
+            raise name_file(error, file) from error
 
 
 @contextlib.contextmanager
@@ -80,16 +64,16 @@ def read_dump(file: str) -> Iterator[Iterator[Part]]:
 
     :raises NotFoundError: no such file. :raises DamagedError: while the parts are taken: it is no dump.
     """
-    from drystone.formats.era.parse import parse_xml
-
     try:
-        with open_input(file) as source:
-            first = source.read(1)
-            if first == b"{":
+        with open_input(file) as opened:
+            source = Peeked(opened)
+            if source.is_json:
                 from drystone.formats.era.document import parse_json, read_document
 
-                yield parse_json(read_document(source, first))
+                yield parse_json(read_document(source))
             else:
-                yield parse_xml(source, first)
+                from drystone.formats.era.parse import parse_xml
+
+                yield parse_xml(source)
     except DamagedError as error:
-        raise DamagedError(f"{file}: {error.message}", hint=error.hint, **{**error.facts, "file": file}) from error
+        raise name_file(error, file) from error

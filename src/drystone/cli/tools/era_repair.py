@@ -7,16 +7,15 @@ import click
 from drystone.base.errors import UsageError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.era_files import open_metadata, open_output
+from drystone.cli.tools.era_files import open_metadata
+from drystone.cli.tools.metadata_files import open_target, source_option, target_option
 from drystone.cli.tools.streams import refuse_same
 from drystone.formats.era.layout import DATA_BLOCK_UNIT, LARGEST_DATA_BLOCK, MOST_DATA_BLOCKS
 
 
 @tool("era_repair")
-@click.option("-i", "--input", "source", metavar="FILE", type=click.Path(), required=True, help="The damaged metadata.")
-@click.option(
-    "-o", "--output", "target", metavar="FILE", type=click.Path(), required=True, help="A device or file that exists."
-)
+@source_option("The damaged metadata.")
+@target_option
 @click.option(
     "--data-block-size",
     metavar="SECTORS",
@@ -51,7 +50,7 @@ def era_repair(
         hint = f"the kernel takes multiples of {DATA_BLOCK_UNIT} sectors"
         raise UsageError(f"--data-block-size {data_block_size} is not possible", hint=hint)
     refuse_same(source, target)
-    with open_metadata(source, exclusive=True) as reader, open_output(target) as disk:
+    with open_metadata(source, exclusive=True) as reader, open_target(target) as disk:
         outcome = repair(reader, disk, Overrides(data_block_size, nr_blocks))
     if as_json:
         print_json({"input": source, "output": target, **outcome.to_document()})

@@ -6,23 +6,14 @@ import click
 
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.era_files import open_output, read_dump
+from drystone.cli.tools.era_files import read_dump
+from drystone.cli.tools.metadata_files import open_target, source_option, target_option
 from drystone.cli.tools.streams import refuse_same
 
 
 @tool("era_restore")
-@click.option(
-    "-i", "--input", "source", metavar="FILE", type=click.Path(), required=True, help="The XML or JSON; - is stdin."
-)
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    metavar="FILE",
-    type=click.Path(),
-    required=True,
-    help="A device or a file that exists.",
-)
+@source_option("The XML or JSON; - is stdin.")
+@target_option
 @quiet_option
 @json_option
 def era_restore(source: str, target: str, *, quiet: bool, as_json: bool) -> None:
@@ -40,8 +31,9 @@ def era_restore(source: str, target: str, *, quiet: bool, as_json: bool) -> None
     from drystone.formats.era.restore import write_parts
 
     refuse_same(source, target)
-    with read_dump(source) as parts, open_output(target) as device:
-        superblock = write_parts(device, parts)
+    with open_target(target) as device:
+        with read_dump(source) as parts:
+            superblock = write_parts(device, parts)
         check_metadata(device).refuse(target)
     if as_json:
         print_json({"nr_blocks": superblock.nr_blocks, "current_era": superblock.current_era, "output": target})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from drystone.base.errors import NotFoundError, RefusedError
+from drystone.base.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +21,11 @@ if TYPE_CHECKING:
 
 
 _STDIN, _STDOUT = "/proc/self/fd/0", "/proc/self/fd/1"
+_IN_PLACE = ("/dev", "/proc")
 
 
 def write_chunks(chunks: Iterable[Chunk], output: str | None) -> None:
-    """Write text as it comes to the file `output`, or to stdout. The file is made when the first text is there.
+    """Write text as it comes to the file `output`, or to stdout. The file is opened when the first text is there.
 
     :raises OSError: it cannot be written.
     """
@@ -31,8 +35,32 @@ def write_chunks(chunks: Iterable[Chunk], output: str | None) -> None:
         sys.stdout.flush()
         _write_all(sys.stdout.buffer, first, iterator)
         return
-    with Path(output).open("wb", buffering=0) as file:
+    with open_output(output) as file:
         _write_all(file, first, iterator)
+
+
+@contextlib.contextmanager
+def open_output(path: str, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """The file at `path` for writing, unbuffered. A plain file is there, whole, when the block under it has ended well;
+    when it fails, what was there before stays. Devices, pipes, and what is in /dev and /proc, are written in place.
+
+    :param durable: a plain file is on the disk when the block has ended.
+    :raises OSError: it cannot be opened.
+    """
+    found = None
+    with contextlib.suppress(FileNotFoundError):
+        found = Path(path).stat()
+    special = found is not None and not stat.S_ISREG(found.st_mode)
+    if special or any(Path(path).absolute().is_relative_to(folder) for folder in _IN_PLACE):
+        with Path(path).open("wb", buffering=0) as file:
+            yield file
+        return
+    with replacing(Path(path).resolve(), mode=0o666, durable=durable) as file:
+        if found is not None:
+            with contextlib.suppress(PermissionError):
+                os.fchown(file.fileno(), found.st_uid, found.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(found.st_mode))
+        yield file
 
 
 @contextlib.contextmanager
@@ -60,6 +88,11 @@ class Peeked:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.head = self._rest = file.read(1 << 12)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it begins as a JSON object does."""
+        return self.head.lstrip().startswith(b"{")
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""

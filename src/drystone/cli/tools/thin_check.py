@@ -11,7 +11,7 @@ import click
 from drystone.base.errors import BusyError, DamagedError, ExhaustedError, UnsupportedError, UsageError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.thin_files import name_file
+from drystone.cli.tools.metadata_files import name_file
 
 if TYPE_CHECKING:
     from drystone.formats.thin.check import CheckOptions, Report
@@ -128,10 +128,10 @@ def _check(
     changes: list[str] = []
     report = check_metadata(device, options)
     if auto_repair and not report.is_sound():
-        from drystone.formats.thin.mend import can_mend, mend_space_maps
+        from drystone.formats.thin.mend import MENDABLE, can_mend, mend_space_maps
 
         if can_mend(report):
-            changes = [f"mended: {finding.describe()}" for finding in report.findings if finding.kind != "needs-check"]
+            changes = [f"mended: {finding.describe()}" for finding in report.findings if finding.kind in MENDABLE]
             mend_space_maps(device, report)
             report = check_metadata(device, options)
     if clear and report.superblock and report.superblock.needs_check and report.is_sound(ignore_mild=ignore):

@@ -11,13 +11,13 @@ import click
 from drystone.base.errors import (
     BusyError,
     DamagedError,
-    DrystoneError,
     MismatchError,
     NotFoundError,
     UnsupportedError,
     UsageError,
 )
 from drystone.cli.output import Function
+from drystone.cli.tools.metadata_files import name_file
 
 if TYPE_CHECKING:
     from drystone.formats.thin.superblock import Superblock
@@ -108,8 +108,3 @@ def open_thin(file: str, snapshot: str = LIVE) -> Iterator[tuple[BlockDevice, Su
         raise name_file(error, file) from error
     except NotFoundError as error:
         raise (error if str(file) in error.message else name_file(error, file)) from error
-
-
-def name_file(error: DrystoneError, file: str) -> DrystoneError:
-    """The same error with the file before its message."""
-    return type(error)(f"{file}: {error.message}", hint=error.hint, **{**error.facts, "file": file})

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from drystone.base.errors import DamagedError, DrystoneError, ExistsError, RefusedError
+from drystone.base.files import write_all
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import tool
-from drystone.cli.tools.thin_files import name_file
+from drystone.cli.tools.metadata_files import name_file
+from drystone.cli.tools.streams import open_output
 
 
 @tool("thin_metadata_pack")
@@ -47,9 +45,9 @@ def thin_metadata_pack(source: str, target: str, *, force: bool, as_json: bool) 
                 raise ExistsError(f"{target} exists", hint="--force writes over it")
         tally: list[Packed] = []
         try:
-            with _replace(path) as file:
+            with open_output(target, durable=True) as file:
                 for chunk in iter_packed(device, tally):
-                    file.write(chunk)
+                    write_all(file.fileno(), chunk)
                 if not tally[0].blocks:
                     raise DamagedError("no block of it is metadata", what="metadata", expected="some", found=0)
         except DrystoneError as error:
@@ -62,21 +60,3 @@ def thin_metadata_pack(source: str, target: str, *, force: bool, as_json: bool) 
         click.echo(
             f"thin_metadata_pack: {source}: {done.left_out} blocks were left out: they are no sound metadata", err=True
         )
-
-
-@contextlib.contextmanager
-def _replace(path: Path) -> Iterator[BinaryIO]:
-    """A file that is at `path`, durable, when all went well; else what was there stays."""
-    from drystone.base.files import sync_folder
-
-    passing = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with passing.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        passing.rename(path)
-    except BaseException:
-        passing.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drystone.base.errors import DrystoneError, NotFoundError, RefusedError
+from drystone.base.errors import DamagedError, DrystoneError, NotFoundError, RefusedError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.thin_files import check_block_size, name_file, override_options
+from drystone.cli.tools.metadata_files import name_file, open_target, source_option, target_option
+from drystone.cli.tools.thin_files import check_block_size, override_options
 
 if TYPE_CHECKING:
     from drystone.formats.thin.check import Report
@@ -21,8 +22,8 @@ MOST_LINES = 200
 
 
 @tool("thin_repair")
-@click.option("-i", "--input", "source", required=True, type=click.Path(), metavar="FILE", help="Damaged metadata.")
-@click.option("-o", "--output", "target", required=True, type=click.Path(), metavar="FILE", help="Where to write.")
+@source_option("The damaged metadata.")
+@target_option
 @override_options
 @quiet_option
 @json_option
@@ -81,14 +82,11 @@ def _refuse_same(source: str, target: str) -> None:
 
 def _write(reader: BlockDevice, salvage: Salvage, target: str) -> Report:
     from drystone.formats.thin.repair import write_salvage
-    from drystone.kernel.blockdev import open_device
-    from drystone.kernel.identity import refuse_loops
 
-    refuse_loops(target)
-    with open_device(target, write=True, exclusive=True) as disk:
+    with open_target(target) as disk:
         try:
             return write_salvage(reader, salvage, disk)
-        except DrystoneError as error:
+        except DamagedError as error:
             raise name_file(error, target) from error
 
 

@@ -8,30 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drystone.base.errors import DamagedError, ExhaustedError, NotFoundError
+from drystone.base.errors import DamagedError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
+from drystone.cli.tools.metadata_files import name_file, open_target, source_option, target_option
 from drystone.cli.tools.streams import Peeked, open_input, refuse_same
-from drystone.cli.tools.thin_files import check_block_size, name_file, override_options
+from drystone.cli.tools.thin_files import check_block_size, override_options
 
 if TYPE_CHECKING:
     from drystone.formats.thin.parse import DumpPart
-    from drystone.kernel.blockdev import BlockDevice
 
 
 @tool("thin_restore")
-@click.option(
-    "-i", "--input", "source", metavar="FILE", type=click.Path(), required=True, help="The XML or JSON; - for stdin."
-)
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    metavar="FILE",
-    type=click.Path(),
-    required=True,
-    help="A device, or a file that exists.",
-)
+@source_option("The XML or JSON; - is stdin.")
+@target_option
 @override_options
 @quiet_option
 @json_option
@@ -61,7 +51,7 @@ def thin_restore(
     overrides = Overrides(transaction_id, data_block_size, nr_data_blocks)
     check_block_size(data_block_size)
     refuse_same(source, target)
-    with read_dump(source) as parts, open_output(target) as device:
+    with read_dump(source) as parts, open_target(target) as device:
         try:
             superblock = restore(device, parts, overrides)
         except DamagedError as error:
@@ -90,7 +80,7 @@ def read_dump(file: str) -> Iterator[Iterator[DumpPart]]:
     """
     with open_input(file) as opened:
         source = Peeked(opened)
-        if source.head.lstrip().startswith(b"{"):
+        if source.is_json:
             from drystone.formats.thin.parse_json import parse_json
 
             yield _name_errors(parse_json(source), file)
@@ -104,23 +94,4 @@ def _name_errors(parts: Iterator[DumpPart], file: str) -> Iterator[DumpPart]:
     try:
         yield from parts
     except DamagedError as error:
-        raise name_file(error, file) from error
-
-
-@contextlib.contextmanager
-def open_output(file: str) -> Iterator[BlockDevice]:
-    """A device, or a file that exists, to write metadata to; nobody else may use it.
-
-    :raises NotFoundError: no such path. :raises BusyError: it is in use.
-    """
-    from drystone.kernel.blockdev import open_device
-    from drystone.kernel.identity import refuse_loops
-
-    try:
-        refuse_loops(file)
-        with open_device(file, write=True, exclusive=True) as device:
-            yield device
-    except NotFoundError as error:
-        raise NotFoundError(error.message, hint="make the file first, as large as the metadata device") from error
-    except ExhaustedError as error:
         raise name_file(error, file) from error

@@ -8,7 +8,8 @@ space map at the end: blocks that nothing refers to (leaked), blocks in use that
 The current writeset counts, that of a metadata snapshot does not: the kernel does not count it either.
 
 Errors lose data, or would. Remarks lose nothing but space: leaked blocks, nodes less than a third full, the space map's
-own sums. Memory: some 30 bytes for each metadata block.
+own sums. Notes are sums that only hide room; metadata with notes alone is sound. Memory: some 30 bytes for each
+metadata block.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from drystone.base.errors import DamagedError
 from drystone.formats.era import layout
 from drystone.formats.era.eras import ERA
 from drystone.formats.era.superblock import Superblock, read_held_superblock, read_superblock
+from drystone.formats.era.writeset_survey import WritesetSurvey
 from drystone.formats.era.writesets import TREE, Writeset, get_current
 from drystone.formats.pdata.array import ArrayKind, survey_array
 from drystone.formats.pdata.bitmaps import UNKNOWN, CountBatch, SpaceMapKind, survey_counts
-from drystone.formats.pdata.bitset import survey_bits
 from drystone.formats.pdata.blocks import BlockReader
 from drystone.formats.pdata.damage import Damage
 from drystone.formats.pdata.layout import INDEX_ENTRY
@@ -44,14 +45,16 @@ class Report:
 
     :ivar superblock: the one that was checked; None when it is damaged.
     :ivar errors: what is wrong, in the order found. :ivar remarks: what is odd and loses no data.
+    :ivar notes: sums of the space map that hide room which is there, see Damage.hides_room.
     """
 
     superblock: Superblock | None
     errors: tuple[Damage, ...]
     remarks: tuple[Damage, ...] = ()
+    notes: tuple[Damage, ...] = ()
 
     def is_sound(self, *, ignore_remarks: bool = False) -> bool:
-        """Whether nothing is wrong; remarks count, unless told otherwise."""
+        """Whether nothing is wrong, notes aside; remarks count, unless told otherwise."""
         return not self.errors and (ignore_remarks or not self.remarks)
 
     def has_extra_pointers(self) -> bool:
@@ -77,6 +80,7 @@ class Report:
             "nr_blocks": superblock.nr_blocks if superblock else None,
             "errors": [_describe(each) for each in self.errors],
             "remarks": [_describe(each) for each in self.remarks],
+            "notes": [_describe(each) for each in self.notes],
         }
 
 
@@ -103,7 +107,9 @@ class _Check:
 
     def __init__(self, reader: BlockReader) -> None:
         self.survey = Survey(reader)
+        self.writesets = WritesetSurvey(self.survey)
         self.remarks: list[Damage] = []
+        self.notes: list[Damage] = []
 
     def run_superblock(self, *, held: bool) -> Report:
         """See check_superblock."""
@@ -126,7 +132,7 @@ class _Check:
         self._survey_state(superblock)
         current = get_current(superblock)
         if current is not None:
-            self._survey_bits(current)
+            self.writesets.run_one(current)
         if superblock.metadata_snap:
             self._survey_held(superblock)
         self._survey_space_map(superblock)
@@ -164,8 +170,7 @@ class _Check:
                 if era > latest:
                     self._err(superblock.writeset_tree_root, TREE.name, "era", f"at most {latest}", era)
                 writesets.append(Writeset(era, nr_bits, root))
-        for writeset in writesets:
-            self._survey_bits(writeset)
+        self.writesets.run(writesets)
         kind = ArrayKind("era array", ERA)
         for batch in survey_array(self.survey, kind, superblock.era_array_root, superblock.nr_blocks):
             late = np.flatnonzero(batch.values > superblock.current_era)
@@ -173,11 +178,6 @@ class _Check:
                 found, block = int(batch.values[late[0]]), batch.begin + int(late[0])
                 what = f"era of data block {block}" + (f" and {len(late) - 1} more" if len(late) > 1 else "")
                 self._err(superblock.era_array_root, "era array", what, f"at most {superblock.current_era}", found)
-
-    def _survey_bits(self, writeset: Writeset) -> None:
-        name = "current writeset of era" if writeset.current else "writeset of era"
-        for _ in survey_bits(self.survey, name, writeset.root, writeset.nr_bits, owner=writeset.era):
-            pass
 
     def _survey_held(self, live: Superblock) -> None:
         """The metadata snapshot's superblock and all that it refers to."""
@@ -212,16 +212,19 @@ class _Check:
                 self.survey.report(run)
 
     def _sort_out_remarks(self, before: int) -> None:
-        """Damages of the space map's own sums are remarks: they lose nothing, and the kernel reckons them anew."""
+        """Damages of the space map's own sums are remarks, as they lose nothing; notes where they only hide room."""
         found = self.survey.damages[before:]
-        self.remarks.extend(each for each in found if each.tree == SPACE_MAP and not each.loses)
+        sums = [each for each in found if each.tree == SPACE_MAP and not each.loses]
+        self.notes.extend(each for each in sums if each.hides_room)
+        self.remarks.extend(each for each in sums if not each.hides_room)
         self.survey.damages[before:] = [each for each in found if each.tree != SPACE_MAP or each.loses]
 
     def _err(self, block: int, tree: str, what: str, expected: int | str, found: int | str) -> None:
         self.survey.report(Damage(block, tree, what, expected, found))
 
     def _report(self, superblock: Superblock | None) -> Report:
-        return Report(superblock, tuple(self.survey.damages), (*self.survey.remarks, *self.remarks))
+        remarks = *self.survey.remarks, *self.remarks
+        return Report(superblock, tuple(self.survey.damages), remarks, tuple(self.notes))
 
 
 def _count_beyond(begin: int, end: int) -> CountBatch:

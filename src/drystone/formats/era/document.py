@@ -7,7 +7,7 @@ What is larger is dumped as XML, which is read as a stream.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +18,9 @@ from drystone.base.errors import DamagedError, UsageError
 from drystone.formats.era import layout
 from drystone.formats.era.eras import EraBatch
 from drystone.formats.era.parts import Bits, Head, Part, WritesetHead
+
+if TYPE_CHECKING:
+    from drystone.formats.xml.reader import Source
 
 AT_ONCE = 1 << 20
 """Bits and eras of a part at most, and bytes of runs that are looked at together."""
@@ -54,12 +57,12 @@ class EraDocument(msgspec.Struct, forbid_unknown_fields=True):
     era_array: msgspec.Raw
 
 
-def read_document(file: BinaryIO, begun: bytes = b"") -> bytes:
-    """All that is left of `file`, after `begun`, which was read before.
+def read_document(file: Source) -> bytes:
+    """All that is left of `file`.
 
     :raises DamagedError: that is more than LONGEST bytes.
     """
-    text = bytearray(begun)
+    text = bytearray()
     while data := file.read(AT_ONCE):
         text += data
         if len(text) > LONGEST:

@@ -99,7 +99,7 @@ def iter_changed(reader: BlockReader, superblock: Superblock, since: int) -> Ite
                 found = words.read(index * LEAVES_A_STEP, LEAVES_A_STEP)[: len(written)]
                 written[: len(found)] |= found
             changed |= get_bits(written, count)
-        ranges = _find_ranges(changed, begin)
+        ranges = find_ranges(changed, begin)
         if held is not None:
             if len(ranges) and int(ranges[0, 0]) == sum(held):
                 ranges[0] = (held[0], held[1] + int(ranges[0, 1]))
@@ -115,10 +115,12 @@ def iter_changed(reader: BlockReader, superblock: Superblock, since: int) -> Ite
         yield np.array([held], dtype=np.uint64)
 
 
-def _find_ranges(changed: NDArray[np.bool_], begin: int) -> NDArray[np.uint64]:
-    """Ranges of True, begin and length; the first place is block `begin`."""
-    edges = np.flatnonzero(np.diff(changed.view(np.int8), prepend=0, append=0))
-    ranges = edges.reshape(-1, 2).astype(np.uint64)
+def find_ranges(flags: NDArray[np.bool_], begin: int) -> NDArray[np.uint64]:
+    """Ranges of True: arrays of shape (n, 2), begin and length; the first of `flags` is number `begin`."""
+    turns = np.empty(len(flags) + 1, dtype=np.bool_)
+    turns[0], turns[-1] = flags[:1].any(), flags[-1:].any()
+    np.not_equal(flags[1:], flags[:-1], out=turns[1:-1])
+    ranges = np.flatnonzero(turns).reshape(-1, 2).astype(np.uint64)
     ranges[:, 1] -= ranges[:, 0]
     ranges[:, 0] += np.uint64(begin)
     return ranges

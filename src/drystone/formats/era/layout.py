@@ -13,10 +13,8 @@ VERSION = 1
 SUPERBLOCK = struct.Struct("<IIQ16sQI128sIIIIIQQQQ")
 """csum, flags, blocknr, uuid, magic, version, metadata space map root, data block size (sectors), metadata block size
 (sectors), data blocks, current era, bits and root of the current writeset, roots of the writeset tree and of the era
-array, metadata snapshot. 224 bytes; the rest of the block is zero."""
-
-CLEAN_SHUTDOWN = 1
-"""Flag of the superblock that thin-provisioning-tools 1.x write; the kernel writes 0 and does not look."""
+array, metadata snapshot. 224 bytes; the rest of the block is zero. The kernel writes 0 as flags and does not look;
+thin-provisioning-tools 1.x write 1."""
 
 METADATA_BLOCK_SECTORS = 8
 DATA_BLOCK_UNIT = 8

@@ -8,7 +8,7 @@ whole element may stand: after a line that expat is done with, and there is no C
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
 import numpy as np
@@ -20,6 +20,9 @@ from drystone.formats.era.elements import Elements
 from drystone.formats.era.eras import EraBatch
 from drystone.formats.era.parts import Bits, Part
 from drystone.formats.era.rows import NumberedRows, read_bits, read_numbers
+
+if TYPE_CHECKING:
+    from drystone.formats.xml.reader import Source
 
 CHUNK = 1 << 20
 """Bytes of text at once."""
@@ -33,15 +36,15 @@ _FEWEST_ROWS = 16
 """Rows that are looked for where there was no row before; from there on ever more, while all are found."""
 
 
-def parse_xml(file: BinaryIO, begun: bytes = b"") -> Iterator[Part]:
-    """The parts of a dump. `file` is read to its end; `begun` is what was read of it before.
+def parse_xml(file: Source) -> Iterator[Part]:
+    """The parts of a dump. `file` is read to its end.
 
     Bits that no row tells are 0; eras must be told for every block, and either in ascending order.
 
     :raises DamagedError: it is no XML, or no era metadata; the message has the line.
     """
     reader = _Reader()
-    left = begun
+    left = b""
     while data := file.read(CHUNK):
         text = left + data if left else data
         whole = text.rfind(b"\n") + 1

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from drystone.formats.era.eras import iter_eras
 from drystone.formats.era.superblock import Superblock
 from drystone.formats.pdata.blocks import BlockReader
+from drystone.formats.pdata.cells import cut_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,9 @@ def draw_device(reader: BlockReader, superblock: Superblock, cells: int) -> EraC
 
     :raises DamagedError: at the first damaged block.
     """
-    nr_blocks = superblock.nr_blocks
-    count = max(min(cells, nr_blocks), 0)
-    edges = np.array([nr_blocks * place // max(count, 1) for place in range(count + 1)], dtype=np.uint64)
-    newest = np.zeros(count, dtype=np.uint32)
-    written = np.zeros(count, dtype=np.uint64)
+    edges = cut_cells(superblock.nr_blocks, cells)
+    newest = np.zeros(len(edges) - 1, dtype=np.uint32)
+    written = np.zeros(len(edges) - 1, dtype=np.uint64)
     for batch in iter_eras(reader, superblock):
         if not len(batch):
             continue
@@ -50,4 +49,4 @@ def draw_device(reader: BlockReader, superblock: Superblock, cells: int) -> EraC
         begins = np.maximum(edges[first:last], np.uint64(begin)).astype(np.int64) - begin
         np.maximum(newest[first:last], np.maximum.reduceat(batch.eras, begins), out=newest[first:last])
         written[first:last] += np.add.reduceat(batch.eras > 0, begins, dtype=np.uint64)
-    return EraCells(nr_blocks, superblock.current_era, edges, newest, written)
+    return EraCells(superblock.nr_blocks, superblock.current_era, edges, newest, written)

@@ -21,8 +21,7 @@ from drystone.formats.pdata.array_writer import ArrayWriter, BitsetWriter
 from drystone.formats.pdata.blocks import BLOCK, BlockDisk, count_blocks
 from drystone.formats.pdata.btree_writer import TreeWriter
 from drystone.formats.pdata.spacemap_writer import write_metadata_space_map
-
-SUPERBLOCK_PLACE = np.zeros(1, dtype=np.uint64)
+from drystone.formats.pdata.superblock import clear_superblock_block, write_superblock_block
 
 
 def write_parts(disk: BlockDisk, parts: Iterable[Part]) -> Superblock:
@@ -32,7 +31,7 @@ def write_parts(disk: BlockDisk, parts: Iterable[Part]) -> Superblock:
 
     :raises ExhaustedError: the disk is too small; it holds no metadata then.
     :raises DamagedError: an era is told twice, or is above the current one; or `parts` raises it. When parts came
-        before that, the disk holds no metadata any more.
+        before that, the disk holds no metadata any more. Or data blocks cannot have the size told: nothing is written.
     """
     writing: _Writing | None = None
     for part in parts:
@@ -57,6 +56,13 @@ class _Writing:
     def __init__(self, disk: BlockDisk, head: Head) -> None:
         if not count_blocks(disk):
             raise ExhaustedError(f"{disk.size} bytes hold no metadata, which takes {BLOCK} and more")
+        if head.data_block_size % layout.DATA_BLOCK_UNIT:
+            due = f"a multiple of {layout.DATA_BLOCK_UNIT} sectors"
+            raise DamagedError(
+                f"the data block size is {head.data_block_size}, expected {due}",
+                expected=due,
+                found=head.data_block_size,
+            )
         self._disk = disk
         self._head = head
         self._allocator = Allocator(count_blocks(disk))
@@ -101,7 +107,6 @@ class _Writing:
         tree.append(np.array(eras, dtype=np.uint64), values)
         writeset_root, array_root = tree.finish(), self._array.finish()
         space_map = write_metadata_space_map(self._disk, self._allocator)
-        self._disk.flush()
         superblock = Superblock(
             location=0,
             flags=0,
@@ -118,24 +123,20 @@ class _Writing:
             era_array_root=array_root,
             metadata_snap=0,
         )
-        self._write_superblock(pack_superblock(superblock))
+        write_superblock_block(self._disk, superblock.location, pack_superblock(superblock))
         return superblock
 
     def _begin(self) -> None:
         """What was on the disk is no metadata from here on. Not before there is something to write."""
         if not self._begun:
             self._begun = True
-            self._write_superblock(bytes(BLOCK))
+            clear_superblock_block(self._disk)
 
     def _end_writeset(self) -> None:
         if self._bits is not None:
             nr_bits = self._bits.nr_bits
             self._writesets[self._era] = (nr_bits, self._bits.finish())
             self._bits = None
-
-    def _write_superblock(self, block: bytes) -> None:
-        self._disk.write_blocks(SUPERBLOCK_PLACE, np.frombuffer(block, dtype=np.uint8).reshape(1, BLOCK))
-        self._disk.flush()
 
     def _check_era(self, era: int, what: str) -> None:
         if era > self._head.current_era:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from drystone.formats.era import layout
 from drystone.formats.era.array import Ranges, count_entries
-from drystone.formats.era.eras import ERA
+from drystone.formats.era.eras import ERA, find_ranges
 from drystone.formats.era.lengths import correct_nr_bits
 from drystone.formats.era.parts import Part, list_logical_parts, list_parts
 from drystone.formats.era.superblock import Superblock
@@ -283,9 +283,9 @@ def note_losses(losses: list[Loss], whole: Loss, begin: int, lost: NDArray[np.bo
 
     :param begin: data block of the first of `lost`. :param scale: data blocks that one of `lost` stands for.
     """
-    places = np.flatnonzero(np.diff(lost.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-    for low, high in (places * scale + begin).tolist():
-        loss = replace(whole, begin=low, end=min(high, whole.end))
+    for place, length in find_ranges(lost, 0).tolist():
+        low = begin + place * scale
+        loss = replace(whole, begin=low, end=min(low + length * scale, whole.end))
         if losses and (losses[-1].what, losses[-1].end) == (loss.what, loss.begin):
             losses[-1] = replace(losses[-1], end=loss.end)
         else:

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from drystone.base.errors import DamagedError, NotFoundError
 from drystone.base.sizes import SECTOR
 from drystone.formats.era import layout
-from drystone.formats.pdata.blocks import BLOCK, BlockReader, count_blocks
-from drystone.formats.pdata.checksum import ERA_SUPERBLOCK, checksum_block, seal_block
+from drystone.formats.pdata.blocks import BLOCK, BlockReader
+from drystone.formats.pdata.checksum import ERA_SUPERBLOCK, seal_block
 from drystone.formats.pdata.damage import describe_damage
 from drystone.formats.pdata.spacemap import SpaceMapRoot, pack_space_map_root, parse_space_map_root
+from drystone.formats.pdata.superblock import SuperblockKind, check_head, read_superblock_block
+
+KIND = SuperblockKind("era", layout.MAGIC, ERA_SUPERBLOCK, (layout.VERSION,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +67,8 @@ def parse_superblock(block: bytes, *, location: int = 0, sealed: bool = True) ->
     :param sealed: False: the checksum is not looked at.
     :raises DamagedError: one of them is wrong.
     """
-    if len(block) != BLOCK:
-        raise DamagedError(
-            f"block {location}: {len(block)} bytes are no superblock, expected {BLOCK}",
-            block=location,
-            what="length",
-            expected=BLOCK,
-            found=len(block),
-        )
-    fields = layout.SUPERBLOCK.unpack_from(block)
-    csum, flags, blocknr, uuid, magic, version, space_map, *rest = fields
-    for what, expected, found in (
-        ("era magic", layout.MAGIC, magic),
-        ("superblock checksum", checksum_block(block, ERA_SUPERBLOCK) if sealed else csum, csum),
-        ("superblock location", location, blocknr),
-        ("superblock version", layout.VERSION, version),
-    ):
-        if found != expected:
-            raise describe_damage(location, what, expected=expected, found=found)
+    check_head(KIND, block, location, sealed=sealed)
+    _, flags, _, uuid, _, version, space_map, *rest = layout.SUPERBLOCK.unpack_from(block)
     superblock = Superblock(location, flags, uuid, version, parse_space_map_root(space_map), *rest)
     for what, least, most, value in (
         ("metadata block size in sectors", layout.METADATA_BLOCK_SECTORS, layout.METADATA_BLOCK_SECTORS, rest[1]),
@@ -109,15 +96,7 @@ def read_superblock(reader: BlockReader, *, location: int = 0) -> Superblock:
 
     :raises DamagedError: see parse_superblock, or `location` is beyond the end. :raises OSError: the device failed.
     """
-    import numpy as np
-
-    limit = count_blocks(reader)
-    if not limit:
-        raise describe_damage(0, "size", expected=f"{BLOCK} bytes or more", found=reader.size)
-    if not 0 <= location < limit:
-        raise describe_damage(location, "superblock location", expected=f"below {limit}", found=location)
-    block = reader.read_blocks(np.array([location], dtype=np.uint64))
-    return parse_superblock(block.tobytes(), location=location)
+    return parse_superblock(read_superblock_block(reader, location), location=location)
 
 
 def read_held_superblock(reader: BlockReader) -> Superblock:

@@ -5,6 +5,22 @@ There are two kinds. The metadata space map has its index entries in one block, 
 data device has them in a btree. Source: persistent-data/dm-space-map-common.c of Linux 6.1.
 
 Bitmaps and the btree of counts are read side by side, both ascending, so that memory is bounded by a batch of each.
+
+Beside the counts there are sums of them. The kernel takes only what a bitmap says is free, so that no wrong sum makes
+it hand out a block in use. What it does with them (dm-space-map-{common,disk,metadata}.c and dm-thin.c of Linux 6.1):
+
+* nr_blocks - nr_allocated of the root, in 64 bits that wrap round, is the room it tells: in the status, at the low
+  water mark, and where a pool stops as it is full. nr_allocated too high: it stops so many blocks early. Too low, or
+  above nr_blocks: it goes on until no block is found. A pool that finds none for its metadata throws its transaction
+  away, turns read-only and asks for a check.
+* nr_free of an index entry: a search passes by bitmaps that have none. Too low: so many free blocks of the bitmap are
+  not found, until as many are freed. Too high: a full bitmap is searched, and found full.
+* none_free_before of an index entry: where a search of the bitmap begins. Too high: what is free before it is not
+  found, until a block before it is freed. Too low: the search takes longer.
+
+So a root promises room, and index entries can hide it. As long as the root promises no more than is found, wrong sums
+cost only the blocks that they hide (Damage.hides_room). thin_restore 0.9 writes such: one free block is hidden by all
+three. A root that promises more, by its own fault or by that of the index, lets a pool run into its end.
 """
 
 from __future__ import annotations
@@ -31,7 +47,7 @@ from drystone.formats.pdata.layout import (
     RAW_COUNTS,
 )
 from drystone.formats.pdata.spacemap import SpaceMapRoot
-from drystone.formats.pdata.survey import Survey
+from drystone.formats.pdata.survey import MOST_DAMAGES, Survey
 
 __all__ = [
     "BITMAPS_AT_ONCE",
@@ -107,9 +123,11 @@ def survey_counts(
     """The counts that can be read of a space map that may be damaged, ascending; damages are listed in `survey`, with
     the blocks whose counts are lost as keys. Counts the references to the map's own blocks, unless `count` is False.
 
-    Listed too, without loss: index entries whose nr_free or none_free_before do not fit their bitmap, counts in the
-    btree that are not used, and nr_allocated of the root. In the last bitmap, nr_free may count the places beyond the
-    last block, as the kernel does, or leave them out; none_free_before may be below the first free place.
+    Listed too, without loss: counts in the btree that are not used, places in use beyond the last block; and at the
+    end, when it is known which of them only hide room, nr_allocated of the root and index entries whose nr_free or
+    none_free_before do not fit their bitmap. In the last bitmap, nr_free may count the places beyond the last block, as
+    the kernel does, or leave them out; none_free_before may be below the first free place. nr_free that is too high
+    hides nothing, and is listed at once.
     """
     return _CountsWalk(survey, kind, root, count=count, batch=batch).run()
 
@@ -126,6 +144,8 @@ class _CountsWalk:
         self.nr_blocks = min(root.nr_blocks, _MOST_COUNTED)
         self.bitmaps = -(-self.nr_blocks // ENTRIES_A_BITMAP)
         self.allocated = 0
+        self.findable = 0
+        self.hiding: list[tuple[str, int | str, int]] = []
         self.lost = False
         self.counts_name = f"counts of the {kind.value}"
         self.count_damages: list[Damage] = []
@@ -148,8 +168,16 @@ class _CountsWalk:
         beyond = self.many.find_beyond(self.nr_blocks)
         if beyond is not None:
             self._note("entry in the tree of counts", f"below {self.nr_blocks}", beyond)
+        self._judge_sums()
+
+    def _judge_sums(self) -> None:
+        """Report the sums that hide room or promise it: all only hide when the root promises no more than is found."""
         if not self.lost and self.allocated != self.root.nr_allocated:
-            self._note("number of blocks in use", self.allocated, self.root.nr_allocated)
+            self.hiding.append(("number of blocks in use", self.allocated, self.root.nr_allocated))
+        promised = (self.root.nr_blocks - self.root.nr_allocated) % (1 << 64)
+        hides_room = not self.lost and promised <= self.findable
+        for what, expected, found in self.hiding:
+            self._note(what, expected, found, hides_room=hides_room)
 
     def _read_tree(self, name: str, value: np.dtype[Any], root: int, per_key: int) -> Iterator[tuple[Any, Any]]:
         tree = TreeKind(name, value, per_key, self.nr_blocks)
@@ -240,21 +268,26 @@ class _CountsWalk:
     def _check_index(
         self, numbers: NDArray[np.int64], entries: NDArray[Any], few: NDArray[np.uint8], sound: NDArray[np.bool_]
     ) -> None:
-        """Report index entries that do not fit their bitmaps."""
+        """Add up the free blocks that the index lets the kernel find, and look for entries that do not fit."""
         for place in np.flatnonzero(sound).tolist():
-            row, entry, number = few[place], entries[place], int(numbers[place])
-            free = ENTRIES_A_BITMAP - int(np.count_nonzero(row))
-            possible = {free}
-            if number == self.bitmaps - 1:
-                size = self.nr_blocks - number * ENTRIES_A_BITMAP
-                possible.add(size - int(np.count_nonzero(row[:size])))
-            if int(entry["nr_free"]) not in possible:
-                self._note(f"number of free blocks in bitmap {number}", free, int(entry["nr_free"]))
-            before = int(entry["none_free_before"])
-            if before > ENTRIES_A_BITMAP or np.count_nonzero(row[:before]) < before:
+            row, number = few[place], int(numbers[place])
+            nr_free, before = int(entries["nr_free"][place]), int(entries["none_free_before"][place])
+            # Of the last bitmap only the first places stand for blocks.
+            here = row[: self.nr_blocks - number * ENTRIES_A_BITMAP]
+            free, free_here, passed_by = (_count_free(part) for part in (row, here, here[:before]))
+            beyond = int(np.count_nonzero(row[len(here) :]))
+            if beyond:
+                # The kernel keeps the bitmap when the space grows: those blocks would be in use from the start.
+                self._note(f"places in use of bitmap {number} beyond the last block", 0, beyond)
+            self.findable += min(nr_free, free_here - passed_by)
+            what = f"number of free blocks in bitmap {number}"
+            if nr_free < free_here:
+                self._keep(what, free_here, nr_free)
+            elif nr_free not in {free_here, free}:
+                self._note(what, free_here, nr_free)
+            if before > ENTRIES_A_BITMAP or _count_free(row[:before]):
                 first = int((row == 0).argmax()) if free else ENTRIES_A_BITMAP
-                what = f"place before which bitmap {number} has none free"
-                self._note(what, f"at most {first}", before)
+                self._keep(f"place before which bitmap {number} has none free", f"at most {first}", before)
 
     def _fill_in(
         self, counts: NDArray[np.uint32], places: NDArray[np.int64], begin: int, bitmaps: NDArray[np.uint64]
@@ -304,9 +337,22 @@ class _CountsWalk:
         self.lost = True
         self.survey.report(Damage(block, self.kind.value, what, expected, found, low, high - 1))
 
-    def _note(self, what: str, expected: int | str, found: int) -> None:
+    def _note(self, what: str, expected: int | str, found: int, *, hides_room: bool = False) -> None:
         """Report a damage that loses nothing."""
-        self.survey.report(Damage(self.root.bitmap_root, self.kind.value, what, expected, found))
+        damage = Damage(self.root.bitmap_root, self.kind.value, what, expected, found, hides_room=hides_room)
+        self.survey.report(damage)
+
+    def _keep(self, what: str, expected: int | str, found: int) -> None:
+        """Keep an index entry that hides room until the sum of the root is known; no more than a survey keeps."""
+        if len(self.hiding) < MOST_DAMAGES:
+            self.hiding.append((what, expected, found))
+        else:
+            self._note(what, expected, found)
+
+
+def _count_free(few: NDArray[np.uint8]) -> int:
+    """How many of these counts are 0."""
+    return len(few) - int(np.count_nonzero(few))
 
 
 class _ManyCounts:

@@ -14,7 +14,7 @@ there are at most MOST_LEVELS levels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,18 @@ class Edges:
         return Edges(self.blocks[which], self.lows[which], self.highs[which])
 
 
+def make_root_edges(roots: Numbers) -> Edges:
+    """The edges that lead to roots of trees, which may hold any key; roots are not checked."""
+    return Edges(roots, np.zeros_like(roots), np.full_like(roots, LARGEST_KEY))
+
+
+def join_edges(parts: Iterable[Edges]) -> Edges:
+    """All edges, one part after the other; none of no parts."""
+    none = np.zeros(0, dtype=np.uint64)
+    columns = [(none, none, none), *((part.blocks, part.lows, part.highs) for part in parts)]
+    return Edges(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+
 def make_root_edge(reader: BlockReader, kind: TreeKind, root: int) -> Edges:
     """The one edge that leads to a tree's root.
 
@@ -96,7 +108,7 @@ def make_root_edge(reader: BlockReader, kind: TreeKind, root: int) -> Edges:
     limit = count_blocks(reader)
     if not 0 < root < limit:
         raise describe_damage(root, f"root of the {kind.name}", expected=f"1 to {limit - 1}", found=root)
-    return Edges(*(np.array([number], dtype=np.uint64) for number in (root, 0, LARGEST_KEY)))
+    return make_root_edges(np.array([root], dtype=np.uint64))
 
 
 def read_nodes(reader: BlockReader, kind: TreeKind, edges: Edges, *, leaf: bool, root: bool = False) -> Nodes:

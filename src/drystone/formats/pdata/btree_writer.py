@@ -38,19 +38,20 @@ class Leaves:
     """Leaves that are written and may be taken into several trees; arrays of one length, ascending.
 
     :ivar firsts: first key of each. :ivar lasts: last key of each. :ivar blocks: where they are.
-    :ivar counts: entries in each.
+    :ivar counts: entries in each. :ivar referred: whether what they refer to is counted, though no tree takes them.
     """
 
     firsts: Numbers
     lasts: Numbers
     blocks: Numbers
     counts: NDArray[np.int64]
+    referred: bool = False
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def __getitem__(self, which: slice) -> Leaves:
-        return Leaves(self.firsts[which], self.lasts[which], self.blocks[which], self.counts[which])
+        return Leaves(self.firsts[which], self.lasts[which], self.blocks[which], self.counts[which], self.referred)
 
 
 class LeafWriter:
@@ -58,11 +59,15 @@ class LeafWriter:
     their values refer to: the first tree that points to a leaf counts that. A leaf that no tree takes stays free.
 
     :param value: dtype of the leaves' values.
+    :param refer: is called with all values at once instead, so that no tree reads a leaf for them: leaves that no tree
+        has taken in the end are for the caller to count back.
     :raises ExhaustedError: from any method: the metadata is full.
     """
 
-    def __init__(self, disk: BlockDisk, allocator: Allocator, value: np.dtype[Any]) -> None:
-        self._level = _Level(disk, allocator, LEAF, value)
+    def __init__(
+        self, disk: BlockDisk, allocator: Allocator, value: np.dtype[Any], *, refer: Refer | None = None
+    ) -> None:
+        self._level = _Level(disk, allocator, LEAF, value, refer)
         self._pieces: list[Leaves] = []
         self._last = -1
 
@@ -172,7 +177,7 @@ class TreeWriter:
         """Point to shared leaves, if there are any."""
         if not len(leaves):
             return
-        if self._refer is not None:
+        if self._refer is not None and not leaves.referred:
             new = leaves.blocks[self._allocator.counts.get_many(leaves.blocks) == 0]
             for begin in range(0, len(new), BATCH):
                 self._refer(self._read(new[begin : begin + BATCH])[1])
@@ -267,7 +272,7 @@ class _Level:
         """Write entries into nodes, `counts` in each."""
         numbers = self._allocator.allocate(len(counts), referred=False)
         if not len(counts):
-            return Leaves(keys, keys, numbers, counts)
+            return Leaves(keys, keys, numbers, counts, self._refer is not None)
         data = np.zeros((len(counts), BLOCK), dtype=np.uint8)
         nodes: NDArray[Any] = data.view(self._dtype).reshape(-1)
         nodes["flags"], nodes["blocknr"], nodes["nr_entries"] = self._flags, numbers, counts
@@ -284,17 +289,15 @@ class _Level:
         if self._refer is not None:
             self._refer(values)
         lasts = keys[np.cumsum(counts) - 1] if len(keys) else np.zeros(1, dtype=np.uint64)
-        return Leaves(nodes["keys"][:, 0].copy(), lasts, numbers, counts)
+        return Leaves(nodes["keys"][:, 0].copy(), lasts, numbers, counts, self._refer is not None)
 
 
 def join_leaves(pieces: Sequence[Leaves]) -> Leaves:
-    """Several, at least one, that follow one another."""
-    return Leaves(
-        *(
-            np.concatenate(columns)
-            for columns in zip(*((each.firsts, each.lasts, each.blocks, each.counts) for each in pieces), strict=True)
-        )
+    """Several of one writer, at least one, that follow one another."""
+    firsts, lasts, blocks = (
+        np.concatenate(each) for each in zip(*((each.firsts, each.lasts, each.blocks) for each in pieces), strict=True)
     )
+    return Leaves(firsts, lasts, blocks, np.concatenate([each.counts for each in pieces]), pieces[0].referred)
 
 
 def check_ascending(last: int, keys: Numbers) -> int:

@@ -54,6 +54,17 @@ class ReferenceCounts:
         for begin in range(0, len(numbers), _FAR):
             self._add_far(numbers[begin : begin + _FAR].astype(np.int64))
 
+    def remove(self, numbers: NDArray[np.uint64]) -> None:
+        """One reference less for each of `numbers`, which may hold a block several times; all were added before."""
+        blocks, times = np.unique(numbers, return_counts=True)
+        left = self.get_many(blocks) - times
+        self._few[blocks] = np.minimum(left, _MANY)
+        many = self._many.keys() & set(blocks.tolist()) if self._many else set()
+        for block in many:
+            del self._many[block]
+        for place in np.flatnonzero(left >= _MANY).tolist():
+            self._many[int(blocks[place])] = int(left[place])
+
     def get(self, number: int) -> int:
         """References to one block."""
         few = int(self._few[number])

@@ -30,6 +30,8 @@ class Damage:
     """Keys low to high, both included, cannot be read by this; none when high is below low."""
     owner: int | None = None
     """Which of several trees of one kind: a device id, an era."""
+    hides_room: bool = False
+    """Only a sum of a space map, by which free blocks stay unused and none is promised in vain; see bitmaps."""
 
     @property
     def loses(self) -> bool:

@@ -32,13 +32,10 @@ class ScanBatch:
         return len(self.salts)
 
 
-def scan_blocks(
-    reader: BlockReader, *, begin: int = 0, end: int | None = None, batch: int = BATCH
-) -> Iterator[ScanBatch]:
-    """All blocks from `begin` to `end` (excluded; that of the metadata when None), in order, `batch` at a time."""
+def scan_blocks(reader: BlockReader, *, batch: int = BATCH) -> Iterator[ScanBatch]:
+    """All blocks in order, `batch` at a time."""
     limit = count_blocks(reader)
-    stop = limit if end is None else min(end, limit)
-    parts = (np.arange(first, min(first + batch, stop), dtype=np.uint64) for first in range(begin, stop, batch))
+    parts = (np.arange(first, min(first + batch, limit), dtype=np.uint64) for first in range(0, limit, batch))
     for numbers, blocks in read_ahead(reader, parts, lambda part: part):
         stored = blocks[:, :4].copy().view("<u4").reshape(-1)
         yield ScanBatch(int(numbers[0]), blocks, stored ^ checksum_blocks(blocks, 0))

@@ -1,7 +1,7 @@
 """Walking trees that may be damaged: what is sound is given out, what is not is listed, and references are counted.
 
     survey = Survey(reader)
-    for keys, values in survey.visit_tree(KIND, root):      # counts references; every block is read once
+    for keys, values in survey.visit_tree(KIND, root):      # counts references; every block is walked once
         ...
     for keys, values in survey.iter_entries(KIND, root):    # all entries in order of keys; counts nothing
         ...
@@ -34,8 +34,8 @@ MOST_DAMAGES = 100_000
 
 
 class Survey:
-    """A walk over the trees of one device. Memory: some 28 bytes for each block of the trees that it visits, and 8 for
-    each pointer of the walk that is on.
+    """A walk over the trees of one device. Memory: 28 bytes for each block of the trees that it visits, one for
+    each block counted, and 24 for each pointer of the walk that is on.
 
     :ivar damages: what was found so far, in the order found; at most MOST_DAMAGES of them.
     :ivar nr_damages: how many there were.

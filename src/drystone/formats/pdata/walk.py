@@ -5,7 +5,8 @@ checked against the range of keys that its edge gives it. A node that is wrong i
 known before; it is measured down its first children, and where one of those is damaged, down their neighbours.
 
 Why they end on any bytes: no node is read below the measured depth, at most MOST_LEVELS. iter_entries: the ranges of
-keys on a level are disjoint, so a block is sound at most once a level. visit_trees reads no block twice.
+keys on a level are disjoint, so a block is sound at most once a level. visit_trees reads no block twice but those of
+the way on which a tree's height is measured.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from drystone.formats.pdata.btree import (
     TreeKind,
     find_faults,
     flatten,
+    make_root_edges,
     view_nodes,
 )
 from drystone.formats.pdata.checksum import BTREE_NODE, checksum_blocks
@@ -106,7 +108,7 @@ class TreeWalk:
         counts.add(roots[known])
         other = known.copy()
         other[known] = visits.kinds[roots[known]] != code
-        self._report_others(_Level(0, _make_root_edges(roots[other]), owners[other]), visits)
+        self._report_others(_Level(0, make_root_edges(roots[other]), owners[other]), visits)
         lineages: dict[int, list[Lineage]] = {}
         shared: list[_Level] = []
         for top in self._group_roots(roots[~known], owners[~known]):
@@ -161,7 +163,7 @@ class TreeWalk:
 
     def _make_roots(self, roots: Numbers, owners: Owners) -> _Level:
         """The edges to roots of one height; those that point nowhere are reported and left out."""
-        (level,) = self._group_roots(roots, owners) or [_Level(0, _make_root_edges(roots[:0]), owners[:0])]
+        (level,) = self._group_roots(roots, owners) or [_Level(0, make_root_edges(roots[:0]), owners[:0])]
         return level
 
     def _group_roots(self, roots: Numbers, owners: Owners) -> list[_Level]:
@@ -172,7 +174,7 @@ class TreeWalk:
         roots, owners = roots[~wild], owners[~wild]
         heights = self._measure_heights(roots)
         return [
-            _Level(height, _make_root_edges(roots[heights == height]), owners[heights == height], root=True)
+            _Level(height, make_root_edges(roots[heights == height]), owners[heights == height], root=True)
             for height in sorted(set(heights.tolist()))
         ]
 
@@ -342,8 +344,3 @@ def make_owners(owner: int | None) -> Owners:
 
 def _list_blocks(level: _Level) -> Numbers:
     return level.edges.blocks
-
-
-def _make_root_edges(roots: Numbers) -> Edges:
-    lows = np.zeros(len(roots), dtype=np.uint64)
-    return Edges(roots, lows, np.full(len(roots), LARGEST_KEY, dtype=np.uint64))

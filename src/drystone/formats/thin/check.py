@@ -3,8 +3,8 @@
     report = check_metadata(reader, CheckOptions())
     report.findings, report.is_sound(), report.count(Severity.FATAL)
 
-Each block of the trees is read once, however many devices share it. Memory: some 26 bytes a metadata block of the
-trees, one byte a data block that is mapped (see ReferenceCounts), and one batch of blocks.
+Each leaf is walked once, however many devices share it. Memory: 29 bytes a metadata block of the trees, one byte a data
+block that is mapped (see ReferenceCounts), and a few batches of blocks.
 
 Order: superblock, device details, top level of the mapping tree, all devices' mappings, the same of a reserved metadata
 snapshot, then both space maps. Where trees are damaged the references below are unknown; then a space map is only held
@@ -13,40 +13,29 @@ against those that are known, and a note says so.
 
 from __future__ import annotations
 
-import contextlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drystone.base.errors import DamagedError, NotFoundError
+from drystone.base.errors import DamagedError
 from drystone.formats.pdata.bitmaps import ENTRIES_A_BITMAP, SpaceMapKind, survey_counts
-from drystone.formats.pdata.blocks import BlockReader, count_blocks
-from drystone.formats.pdata.btree import descend, flatten
+from drystone.formats.pdata.blocks import BLOCK, BlockReader, count_blocks
 from drystone.formats.pdata.counts import ReferenceCounts
 from drystone.formats.pdata.damage import Damage
 from drystone.formats.pdata.spacemap import SpaceMapRoot
 from drystone.formats.pdata.survey import Survey
+from drystone.formats.pdata.wrong_counts import iter_wrong_counts
 from drystone.formats.thin import layout
-from drystone.formats.thin.counted import iter_wrong_counts, list_count_findings
-from drystone.formats.thin.devices import DETAILS, TOP
-from drystone.formats.thin.extents import Ranges, join_ranges, merge_blocks
+from drystone.formats.thin.beyond import find_beyond
+from drystone.formats.thin.counted import list_count_findings
 from drystone.formats.thin.findings import Affected, Finding, Severity, from_damage, from_error
-from drystone.formats.thin.losses import find_losses, take_ranges
+from drystone.formats.thin.losses import find_losses
 from drystone.formats.thin.mappings import MAPPINGS, get_data_blocks, get_times
-from drystone.formats.thin.superblock import Superblock, read_superblock
-
-MOST_BEYOND = 1000
-"""Runs of mappings beyond the data device that are told one by one."""
-
-MOST_LOOKED_AT = 100_000_000
-"""Mappings that are looked at a second time to tell which of them lead beyond the data device."""
-
-Entries = tuple[NDArray[np.uint64], NDArray[Any]]
+from drystone.formats.thin.superblock import Superblock, read_held_superblock, read_superblock
+from drystone.formats.thin.surveyed_devices import SurveyedDevices, match_devices, survey_devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +81,11 @@ class Report:
         """Whether nothing is wrong, notes aside."""
         return not self.count(Severity.FATAL) and (ignore_mild or not self.count(Severity.MILD))
 
+    def find_worst(self) -> Finding:
+        """The first of the worst findings, of which there is one at least."""
+        severities = list(Severity)
+        return min(self.findings, key=lambda finding: severities.index(finding.severity))
+
     def forget(self, kind: str) -> None:
         """Drop the findings of that kind, which has been put right."""
         self.findings = [finding for finding in self.findings if finding.kind != kind]
@@ -134,11 +128,7 @@ def check_metadata(reader: BlockReader, options: CheckOptions | None = None) -> 
 
 
 def _choose_superblock(reader: BlockReader, live: Superblock, options: CheckOptions) -> Superblock:
-    chosen = live
-    if options.held:
-        if not live.held_root:
-            raise NotFoundError("no metadata snapshot is reserved", hint="send reserve_metadata_snap to the pool")
-        chosen = read_superblock(reader, location=live.held_root)
+    chosen = read_held_superblock(reader, live) if options.held else live
     return replace(
         chosen,
         data_mapping_root=chosen.data_mapping_root if options.mapping_root is None else options.mapping_root,
@@ -151,25 +141,14 @@ def _check_superblock(reader: BlockReader, live: Superblock, report: Report) -> 
         report.findings.append(
             Finding(Severity.NOTE, "needs-check", 0, "flag needs_check of the superblock", "clear", "set")
         )
-    size, due = reader.size // 4096, live.metadata_space_map.nr_blocks
+    most = (1 << layout.TIME_BITS) - 1
+    if live.time > most:
+        what = "time of the superblock"
+        report.findings.append(Finding(Severity.FATAL, "wild-time", 0, what, f"at most {most}", live.time))
+    size, due = reader.size // BLOCK, live.metadata_space_map.nr_blocks
     if size < due:
         what = "metadata device, in blocks of 4096 bytes,"
         report.findings.append(Finding(Severity.FATAL, "size", 0, what, f"at least {due}", size))
-
-
-@dataclass(frozen=True, slots=True)
-class _Devices:
-    """The devices of one superblock.
-
-    :ivar mapped: id -> mapped blocks, out of the details. :ivar roots: id -> root of its mappings.
-    :ivar lost_details: ids whose details may be lost. :ivar lost_roots: ids whose roots may be lost.
-    """
-
-    mapped: dict[int, int]
-    roots: dict[int, int]
-    fresh: dict[int, int]
-    lost_details: list[tuple[int, int]]
-    lost_roots: list[tuple[int, int]]
 
 
 class _Walk:
@@ -226,8 +205,8 @@ class _Walk:
     def check_trees(self, superblock: Superblock) -> None:
         """Device details, and the mappings of every device."""
         devices = self.read_devices(superblock)
-        self.report.devices += len({*devices.mapped, *devices.roots})
-        self.add(_match_devices(superblock, devices))
+        self.report.devices += len(devices.list_ids())
+        self.add(match_devices(superblock, devices))
         if not self.options.skip_mappings:
             self.check_mappings(devices)
 
@@ -242,41 +221,23 @@ class _Walk:
         self.survey.count_block(location, "superblock of the metadata snapshot")
         self.check_trees(held)
 
-    def read_devices(self, superblock: Superblock) -> _Devices:
-        """Details and roots of all devices, shared or not; counts the references on the way.
-
-        A survey gives out what it has seen before no more, so that the ids are read by another one.
-        """
-        reading = Survey(self.reader)
-        mapped: dict[int, int] = {}
-        for ids, values in reading.iter_entries(DETAILS, superblock.device_details_root):
-            mapped.update(zip(ids.tolist(), values["mapped_blocks"].tolist(), strict=True))
-        lost_details = _list_lost(reading.damages)
-        begin = len(reading.damages)
-        roots: dict[int, int] = {}
-        for ids, values in reading.iter_entries(TOP, superblock.data_mapping_root):
-            roots.update(zip(ids.tolist(), values.tolist(), strict=True))
-        lost_roots = _list_lost(reading.damages[begin:])
-        for _ in self.survey.visit_tree(DETAILS, superblock.device_details_root):
-            pass
-        fresh: dict[int, int] = {}
-        for ids, values in self.survey.visit_tree(TOP, superblock.data_mapping_root):
-            fresh.update(zip(ids.tolist(), values.tolist(), strict=True))
-        devices = _Devices(mapped, roots, fresh, lost_details, lost_roots)
-        known = sorted({*mapped, *roots})
+    def read_devices(self, superblock: Superblock) -> SurveyedDevices:
+        """The devices, with what is damaged on the way to them in the report."""
+        devices = survey_devices(self.survey, superblock)
+        known = devices.list_ids()
         for damage in self.take_damages():
             hit = known[bisect_left(known, damage.low) : bisect_right(known, damage.high)]
             self.add([from_damage(damage, tuple(map(Affected, hit)))])
         return devices
 
-    def check_mappings(self, devices: _Devices) -> None:
+    def check_mappings(self, devices: SurveyedDevices) -> None:
         """Every mapping that was not visited before, and how many each device has."""
         beyond = False
         roots = devices.roots
         for _, values in self.survey.visit_trees(MAPPINGS, devices.fresh.values(), owners=devices.fresh.keys()):
             data = get_data_blocks(values)
             self.latest = max(self.latest, int(get_times(values).max()))
-            if len(data) and int(data.max()) >= self.data_blocks:
+            if int(data.max()) >= self.data_blocks:
                 beyond = True
                 data = data[data < self.data_blocks]
             self.data_counts.add(data)
@@ -294,7 +255,7 @@ class _Walk:
                     [Finding(Severity.FATAL, "wrong-mapped-blocks", None, what, counted, due, (Affected(dev_id),))]
                 )
         if beyond:
-            self.add(self.find_beyond(roots))
+            self.add(find_beyond(self.survey, roots, self.data_blocks))
 
     def blame(self, broken: dict[int, int]) -> Iterable[Finding]:
         """Findings for damages in mapping trees, with all devices that lose blocks by each. What was told of the live
@@ -307,49 +268,6 @@ class _Walk:
             if damage.tree == MAPPINGS.name and (not told or not told.issuperset(affected)):
                 told.update(affected)
                 yield from_damage(damage, affected)
-
-    def find_beyond(self, roots: dict[int, int]) -> Iterable[Finding]:
-        """The mappings that lead beyond the data device: a second walk, by device, a finding for each run of blocks.
-        Devices of one root are walked once.
-        """
-        runs = looked = 0
-        reading = Survey(self.reader)
-        known: dict[int, list[tuple[int, int]]] = {}
-        for dev_id, root in roots.items():
-            if root not in known and looked > MOST_LOOKED_AT:
-                what = f"mappings of device {dev_id} and later ones beyond the data device"
-                yield Finding(Severity.NOTE, "unchecked", None, what, "told one by one", "not told")
-                break
-            if root not in known:
-                batches = (_take_beyond(entries, self.data_blocks) for entries in reading.iter_entries(MAPPINGS, root))
-                known[root], more = take_ranges(join_ranges(batches), MOST_BEYOND)
-                runs += more
-                looked += self.survey.count_entries(root)
-            for low, length in known[root]:
-                runs += 1
-                if runs <= MOST_BEYOND:
-                    yield self.tell_beyond(dev_id, root, low, low + length - 1)
-        if runs > MOST_BEYOND:
-            what = f"data blocks of {runs - MOST_BEYOND} more runs of mappings"
-            yield Finding(Severity.FATAL, "beyond-data-device", None, what, f"below {self.data_blocks}", "beyond")
-
-    def tell_beyond(self, dev_id: int, root: int, low: int, high: int) -> Finding:
-        """The finding for a run of blocks of a device."""
-        leaf = found = None
-        with contextlib.suppress(DamagedError):
-            edge, node = descend(self.reader, MAPPINGS, root, low)[-1]
-            leaf = int(edge.blocks[0])
-            keys, values = flatten(node)
-            found = int(get_data_blocks(values[keys == np.uint64(low)])[0])
-        return Finding(
-            Severity.FATAL,
-            "beyond-data-device",
-            leaf,
-            f"data block of device {dev_id} block {low}",
-            f"below {self.data_blocks}",
-            "beyond" if found is None else found,
-            (Affected(dev_id, low, high),),
-        )
 
     def check_space_map(self, kind: SpaceMapKind, root: SpaceMapRoot, counts: ReferenceCounts) -> None:
         """The blocks of a space map, its own sums, and every count in it."""
@@ -385,59 +303,16 @@ def _find_uncounted(root: SpaceMapRoot, counts: ReferenceCounts) -> Iterable[Fin
         yield Finding(Severity.FATAL, "beyond-space-map", None, what, 0, len(uncounted), begin=begin, end=end)
 
 
-def _take_beyond(entries: Entries, limit: int) -> Ranges:
-    """Ranges of the keys of entries that map data blocks from `limit` on."""
-    keys, values = entries
-    return merge_blocks(keys[get_data_blocks(values) >= np.uint64(limit)])
-
-
-def _list_lost(damages: Iterable[Damage]) -> list[tuple[int, int]]:
-    return [(damage.low, damage.high) for damage in damages if damage.loses]
-
-
-def _match_devices(superblock: Superblock, devices: _Devices) -> Iterable[Finding]:
-    """Every device has a possible id, and both details and mappings, unless one lies in what is damaged."""
-    for dev_id in sorted({*devices.mapped, *devices.roots}):
-        if dev_id > layout.LARGEST_DEVICE_ID:
-            due = f"at most {layout.LARGEST_DEVICE_ID}"
-            block = superblock.data_mapping_root
-            yield Finding(Severity.FATAL, "damaged", block, "id of a device", due, dev_id, (Affected(dev_id),))
-    for kind, tree, block, missing, lost in (
-        (
-            "missing-details",
-            DETAILS,
-            superblock.device_details_root,
-            devices.roots.keys() - devices.mapped.keys(),
-            devices.lost_details,
-        ),
-        (
-            "missing-mappings",
-            TOP,
-            superblock.data_mapping_root,
-            devices.mapped.keys() - devices.roots.keys(),
-            devices.lost_roots,
-        ),
-    ):
-        for dev_id in list_outside(sorted(missing), lost):
-            what = f"device {dev_id} in the {tree.name}"
-            yield Finding(Severity.FATAL, kind, block, what, "there", "missing", (Affected(dev_id),))
-
-
-def list_outside(ids: Iterable[int], ranges: Iterable[tuple[int, int]]) -> list[int]:
-    """Those of `ids` that lie in none of the ranges, which include both their ends. Takes n log n."""
-    ordered = sorted(ranges)
-    lows = [low for low, _ in ordered]
-    reaches = [-1, *accumulate((high for _, high in ordered), max)]
-    return [number for number in ids if reaches[bisect_right(lows, number)] < number]
-
-
 def _hides_references(damage: Damage) -> bool:
     """Whether there may be references that cannot be read for it; a bitmap holds none."""
     return damage.loses and not damage.what.startswith("bitmap:")
 
 
 def _from_map_damage(damage: Damage) -> Finding:
-    """Damage in a space map: blocks that cannot be read are fatal, wrong sums are not."""
+    """Damage in a space map: blocks that cannot be read are fatal, wrong sums are not; those that only hide room are a
+    note, as the kernel goes on with them and loses but that room.
+    """
     if damage.loses:
         return from_damage(damage)
-    return from_damage(damage, severity=Severity.MILD, kind="wrong-summary")
+    severity = Severity.NOTE if damage.hides_room else Severity.MILD
+    return from_damage(damage, severity=severity, kind="wrong-summary")

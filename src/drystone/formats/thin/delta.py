@@ -10,7 +10,7 @@ Only the data block counts, not the time of a mapping, as in thin_delta.
 
 The walk goes through windows of keys. A window holds, for each side, the edges whose range meets it. A window with too
 many edges is cut in two at a key; a node across the cut is on both sides of it and is read twice, once a cut at most.
-Memory: a few times BATCH * 252 edges a level, and one batch of blocks. Cost: the blocks that are not shared, and the
+Memory: a few times BATCH * 252 edges a level, and four batches of blocks. Cost: the blocks that are not shared, and the
 way down to the first leaf of either tree. Inspired by how thin_delta compares; the lockstep walk is our own.
 """
 
@@ -29,6 +29,7 @@ from drystone.formats.pdata.btree import (
     Edges,
     check_nodes,
     flatten,
+    join_edges,
     list_children,
     make_root_edge,
     measure_height,
@@ -159,16 +160,16 @@ def _list_blocks(window: _Window) -> NDArray[np.uint64]:
 
 def _iter_leaf_windows(reader: BlockReader, whole: _Window, *, with_shared: bool, batch: int) -> Iterator[_Window]:
     """Windows of at most `batch` leaves, ascending; what is above the leaves is read here."""
-    pending = [whole]
+    pending = [_part_shared(whole, keep=with_shared)]
     while pending:
-        window = _part_shared(pending.pop(), keep=with_shared)
+        window = pending.pop()
         edges = sum(len(side.edges) for side in window.sides)
         if not edges:
             continue
         if edges > batch:
             pending.extend(reversed(_cut(window)))
         elif any(side.height for side in window.sides):
-            pending.append(_go_down(reader, window))
+            pending.append(_part_shared(_go_down(reader, window), keep=with_shared))
         else:
             yield window
 
@@ -176,13 +177,14 @@ def _iter_leaf_windows(reader: BlockReader, whole: _Window, *, with_shared: bool
 def _part_shared(window: _Window, *, keep: bool) -> _Window:
     """The window without the blocks that both sides point to; they go to `both` if they are to be kept."""
     left, right = window.left, window.right
-    shared = np.intersect1d(left.edges.blocks, right.edges.blocks)
-    if not len(shared):
+    shared = np.isin(left.edges.blocks, right.edges.blocks)
+    if not shared.any():
         return window
-    alone = [_Side(side.height, side.top, side.edges[~np.isin(side.edges.blocks, shared)]) for side in (left, right)]
+    again = np.isin(right.edges.blocks, left.edges.blocks)
+    alone = [_Side(side.height, side.top, side.edges[~twice]) for side, twice in ((left, shared), (right, again))]
     if not keep:
         return _Window(window.low, window.high, alone[0], alone[1], window.both)
-    more = _Side(left.height, left.top, left.edges[np.isin(left.edges.blocks, shared)])
+    more = _Side(left.height, left.top, left.edges[shared])
     return _Window(window.low, window.high, alone[0], alone[1], _join_sides((*window.both, more)))
 
 
@@ -194,8 +196,7 @@ def _join_sides(sides: Iterable[_Side]) -> tuple[_Side, ...]:
         if known is None:
             levels[side.height] = side
             continue
-        pair = (known.edges, side.edges)
-        edges = Edges(*(np.concatenate([getattr(each, name) for each in pair]) for name in ("blocks", "lows", "highs")))
+        edges = join_edges((known.edges, side.edges))
         order = np.argsort(edges.lows, kind="stable")
         levels[side.height] = _Side(side.height, side.top, edges[order])
     return tuple(levels[height] for height in sorted(levels))

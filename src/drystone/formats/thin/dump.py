@@ -28,7 +28,7 @@ from drystone.formats.thin.superblock import Superblock
 class Pool:
     """The head of a dump.
 
-    :ivar data_block_size: sectors. :ivar metadata_snap: metadata block of the reserved snapshot, 0 for none.
+    :ivar data_block_size: sectors. :ivar nr_data_blocks: of a metadata snapshot 0, unless the caller says more.
     """
 
     time: int

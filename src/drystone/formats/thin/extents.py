@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,11 +92,16 @@ def join_runs(held: Runs, runs: Runs, *, may_merge: bool = True) -> Runs:
         runs.virtual[0], runs.data[0] = held.virtual[0], held.data[0]
         runs.length[0] += length
         return runs
+    return concatenate_runs((held, runs))
+
+
+def concatenate_runs(parts: Sequence[Runs]) -> Runs:
+    """All runs of `parts`, one after the other and none merged."""
     return Runs(
-        np.concatenate((held.virtual, runs.virtual)),
-        np.concatenate((held.data, runs.data)),
-        np.concatenate((held.time, runs.time)),
-        np.concatenate((held.length, runs.length)),
+        np.concatenate([part.virtual for part in parts]),
+        np.concatenate([part.data for part in parts]),
+        np.concatenate([part.time for part in parts]),
+        np.concatenate([part.length for part in parts]),
     )
 
 

@@ -96,10 +96,11 @@ KINDS = {
     "freed": "a space map says that a block is free, and something refers to it",
     "low-count": "a space map counts fewer references than there are",
     "high-count": "a space map counts more references than there are",
-    "wrong-summary": "a space map's own sums are wrong: nr_free, none_free_before, nr_allocated",
+    "wrong-summary": "a space map's sums are wrong: nr_free, none_free_before, nr_allocated; a note if they hide room",
     "size": "metadata or data are larger or smaller than the superblock says",
     "beyond-space-map": "a metadata block is in use that the metadata space map is too short to count",
     "late-time": "a mapping is newer than the pool, so that the next snapshot would not protect it",
+    "wild-time": "the pool's time does not fit a mapping: the kernel would write the rest of it over the data block",
     "unchecked": "something could not be checked because of other damage",
     "needs-check": "the kernel asks for a check",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from drystone.formats.pdata.btree import (
     Edges,
     check_nodes,
     flatten,
+    join_edges,
     list_children,
     make_root_edge,
     measure_height,
@@ -57,12 +58,6 @@ def list_leaves(reader: BlockReader, root: int) -> Leaves:
             below.append(list_children(reader, MAPPINGS, part, nodes))
         edges = join_edges(below)
     return Leaves(edges, np.full(len(edges), top == 0))
-
-
-def join_edges(parts: Iterable[Edges]) -> Edges:
-    """Edges of one level, one part after the other."""
-    columns = zip(*((part.blocks, part.lows, part.highs) for part in parts), strict=True)
-    return Edges(*(np.concatenate(column) for column in columns))
 
 
 def join_leaves(parts: Sequence[Leaves]) -> Leaves:

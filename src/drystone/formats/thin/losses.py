@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.formats.pdata.btree import BATCH, LARGEST_KEY, Edges, find_faults, flatten, view_nodes
+from drystone.formats.pdata.btree import (
+    BATCH,
+    LARGEST_KEY,
+    Edges,
+    find_faults,
+    flatten,
+    join_edges,
+    make_root_edges,
+    view_nodes,
+)
 from drystone.formats.pdata.damage import Damage
 from drystone.formats.pdata.survey import Survey
 from drystone.formats.thin.extents import Ranges
@@ -58,7 +67,7 @@ def _find_lost_ranges(
     torn = survey.visits.torn
     everywhere = not torn[root]  # a shared block does not fit below this tree, which says nothing of the block
     lost: list[tuple[int, int, int]] = []
-    edges = Edges(*(np.array([number], dtype=np.uint64) for number in (root, 0, LARGEST_KEY)))
+    edges = make_root_edges(np.array([root], dtype=np.uint64))
     for height in range(int(survey.visits.heights[root]) - 1, -1, -1):
         doubtful: list[Edges] = []
         for begin in range(0, len(edges), BATCH):
@@ -86,7 +95,7 @@ def list_sound_leaves(survey: Survey, root: int) -> NDArray[np.uint64]:
     visits = survey.visits
     if not 0 < root < survey.limit or not visits.entries[root]:
         return np.zeros(0, dtype=np.uint64)
-    edges = Edges(*(np.array([number], dtype=np.uint64) for number in (root, 0, LARGEST_KEY)))
+    edges = make_root_edges(np.array([root], dtype=np.uint64))
     for height in range(int(visits.heights[root]) - 1, -1, -1):
         below: list[Edges] = []
         for begin in range(0, len(edges), BATCH):
@@ -106,13 +115,6 @@ def take_ranges(batches: Iterable[Ranges], most: int) -> tuple[list[tuple[int, i
         taken += [(begin, length) for begin, length in ranges[:room].tolist()]
         more += len(ranges[room:])
     return taken, more
-
-
-def join_edges(parts: Sequence[Edges]) -> Edges:
-    """All edges, in order."""
-    none = np.zeros(0, dtype=np.uint64)
-    columns = [(none, none, none), *((each.blocks, each.lows, each.highs) for each in parts)]
-    return Edges(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def _list_children(survey: Survey, edges: Edges) -> tuple[NDArray[np.uint64], Edges]:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from drystone.base.errors import ExhaustedError
 from drystone.formats.pdata.allocator import Allocator
 from drystone.formats.pdata.bitmaps import SpaceMapKind, survey_counts
-from drystone.formats.pdata.blocks import BLOCK, BlockDisk
+from drystone.formats.pdata.blocks import BlockDisk
 from drystone.formats.pdata.counts import ReferenceCounts
 from drystone.formats.pdata.spacemap_writer import write_data_space_map, write_metadata_space_map
 from drystone.formats.pdata.survey import Survey
 from drystone.formats.thin import layout
 from drystone.formats.thin.check import Report
 from drystone.formats.thin.findings import Severity
-from drystone.formats.thin.superblock import Superblock, pack_superblock, read_superblock
+from drystone.formats.thin.superblock import Superblock, read_superblock, write_superblock
 
 MENDABLE = frozenset({"leaked", "freed", "low-count", "high-count", "wrong-summary"})
 """Kinds of findings that counting anew mends."""
@@ -109,11 +109,3 @@ class _FreeBlocks(Allocator):
         if referred:
             self.counts.add(numbers)
         return numbers
-
-
-def write_superblock(disk: BlockDisk, superblock: Superblock) -> None:
-    """Write the superblock to its location, after all that was written before is durable; durable when it returns."""
-    disk.flush()
-    block = np.frombuffer(pack_superblock(superblock), dtype=np.uint8).reshape(1, BLOCK)
-    disk.write_blocks(np.array([superblock.location], dtype=np.uint64), block)
-    disk.flush()

@@ -9,7 +9,7 @@ The format is that of thin_metadata_pack 1.x, pack version 3: what one of them p
         bn b codes   n * 256 + b mappings: first their data blocks, then their times; (block << 24) + time each
 
 Blocks are told by their checksums, so what is free but has been metadata is packed too, and a block that is damaged is
-not: 1.x refuses it when unpacking. Numbers are little-endian. Memory: a few batches of blocks.
+not: 1.x refuses it when unpacking. Numbers are little-endian. Memory: some 50 MB, a dozen batches of blocks.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from drystone.formats.pdata.btree import view_nodes
 from drystone.formats.pdata.checksum import BTREE_NODE, SALTS
 from drystone.formats.pdata.layout import INTERNAL, LEAF
 from drystone.formats.pdata.scan import ScanBatch, scan_blocks
+from drystone.formats.pdata.superblock import clear_superblock_block, write_superblock_block
 from drystone.formats.thin import layout
 from drystone.formats.thin.mappings import MAPPINGS
 from drystone.formats.thin.packed_numbers import decode_numbers, decode_step, encode_rows
@@ -116,7 +117,7 @@ def unpack(file: BinaryIO, blocks: int, disk: BlockWriter) -> Packed:
     :raises DamagedError: the file is damaged.
     """
     count = 0
-    superblock: NDArray[np.uint8] | None = None
+    superblock: bytes | None = None
     numbers: list[int] = []
     data: list[bytes] = []
 
@@ -128,24 +129,23 @@ def unpack(file: BinaryIO, blocks: int, disk: BlockWriter) -> Packed:
             numbers.clear()
             data.clear()
 
-    disk.write_blocks(np.zeros(1, dtype=np.uint64), np.zeros((1, BLOCK), dtype=np.uint8))
-    disk.flush()
+    clear_superblock_block(disk)
     for number, block in _iter_blocks(file):
         if number >= blocks:
             raise DamagedError(f"packed block {number} is not below {blocks}", block=number, what="block number")
         count += 1
         if number == 0:
-            superblock = np.frombuffer(block, dtype=np.uint8).reshape(1, BLOCK)
+            superblock = block
             continue
         numbers.append(number)
         data.append(block)
         if len(numbers) == _BLOCKS_A_SECTION:
             flush()
     flush()
-    disk.flush()
-    if superblock is not None:
-        disk.write_blocks(np.zeros(1, dtype=np.uint64), superblock)
+    if superblock is None:
         disk.flush()
+    else:
+        write_superblock_block(disk, 0, superblock)
     return Packed(count)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drystone.formats.pdata.blocks import BlockReader, count_blocks
+from drystone.formats.pdata.cells import cut_cells
 from drystone.formats.pdata.damage import describe_damage
+from drystone.formats.pdata.layout import ENTRIES_A_BITMAP
 from drystone.formats.thin.devices import read_mapping_roots
 from drystone.formats.thin.mappings import iter_mappings
 from drystone.formats.thin.superblock import Superblock
@@ -19,8 +21,6 @@ from drystone.formats.thin.superblock import Superblock
 _MAPPED = 1
 _SHARED = 2
 _BEGINS = 4
-
-_BLOCKS_A_BITMAP = 16320
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def draw_pool(reader: BlockReader, superblock: Superblock, nr_blocks: int, cells
     :param nr_blocks: data blocks there are: the live superblock's number, as a metadata snapshot's is 0.
     :raises DamagedError: a damaged node, a mapping beyond the data device, or more data blocks than can be counted.
     """
-    most = count_blocks(reader) * _BLOCKS_A_BITMAP
+    most = count_blocks(reader) * ENTRIES_A_BITMAP
     if nr_blocks > most:
         raise describe_damage(0, "number of data blocks", expected=f"at most {most}", found=nr_blocks)
     marks = np.zeros(nr_blocks, dtype=np.uint8)
@@ -57,14 +57,6 @@ def draw_pool(reader: BlockReader, superblock: Superblock, nr_blocks: int, cells
     edges = cut_cells(nr_blocks, cells)
     sums = [_sum_cells(marks, mark, edges) for mark in (_MAPPED, _SHARED, _BEGINS)]
     return PoolCells(nr_blocks, edges, *sums)
-
-
-def cut_cells(nr_blocks: int, cells: int) -> NDArray[np.uint64]:
-    """Edges of at most `cells` cells of at least one block each: uint64, one more than cells, from 0 to nr_blocks."""
-    count = max(min(cells, nr_blocks), 0)
-    if not count:
-        return np.zeros(1, dtype=np.uint64)
-    return np.array([nr_blocks * place // count for place in range(count + 1)], dtype=np.uint64)
 
 
 def _mark_device(reader: BlockReader, superblock: Superblock, dev_id: int, marks: NDArray[np.uint8]) -> None:

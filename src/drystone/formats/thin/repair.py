@@ -7,7 +7,8 @@ Leaves are copied one to one, each once however many devices share it, and new t
 is kept, and what is written is no larger than what was there. References are then counted by a walk over the new trees,
 the space maps written by those counts, and the superblock last. At the end the new metadata is checked in full.
 
-Memory: 33 bytes for each metadata block that is a leaf, 24 for each leaf of one device, and what a check takes.
+Memory: 62 bytes for each metadata block that is read, 24 for each leaf of one device, and what a check of the new
+metadata takes.
 """
 
 from __future__ import annotations
@@ -26,19 +27,17 @@ from drystone.formats.pdata.checksum import BTREE_NODE, seal_blocks
 from drystone.formats.pdata.counts import ReferenceCounts
 from drystone.formats.pdata.layout import ENTRIES_A_BITMAP, count_max_entries
 from drystone.formats.pdata.spacemap_writer import write_data_space_map, write_metadata_space_map
+from drystone.formats.pdata.superblock import clear_superblock_block
 from drystone.formats.pdata.survey import Survey
 from drystone.formats.thin.check import Report, check_metadata
 from drystone.formats.thin.devices import DETAILS, TOP
 from drystone.formats.thin.losses import list_sound_leaves
 from drystone.formats.thin.mappings import MAPPINGS, get_data_blocks
-from drystone.formats.thin.mend import write_superblock
 from drystone.formats.thin.salvage import Salvage
+from drystone.formats.thin.superblock import write_superblock
 
 _FEWEST = count_max_entries(MAPPINGS.value.itemsize) // 3
 """Entries that a leaf has at least, unless it is a root."""
-
-_PLACE = np.zeros(1, dtype=np.uint64)
-"""The superblock's."""
 
 
 def write_salvage(reader: BlockReader, salvage: Salvage, disk: BlockDisk) -> Report:
@@ -56,9 +55,13 @@ def write_salvage(reader: BlockReader, salvage: Salvage, disk: BlockDisk) -> Rep
             f"the counts of {data_blocks} data blocks need {bitmaps} blocks of {BLOCK} bytes, there are {room}",
             hint="write to a larger device, or give --nr-data-blocks",
         )
-    disk.write_blocks(_PLACE, np.zeros((1, BLOCK), dtype=np.uint8))
-    disk.flush()
-    allocator = Allocator(room)
+    clear_superblock_block(disk)
+    _write(reader, salvage, disk, Allocator(room))
+    return _check(disk)
+
+
+def _write(reader: BlockReader, salvage: Salvage, disk: BlockDisk, allocator: Allocator) -> None:
+    """Write everything, the superblock last; durable when it returns."""
     leaves = _LeafCopies(reader, salvage, disk, allocator)
     top = TreeWriter(disk, allocator, TOP.value)
     details = TreeWriter(disk, allocator, DETAILS.value)
@@ -75,7 +78,7 @@ def write_salvage(reader: BlockReader, salvage: Salvage, disk: BlockDisk) -> Rep
         device_details_root=details.finish(),
         metadata_nr_blocks=allocator.nr_blocks,
     )
-    survey, data_counts = Survey(disk), ReferenceCounts(data_blocks)
+    survey, data_counts = Survey(disk), ReferenceCounts(superblock.data_space_map.nr_blocks)
     survey.count_block(0, "superblock")
     roots: list[int] = []
     for _ in survey.visit_tree(DETAILS, superblock.device_details_root):
@@ -89,7 +92,6 @@ def write_salvage(reader: BlockReader, salvage: Salvage, disk: BlockDisk) -> Rep
     data_map = write_data_space_map(disk, allocator, data_counts)
     metadata_map = write_metadata_space_map(disk, allocator)
     write_superblock(disk, replace(superblock, data_space_map=data_map, metadata_space_map=metadata_map))
-    return _check(disk)
 
 
 def _check(disk: BlockDisk) -> Report:
@@ -99,7 +101,7 @@ def _check(disk: BlockDisk) -> Report:
     """
     report = check_metadata(disk)
     if not report.is_sound():
-        worst = report.findings[0]
+        worst = report.find_worst()
         raise DamagedError(
             f"what was written is not sound: {worst.describe()}",
             hint="the output device may be at fault",

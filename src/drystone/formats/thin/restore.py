@@ -21,30 +21,46 @@ from numpy.typing import NDArray
 from drystone.base.errors import DamagedError, ExhaustedError, MismatchError
 from drystone.formats.pdata.allocator import Allocator
 from drystone.formats.pdata.blocks import BLOCK, BlockDisk, count_blocks
+from drystone.formats.pdata.btree import BATCH, flatten, view_nodes
 from drystone.formats.pdata.btree_writer import LeafWriter, Leaves, TreeWriter
 from drystone.formats.pdata.counts import ReferenceCounts
 from drystone.formats.pdata.spacemap import SpaceMapRoot
 from drystone.formats.pdata.spacemap_writer import write_data_space_map, write_metadata_space_map
+from drystone.formats.pdata.superblock import write_superblock_block
 from drystone.formats.pdata.write_behind import WriteBehind
 from drystone.formats.thin import layout
 from drystone.formats.thin.devices import DETAILS, TOP, DeviceDetails
 from drystone.formats.thin.dump import DeviceEnd, Pool
-from drystone.formats.thin.extents import Runs
+from drystone.formats.thin.extents import Runs, concatenate_runs
 from drystone.formats.thin.mappings import MAPPINGS, get_data_blocks
 from drystone.formats.thin.parse import DefBegin, DefEnd, DeviceBegin, DumpPart, Mappings, Ref
-from drystone.formats.thin.superblock import Superblock, pack_superblock, parse_superblock
+from drystone.formats.thin.superblock import Superblock, pack_superblock, parse_superblock, write_superblock
 from drystone.formats.xml.reader import refuse
 
-_PLACE = np.zeros(1, dtype=np.uint64)
-"""The superblock's."""
+_ZERO = np.zeros(1, dtype=np.uint64)
 
 _NO_MAP = SpaceMapRoot(0, 0, 0, 0)
 
-_AHEAD = 1 << 14
+_AHEAD = 1 << 13
 """Rows of a dump that are read ahead."""
 
 _AT_ONCE = 1 << 16
 """Mappings that a run is taken apart into at once."""
+
+_TOGETHER = 1 << 17
+"""Mappings that what was read ahead is taken apart into at once, when it is no more than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Mappings taken apart: keys, which ascend, and values. `line`: where the first of them is told."""
+
+    keys: NDArray[np.uint64]
+    values: NDArray[np.uint64]
+    line: int
+
+
+_Part = DumpPart | _Entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +83,66 @@ def restore(disk: BlockDisk, parts: Iterable[DumpPart], overrides: Overrides | N
     pool = next(iterator, None)
     if not isinstance(pool, Pool):
         raise DamagedError("line 1: there is no thin metadata in it")
-    with WriteBehind(disk) as behind, contextlib.closing(_take_ahead(iterator)) as coming:
-        writing = _Writing(behind, _override(pool, overrides or Overrides()))
-        for part in coming:
-            writing.take(part)
+    pool = _override(pool, overrides or Overrides())
+    with WriteBehind(disk) as behind:
+        writing = _Writing(behind, pool)
+        with contextlib.closing(_take_ahead(iterator, pool.nr_data_blocks)) as coming:
+            for part in coming:
+                writing.take(part)
         return writing.finish()
 
 
-def _take_ahead(parts: Iterator[DumpPart]) -> Generator[DumpPart, None, None]:
+def _take_ahead(parts: Iterator[DumpPart], nr_data_blocks: int) -> Generator[_Part, None, None]:
     """The same parts; a thread makes the next ones out of text while these are written."""
     with ThreadPoolExecutor(1) as threads:
-        coming = threads.submit(_take_some, parts)
+        coming = threads.submit(_take_some, parts, nr_data_blocks)
         while some := coming.result():
-            coming = threads.submit(_take_some, parts)
+            coming = threads.submit(_take_some, parts, nr_data_blocks)
             yield from some
 
 
-def _take_some(parts: Iterator[DumpPart]) -> list[DumpPart]:
+def _take_some(parts: Iterator[DumpPart], nr_data_blocks: int) -> list[_Part]:
     """The next parts, some _AHEAD rows of them; none at the end."""
     some: list[DumpPart] = []
     rows = 0
     while rows < _AHEAD and (part := next(parts, None)) is not None:
         some.append(part)
         rows += len(part.runs) if isinstance(part, Mappings) else 1
-    return some
+    return _expand_together(some, nr_data_blocks)
+
+
+def _expand_together(parts: list[DumpPart], nr_data_blocks: int) -> list[_Part]:
+    """The same with all mappings taken apart at once, which costs less than part by part; as they are when they are
+    too many, or when something is wrong with one: that is then found where its turn comes."""
+    mappings = [part for part in parts if isinstance(part, Mappings)]
+    if not mappings:
+        return [*parts]
+    runs = concatenate_runs([part.runs for part in mappings])
+    starts = np.cumsum([0, *(len(part.runs) for part in mappings)])
+    if np.minimum(runs.length, np.uint64(_TOGETHER + 1)).sum() > _TOGETHER:
+        return [*parts]
+    if len(_find_beyond(runs, nr_data_blocks)) or len(_find_disorder(runs, starts[:-1])):
+        return [*parts]
+    keys, values = _expand(runs)
+    cuts = np.concatenate((_ZERO, np.cumsum(runs.length)))[starts].tolist()
+    lines = [int(part.lines[0]) for part in mappings]
+    entries = (
+        _Entries(keys[cut:end], values[cut:end], line) for cut, end, line in zip(cuts, cuts[1:], lines, strict=False)
+    )
+    return [next(entries) if isinstance(part, Mappings) else part for part in parts]
+
+
+def _find_beyond(runs: Runs, nr_data_blocks: int) -> NDArray[np.int64]:
+    """Which runs have data blocks that the pool does not have."""
+    return np.flatnonzero(runs.data + runs.length > np.uint64(nr_data_blocks))
+
+
+def _find_disorder(runs: Runs, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which runs go beyond the largest block, or do not ascend after the one before; `starts` have none before."""
+    lasts = runs.virtual + (runs.length - np.uint64(1))
+    after = np.ones(len(runs), dtype=np.bool_)
+    after[starts] = False
+    return np.flatnonzero((lasts < runs.virtual) | (after & (runs.virtual <= np.roll(lasts, 1))))
 
 
 def _override(pool: Pool, overrides: Overrides) -> Pool:
@@ -118,6 +170,9 @@ class _Writing:
             raise ExhaustedError(f"{disk.size} bytes hold no metadata, which takes {BLOCK} and more")
         self._allocator = Allocator(count_blocks(disk))
         self._data = ReferenceCounts(pool.nr_data_blocks)
+        self._referring: list[NDArray[np.uint64]] = []
+        self._referred = 0
+        """Values in `_referring`, which are not counted yet."""
         self._definitions: dict[str, Leaves] = {}
         self._devices: dict[int, tuple[DeviceDetails, int]] = {}
         self._leaves: LeafWriter | None = None
@@ -125,12 +180,13 @@ class _Writing:
         self._name = ""
         self._details: DeviceDetails | None = None
         self._mapped = 0
-        disk.write_blocks(_PLACE, np.zeros((1, BLOCK), dtype=np.uint8))
-        disk.flush()
+        write_superblock_block(disk, 0, bytes(BLOCK))
 
-    def take(self, part: DumpPart) -> None:
+    def take(self, part: _Part) -> None:
         """Write one part after the pool."""
         match part:
+            case _Entries():
+                self._add_entries(part)
             case Mappings():
                 self._add_mappings(part)
             case Ref():
@@ -139,7 +195,7 @@ class _Writing:
                 if part.name in self._definitions:
                     refuse(part.line, f"there are two definitions {part.name[:60]!r}")
                 self._name = part.name
-                self._leaves = LeafWriter(self._disk, self._allocator, MAPPINGS.value)
+                self._leaves = LeafWriter(self._disk, self._allocator, MAPPINGS.value, refer=self._refer)
             case DefEnd():
                 assert self._leaves is not None
                 self._definitions[self._name] = self._leaves.finish()
@@ -157,6 +213,7 @@ class _Writing:
 
     def finish(self) -> Superblock:
         """Write the rest, the superblock last."""
+        self._forget_untaken()
         top, details = (TreeWriter(self._disk, self._allocator, kind.value) for kind in (TOP, DETAILS))
         ids = np.array(sorted(self._devices), dtype=np.uint64)
         devices = [self._devices[dev_id] for dev_id in ids.tolist()]
@@ -165,39 +222,30 @@ class _Writing:
         roots = top.finish(), details.finish()
         data_map = write_data_space_map(self._disk, self._allocator, self._data)
         metadata_map = write_metadata_space_map(self._disk, self._allocator)
-        self._disk.flush()
         superblock = self._make_superblock(roots, data_map, metadata_map)
-        block = np.frombuffer(pack_superblock(superblock), dtype=np.uint8).reshape(1, BLOCK)
-        self._disk.write_blocks(_PLACE, block)
-        self._disk.flush()
+        write_superblock(self._disk, superblock)
         return superblock
 
     def _add_mappings(self, part: Mappings) -> None:
+        """:raises DamagedError: a data block that the pool does not have, or runs that do not ascend."""
+        runs, limit = part.runs, self._pool.nr_data_blocks
+        for wrong in _find_beyond(runs, limit).tolist():
+            last = int(runs.data[wrong] + runs.length[wrong]) - 1
+            refuse(int(part.lines[wrong]), f"data block {last}, expected below {limit}, the nr_data_blocks")
+        for wrong in _find_disorder(runs, np.zeros(1, dtype=np.int64)).tolist():
+            refuse(int(part.lines[wrong]), f"virtual block {runs.virtual[wrong]} does not ascend, or overlaps")
+        for keys, values in expand_runs(runs):
+            self._add_entries(_Entries(keys, values, int(part.lines[0])))
+
+    def _add_entries(self, part: _Entries) -> None:
         writer = self._leaves or self._tree
         assert writer is not None
-        self._check_runs(part)
-        for keys, values in expand_runs(part.runs):
-            try:
-                writer.append(keys, values)
-            except MismatchError:
-                refuse(int(part.lines[0]), f"virtual block {keys[0]} does not ascend, or overlaps")
+        try:
+            writer.append(part.keys, part.values)
+        except MismatchError:
+            refuse(part.line, f"virtual block {part.keys[0]} does not ascend, or overlaps")
         if self._leaves is None:
-            self._mapped += int(part.runs.length.sum())
-
-    def _check_runs(self, part: Mappings) -> None:
-        """:raises DamagedError: a data block that the pool does not have, or runs that do not ascend."""
-        runs = part.runs
-        ends = runs.data + runs.length
-        beyond = np.flatnonzero(ends > np.uint64(self._pool.nr_data_blocks))
-        if len(beyond):
-            last, limit = int(ends[beyond[0]]) - 1, self._pool.nr_data_blocks
-            refuse(int(part.lines[beyond[0]]), f"data block {last}, expected below {limit}, the nr_data_blocks")
-        lasts = runs.virtual + (runs.length - np.uint64(1))
-        wrong = lasts < runs.virtual
-        wrong[1:] |= runs.virtual[1:] <= lasts[:-1]
-        if wrong.any():
-            first = int(np.flatnonzero(wrong)[0])
-            refuse(int(part.lines[first]), f"virtual block {runs.virtual[first]} does not ascend, or overlaps")
+            self._mapped += len(part.keys)
 
     def _add_shared(self, part: Ref) -> None:
         assert self._tree is not None
@@ -221,8 +269,26 @@ class _Writing:
         self._devices[told.dev_id] = details, self._tree.finish()
         self._tree = None
 
+    def _forget_untaken(self) -> None:
+        """Count back what those leaves of definitions refer to that no device has taken in."""
+        self._count()
+        blocks = np.concatenate([_ZERO[:0], *(leaves.blocks for leaves in self._definitions.values())])
+        untaken = blocks[self._allocator.counts.get_many(blocks) == 0]
+        for begin in range(0, len(untaken), BATCH):
+            nodes = view_nodes(self._disk.read_blocks(untaken[begin : begin + BATCH]), MAPPINGS, leaf=True)
+            self._data.remove(get_data_blocks(flatten(nodes)[1]))
+
     def _refer(self, values: NDArray[np.uint64]) -> None:
-        self._data.add(get_data_blocks(values))
+        """Count the data blocks of these, some time before the end: many at once cost less."""
+        self._referring.append(values)
+        self._referred += len(values)
+        if self._referred >= _AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        """Count the data blocks of all that came so far."""
+        self._data.add(get_data_blocks(np.concatenate([_ZERO[:0], *self._referring])))
+        self._referring, self._referred = [], 0
 
     def _make_superblock(
         self,

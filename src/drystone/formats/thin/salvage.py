@@ -26,6 +26,7 @@ from drystone.formats.pdata.damage import Damage
 from drystone.formats.pdata.spacemap import SpaceMapRoot
 from drystone.formats.pdata.survey import Survey
 from drystone.formats.thin import layout
+from drystone.formats.thin.beyond import list_beyond
 from drystone.formats.thin.candidates import (
     MOST_CANDIDATES,
     Finds,
@@ -37,8 +38,7 @@ from drystone.formats.thin.candidates import (
     scan_roots,
 )
 from drystone.formats.thin.devices import DeviceDetails
-from drystone.formats.thin.extents import Ranges, join_ranges, merge_blocks
-from drystone.formats.thin.losses import find_losses, list_sound_leaves, take_ranges
+from drystone.formats.thin.losses import find_losses, list_sound_leaves
 from drystone.formats.thin.mappings import MAPPINGS, MappingBatch, get_data_blocks, get_times
 from drystone.formats.thin.superblock import Superblock, read_superblock
 
@@ -135,7 +135,7 @@ class _Search:
         if not ids and self.notes:
             raise DamagedError("no thin device can be found in this metadata", what="devices", expected="some", found=0)
         tally = self.tally(tops, self.find_limit(live))
-        time = max([0 if live is None else live.time, tally.time, *(_last_time(each) for each in devices.values())])
+        time = max([self.find_time(live), tally.time, *(_last_time(each) for each in devices.values())])
         kept = None if live is None else Roots(live.data_mapping_root, live.device_details_root)
         guessed = roots != kept or ids != sorted(devices)
         if guessed and ids:
@@ -236,7 +236,8 @@ class _Search:
         known: dict[int, tuple[list[tuple[int, int]], int]] = {}
         for dev_id, root in tops.items():
             if root not in known:
-                known[root] = _find_beyond(reading, root, limit)
+                ranges, _, blocks = list_beyond(reading, root, limit, MOST_RANGES + 1)
+                known[root] = ranges, blocks
             ranges, blocks = known[root]
             mapped[dev_id] -= blocks
             reason = f"it is mapped beyond the data device of {limit} blocks"
@@ -294,6 +295,15 @@ class _Search:
             incompat_flags=0,
         )
 
+    def find_time(self, live: Superblock | None) -> int:
+        """The superblock's; 0 when there is none, or none that a mapping can have."""
+        if live is None:
+            return 0
+        if live.time >> layout.TIME_BITS:
+            self.notes.append(f"the pool's time {live.time} is none that a mapping can have: it is found anew")
+            return 0
+        return live.time
+
     def find_block_size(self, live: Superblock | None) -> int:
         """Sectors: the superblock's, or that of a metadata snapshot's copy.
 
@@ -327,23 +337,6 @@ class _Tally:
     time: int
     most_data: int
     survey: Survey
-
-
-def _find_beyond(reading: Survey, root: int, limit: int) -> tuple[list[tuple[int, int]], int]:
-    """The first MOST_RANGES + 1 ranges, (begin, length), of a tree that lead to data blocks from `limit` on, and how
-    many blocks there are in all of them.
-    """
-    blocks = 0
-
-    def find() -> Iterator[Ranges]:
-        nonlocal blocks
-        for keys, values in reading.iter_entries(MAPPINGS, root):
-            beyond = keys[get_data_blocks(values) >= np.uint64(limit)]
-            blocks += len(beyond)
-            yield merge_blocks(beyond)
-
-    ranges, _ = take_ranges(join_ranges(find()), MOST_RANGES + 1)
-    return ranges, blocks
 
 
 def _is_readable(entries: Sized, damages: list[Damage]) -> bool:

@@ -5,8 +5,8 @@ leaves that stand together in every device that has any of them: the same leaf b
 run that several devices share is there once, as a `<def>` that they refer to; runs are cut here as they are there.
 
 Found by one pass over the internal nodes of each device. For each leaf it is noted which leaf comes before and which
-after, or that there were several. Memory: 9 bytes for each metadata block that is a leaf, and the edges of one device's
-leaves (24 bytes each). And the range of keys that all its parents give it: 16 bytes more.
+after, or that there were several, and the range of keys that all its parents give it. Memory: 26 bytes for each
+metadata block that is a leaf, and the edges of one device's leaves (24 bytes each).
 """
 
 from __future__ import annotations

@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.base.errors import DamagedError, NotFoundError, UnsupportedError
+from drystone.base.errors import NotFoundError, UnsupportedError
 from drystone.base.sizes import SECTOR
-from drystone.formats.pdata.blocks import BLOCK, BlockReader, count_blocks
-from drystone.formats.pdata.checksum import THIN_SUPERBLOCK, checksum_block
+from drystone.formats.pdata.blocks import BLOCK, BlockDisk, BlockReader
+from drystone.formats.pdata.checksum import THIN_SUPERBLOCK, seal_block
 from drystone.formats.pdata.damage import describe_damage
 from drystone.formats.pdata.spacemap import SpaceMapRoot, pack_space_map_root, parse_space_map_root
+from drystone.formats.pdata.superblock import (
+    SuperblockKind,
+    check_head,
+    read_superblock_block,
+    write_superblock_block,
+)
 from drystone.formats.thin import layout
+
+KIND = SuperblockKind("thin", layout.MAGIC, THIN_SUPERBLOCK, layout.VERSIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +69,8 @@ def parse_superblock(block: bytes, *, location: int = 0) -> Superblock:
 
     :raises DamagedError: one of them is wrong. :raises UnsupportedError: features that this reader does not know.
     """
-    if len(block) != BLOCK:
-        raise DamagedError(
-            f"block {location}: {len(block)} bytes are no superblock, expected {BLOCK}",
-            block=location,
-            what="length",
-            expected=BLOCK,
-            found=len(block),
-        )
-    fields = layout.SUPERBLOCK.unpack_from(block)
-    csum, _, blocknr, _, magic, version = fields[:6]
-    for what, expected, found in (
-        ("thin magic", layout.MAGIC, magic),
-        ("superblock checksum", checksum_block(block, THIN_SUPERBLOCK), csum),
-        ("superblock location", location, blocknr),
-    ):
-        if found != expected:
-            raise describe_damage(location, what, expected=expected, found=found)
-    if version not in layout.VERSIONS:
-        raise describe_damage(location, "superblock version", expected="1 or 2", found=version)
-    superblock = _from_fields(location, fields)
+    check_head(KIND, block, location)
+    superblock = _from_fields(location, layout.SUPERBLOCK.unpack_from(block))
     _check_features(superblock)
     return superblock
 
@@ -108,7 +98,7 @@ def pack_superblock(superblock: Superblock) -> bytes:
         superblock.compat_ro_flags,
         superblock.incompat_flags,
     ).ljust(BLOCK, b"\0")
-    return checksum_block(body, THIN_SUPERBLOCK).to_bytes(4, "little") + body[4:]
+    return seal_block(body, THIN_SUPERBLOCK)
 
 
 def read_superblock(reader: BlockReader, *, location: int = 0) -> Superblock:
@@ -116,28 +106,26 @@ def read_superblock(reader: BlockReader, *, location: int = 0) -> Superblock:
 
     :raises DamagedError: see parse_superblock, or `location` is beyond the end. :raises OSError: the device failed.
     """
-    import numpy as np
-
-    limit = count_blocks(reader)
-    if not limit:
-        raise describe_damage(0, "size", expected=f"{BLOCK} bytes or more", found=reader.size)
-    if not 0 <= location < limit:
-        raise describe_damage(location, "superblock location", expected=f"below {limit}", found=location)
-    block = reader.read_blocks(np.array([location], dtype=np.uint64))
-    return parse_superblock(block.tobytes(), location=location)
+    return parse_superblock(read_superblock_block(reader, location), location=location)
 
 
-def read_held_superblock(reader: BlockReader) -> Superblock:
+def read_held_superblock(reader: BlockReader, live: Superblock | None = None) -> Superblock:
     """The superblock of the reserved metadata snapshot. Its space map roots are zero: the snapshot holds none.
 
+    :param live: the live superblock, when it was read already.
     :raises NotFoundError: no snapshot is reserved. :raises DamagedError: see parse_superblock.
     """
-    live = read_superblock(reader)
+    live = live or read_superblock(reader)
     if not live.held_root:
         raise NotFoundError(
             "no metadata snapshot is reserved", hint="send reserve_metadata_snap to the pool, or read without it"
         )
     return read_superblock(reader, location=live.held_root)
+
+
+def write_superblock(disk: BlockDisk, superblock: Superblock) -> None:
+    """Write the superblock to its location, after all that was written before is durable; durable when it returns."""
+    write_superblock_block(disk, superblock.location, pack_superblock(superblock))
 
 
 def _from_fields(location: int, fields: tuple[Any, ...]) -> Superblock:

@@ -42,8 +42,12 @@ _PIECE = 1 << 16
 _FEWEST = 16
 """Regular lines that are worth being taken out together."""
 
+_FRAME = bytes(MARGIN)
 _PROBE = "drystone-rows"
 _LARGEST = (1 << 64) - 1
+
+
+Buffer = bytes | memoryview
 
 
 class Source(Protocol):
@@ -102,12 +106,15 @@ def read_xml(source: Source, kinds: Sequence[RowKind]) -> Iterator[Event]:
     reader = _Reader(kinds)
     rest = b""
     while chunk := source.read(CHUNK):
-        text = rest + chunk
-        end = text.rfind(b"\n") + 1
-        if not end and len(text) > CHUNK:
-            end = len(text)
-        rest = text[end:]
-        yield from reader.take_lines(text[:end])
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield from reader.take_lines(rest, memoryview(chunk)[:end])
+            rest = chunk[end:]
+        elif len(rest) + len(chunk) > CHUNK:
+            yield from reader.take_text(rest + chunk)
+            rest = b""
+        else:
+            rest += chunk
     yield from reader.take_text(rest)
     yield from reader.finish()
 
@@ -140,12 +147,11 @@ class _Reader:
         parser.StartCdataSectionHandler = self._cdata
         self._parser = parser
 
-    def take_lines(self, text: bytes) -> Iterator[Event]:
-        """Whole lines, or text without any."""
-        if not text.endswith(b"\n"):
-            yield from self.take_text(text)
-            return
-        found = find_lines(np.frombuffer(bytes(MARGIN) + text, dtype=np.uint8), self._kinds)
+    def take_lines(self, *parts: Buffer) -> Iterator[Event]:
+        """Whole lines, in parts that follow one another; the last one ends with a newline."""
+        framed = b"".join((_FRAME, *parts, _FRAME))
+        text = memoryview(framed)[MARGIN:-MARGIN]
+        found = find_lines(np.frombuffer(framed, dtype=np.uint8), self._kinds)
         done = 0
         passed = 0
         for begin, end in _find_stretches(found.kinds):
@@ -161,7 +167,7 @@ class _Reader:
             done = int(found.ends[end - 1])
         yield from self.take_text(text[done:])
 
-    def take_text(self, text: bytes) -> Iterator[Event]:
+    def take_text(self, text: Buffer) -> Iterator[Event]:
         """Any text, by expat."""
         for begin in range(0, len(text), _PIECE):
             piece = text[begin : begin + _PIECE]
@@ -180,7 +186,7 @@ class _Reader:
     def _line(self) -> int:
         return self._parser.CurrentLineNumber + self._taken_out
 
-    def _parse(self, text: bytes, *, last: bool = False) -> None:
+    def _parse(self, text: Buffer, *, last: bool = False) -> None:
         try:
             self._parser.Parse(text, last)
         except expat.ExpatError as error:

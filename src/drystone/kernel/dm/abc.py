@@ -23,6 +23,12 @@ class DeviceNumber(NamedTuple):
     def __str__(self) -> str:
         return f"{self.major}:{self.minor}"
 
+    @classmethod
+    def parse(cls, text: str) -> DeviceNumber:
+        """The number that the kernel writes as `major:minor` in a table."""
+        major, _, minor = text.partition(":")
+        return cls(int(major), int(minor))
+
 
 @dataclass(frozen=True, slots=True)
 class Uuid:

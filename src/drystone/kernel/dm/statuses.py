@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from drystone.kernel.dm.abc import TargetStatus
+from drystone.kernel.dm.clone import CloneStatus
 from drystone.kernel.dm.words import WordReader
 
 FAIL = "Fail"
@@ -265,7 +266,16 @@ class CacheStatus:
         return cls(*blocks, (*hits, *moves), dirty, features, policy, mode, check)
 
 
-Status = Unusable | ThinPoolStatus | ThinStatus | EraStatus | SnapshotStatus | MirrorStatus | RaidStatus | CacheStatus
+Figures = (
+    ThinPoolStatus | ThinStatus | EraStatus | SnapshotStatus | MirrorStatus | RaidStatus | CacheStatus | CloneStatus
+)
+Status = Unusable | Figures
+
+
+def _parse_clone(text: str) -> CloneStatus | Unusable:
+    """:raises UsageError: no such text comes from a kernel."""
+    return CloneStatus.parse(text) or Unusable(text.strip())
+
 
 STATUSES: dict[str, Callable[[str], Status]] = {
     "thin-pool": ThinPoolStatus.parse,
@@ -276,6 +286,7 @@ STATUSES: dict[str, Callable[[str], Status]] = {
     "mirror": MirrorStatus.parse,
     "raid": RaidStatus.parse,
     "cache": CacheStatus.parse,
+    "clone": _parse_clone,
 }
 """A target's type -> the parser of its status."""
 

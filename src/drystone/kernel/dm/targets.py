@@ -6,7 +6,6 @@ another order, a blank at the end) does not count.
 
 Device fields are text: `253:0`, a path, or a `{name}` reference that is resolved before it meets the kernel. Lengths
 and offsets are sectors of 512 bytes unless the name says otherwise. What the targets report is in `statuses.py`.
-
 Facts: Linux 6.1 `drivers/md/dm-*.c`, the constructors and `STATUSTYPE_TABLE`.
 """
 
@@ -18,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Protocol
 
 from drystone.kernel.dm.abc import TableLine
+from drystone.kernel.dm.clone import Clone
 from drystone.kernel.dm.words import WordReader, join_words, split_words
 
 _DEVICE_LIKE = re.compile(r"\d+:\d+|/.+|\{[^{}]+\}")
@@ -457,7 +457,7 @@ class Opaque:
 
 TARGETS: dict[str, Callable[[str], Target]] = {
     **{kind.kind: kind.parse for kind in (Linear, Striped, Error, Zero, Mirror, Raid, ThinPool, Thin, Cache, Era)},
-    **{kind.kind: kind.parse for kind in (Snapshot, SnapshotMerge, SnapshotOrigin)},
+    **{kind.kind: kind.parse for kind in (Snapshot, SnapshotMerge, SnapshotOrigin, Clone)},
 }
 """A table's type name -> the parser of its parameters."""
 

@@ -336,9 +336,7 @@ class Agent:
             os.close(handle)
 
     def _finish(self, run: Run) -> None:
-        if run.status is None:
-            return
-        if run.outputs:
+        if run.status is None or run.outputs:
             return
         self._close_input(run)
         del self._runs[run.number]

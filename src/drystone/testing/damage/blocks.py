@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from drystone.formats.pdata.blocks import BLOCK
 from drystone.testing.damage.fields import FIELDS
-from drystone.testing.damage.kind import Kind, Named, Scene, name_blocks
+from drystone.testing.damage.kind import Kind, Named, Scene, fit_superblock, name_blocks
 from drystone.testing.damage.sites import Site
 
 
 def fit_any(_: Site) -> bool:
     """Every block in use."""
     return True
-
-
-def fit_superblock(site: Site) -> bool:
-    """The live superblock, from which damage to no single block starts."""
-    return site.block == 0
 
 
 def break_checksum(scene: Scene) -> list[Named]:

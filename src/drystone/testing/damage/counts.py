@@ -12,11 +12,9 @@ from functools import partial
 
 from drystone.testing.damage import fields
 from drystone.testing.damage.draft import Draft
-from drystone.testing.damage.kind import Kind, Named, Scene, Space, choose, name_blocks
+from drystone.testing.damage.kind import Kind, Named, Scene, Space, choose, fit_superblock, name_blocks
 from drystone.testing.damage.sites import Anatomy, Site
 
-_RAW = (0, 2, 1, 3)
-"""A count of 0, 1, 2, more as two bits, and back: the high bit is stored first."""
 _MANY = 3
 
 
@@ -44,7 +42,7 @@ class _Map:
     def get_count(self, block: int) -> int:
         """The count in the bitmap; 3 for any above 2."""
         bitmap, at, shift = self._find(block)
-        return _RAW[self.draft.get(bitmap, (at, 1)) >> shift & 3]
+        return fields.RAW_COUNT[self.draft.get(bitmap, (at, 1)) >> shift & 3]
 
     def list_blocks(self, counts: tuple[int, ...]) -> list[int]:
         """Blocks that have one of these counts in the bitmap, in order."""
@@ -54,14 +52,14 @@ class _Map:
             begin = number * fields.ENTRIES_A_BITMAP
             for entry in range(min(fields.ENTRIES_A_BITMAP, self.nr_blocks - begin)):
                 at, shift = fields.pair_place(entry)
-                if _RAW[data[at] >> shift & 3] in counts:
+                if fields.RAW_COUNT[data[at] >> shift & 3] in counts:
                     found.append(begin + entry)
         return found
 
     def put_count(self, block: int, count: int) -> None:
         """Have a count of 0 to 2 in the bitmap."""
         bitmap, at, shift = self._find(block)
-        byte = self.draft.get(bitmap, (at, 1)) & ~(3 << shift) | _RAW[count] << shift
+        byte = self.draft.get(bitmap, (at, 1)) & ~(3 << shift) | fields.RAW_COUNT[count] << shift
         self.draft.put(bitmap, (at, 1), byte, f"{self.which} bitmap: count of {self.which} block {block}, now {count}")
         self.draft.seal(bitmap, "bitmap")
 
@@ -110,7 +108,7 @@ def list_count_kinds(which: Space) -> list[Kind]:
     """The kinds of damage to the counts and the sums of one space map, `metadata` or `data`."""
     title = f"the {which} space map"
     return [
-        Kind(f"{which}-{name}", summary.format(title), _fit_superblock, partial(make, which=which))
+        Kind(f"{which}-{name}", summary.format(title), fit_superblock, partial(make, which=which))
         for name, summary, make in (
             ("leaked", "{} counts a block that nothing refers to", leak),
             ("free-in-use", "{} says that a block in use is free", free),
@@ -119,6 +117,7 @@ def list_count_kinds(which: Space) -> list[Kind]:
             ("nr-free", "the sum of a bitmap's free blocks of {} is wrong", miscount_free),
             ("first-free", "an index entry of {} hides a free block", hide_free),
             ("nr-blocks", "{} ends before a block in use", miscount_blocks),
+            ("beyond", "{} counts a block beyond its last one", count_beyond),
         )
     ]
 
@@ -182,6 +181,15 @@ def miscount_blocks(scene: Scene, which: Space) -> list[Named]:
     return [*name_blocks(0, space_map.root), (which, most)]
 
 
+def count_beyond(scene: Scene, which: Space) -> list[Named]:
+    """A place of the last bitmap that is for no block is in use: it is leaked as soon as there are more blocks."""
+    space_map = _Map(scene.draft, scene.anatomy, which)
+    end = -(-space_map.nr_blocks // fields.ENTRIES_A_BITMAP) * fields.ENTRIES_A_BITMAP
+    block = choose(scene, range(space_map.nr_blocks, end), f"place beyond the last {which} block")
+    space_map.put_count(block, 1)
+    return name_blocks(space_map.root, scene.anatomy.bitmaps[which][-1])
+
+
 def _pick(scene: Scene, space_map: _Map, counts: tuple[int, ...]) -> int:
     """A block with one of these counts; never the superblock."""
     blocks = [block for block in space_map.list_blocks(counts) if block or space_map.which == "data"]
@@ -228,7 +236,3 @@ def _name_tree(scene: Scene, which: Space) -> list[Named]:
     names = (f"{which}_ref_count_root", f"{which}_bitmap_root")
     roots = [scene.draft.get_field(0, scene.anatomy.superblock, name) for name in names]
     return name_blocks(scene.site.block, *roots)
-
-
-def _fit_superblock(site: Site) -> bool:
-    return site.block == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from drystone.base.errors import UsageError
 from drystone.testing.damage import fields
-from drystone.testing.damage.kind import Kind, Named, Scene, name_blocks
+from drystone.testing.damage.kind import Kind, Named, Scene, fit_superblock, name_blocks
 from drystone.testing.damage.sites import Site
 
 _SHAPE: fields.Shape = "era superblock"
@@ -134,26 +134,22 @@ def _fit_eras(site: Site) -> bool:
     return _fit_arrays(site) and site.part == "era array"
 
 
-def _fit_superblock(site: Site) -> bool:
-    return site.block == 0
-
-
 KINDS = [
     Kind("era-future", "a block was last written in an era that has not begun", _fit_eras, write_in_future),
     Kind("writeset-future", "an archived writeset is of an era that has not ended", _fit_writesets, move_writeset),
     Kind("writeset-bits", "an archived writeset has more bits than its bitset", _fit_writesets, grow_writeset),
     Kind("stale", "the writeset tree is from before its last writeset was archived", _fit_writesets, lose_writeset),
     Kind("array-short", "an array block has fewer entries than it must", _fit_arrays, shorten_array),
-    Kind("nr-blocks", "the device has more blocks than the array", _fit_superblock, miscount_blocks),
-    Kind("nr-blocks-wild", "the device has more blocks than there can be", _fit_superblock, overgrow),
-    Kind("current-era", "the current era is older than what is there", _fit_superblock, rewind, needs="writeset tree"),
+    Kind("nr-blocks", "the device has more blocks than the array", fit_superblock, miscount_blocks),
+    Kind("nr-blocks-wild", "the device has more blocks than there can be", fit_superblock, overgrow),
+    Kind("current-era", "the current era is older than what is there", fit_superblock, rewind, needs="writeset tree"),
     Kind(
         "current-bits",
         "the current writeset has more bits than its bitset",
-        _fit_superblock,
+        fit_superblock,
         grow_current,
         needs="current writeset",
     ),
-    Kind("data-block-size", "data blocks have no size", _fit_superblock, break_data_block_size),
-    Kind("roots-swapped", "the roots of writesets and array are in each other's place", _fit_superblock, swap_roots),
+    Kind("data-block-size", "data blocks have no size", fit_superblock, break_data_block_size),
+    Kind("roots-swapped", "the roots of writesets and array are in each other's place", fit_superblock, swap_roots),
 ]

@@ -110,6 +110,9 @@ INDEX_FIRST: Place = (12, 4)
 
 ENTRIES_A_BITMAP = 16320
 
+RAW_COUNT = (0, 2, 1, 3)
+"""A count of 0, 1, 2, more as the two bits of a bitmap, and back: the high bit is stored first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Values:

@@ -49,6 +49,11 @@ class Kind:
     needs: str = ""
 
 
+def fit_superblock(site: Site) -> bool:
+    """The live superblock, from which damage to no single block starts."""
+    return site.block == 0
+
+
 def name_blocks(*blocks: int) -> list[Named]:
     """Metadata blocks as what may be named."""
     return [("metadata", block) for block in blocks]

@@ -88,6 +88,14 @@ def point_in_circle(scene: Scene) -> list[Named]:
     return _point(scene, scene.site.block)
 
 
+def tie_knot(scene: Scene) -> list[Named]:
+    """A node is its own only child: a loop that no key tells."""
+    children = _name_children(scene)
+    _put(scene, "nr_entries", 1)
+    scene.draft.put(scene.site.block, scene.site.pointers[0], scene.site.block, f"{scene.site.part}: pointer 0")
+    return [*_seal(scene), *children]
+
+
 def point_to_wrong_kind(scene: Scene) -> list[Named]:
     """A pointer leads to a block of another kind, which is in use."""
     site = scene.site
@@ -150,6 +158,10 @@ def _fit_pointers(site: Site) -> bool:
     return bool(site.pointers)
 
 
+def _fit_parents(site: Site) -> bool:
+    return _is_node(site) and not site.leaf
+
+
 def _fit_pairs(site: Site) -> bool:
     return len(site.pointers) > 1
 
@@ -189,6 +201,7 @@ KINDS = [
     Kind("pointer-wild", "a pointer leads beyond the end", _fit_pointers, point_beyond),
     Kind("pointer-zero", "a pointer leads to the superblock", _fit_pointers, point_to_superblock),
     Kind("pointer-loop", "a pointer leads to the block that holds it", _fit_pointers, point_in_circle),
+    Kind("pointer-knot", "a node is its own only child", _fit_parents, tie_knot),
     Kind("pointer-kind", "a pointer leads to a block of another kind", _fit_pointers, point_to_wrong_kind),
     Kind("pointer-free", "a pointer leads to a block in no use", _fit_pointers, point_to_free),
     Kind("pointer-twice", "two pointers lead to the same block", _fit_pairs, point_twice),

@@ -6,6 +6,7 @@ Memory is about a kilobyte a block in use: this is for drills and tests, not for
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -71,7 +72,7 @@ class Anatomy:
     sites: dict[int, Site] = field(default_factory=dict)
     bitmaps: dict[str, list[int]] = field(default_factory=dict)
     indexes: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    references: dict[int, int] = field(default_factory=dict)
+    references: Counter[int] = field(default_factory=Counter)
 
     def list_sites(self, fits: Callable[[Site], bool]) -> list[Site]:
         """The sites that fit, by block."""
@@ -126,7 +127,7 @@ def walk_tree(anatomy: Anatomy, root: int, tree: Tree) -> list[tuple[int, int]]:
     while level:
         fresh: dict[int, tuple[int, int]] = {}
         for block, low, high in level:
-            anatomy.references[block] = anatomy.references.get(block, 0) + 1
+            anatomy.references[block] += 1
             if block not in anatomy.sites:
                 fresh.setdefault(block, (low, high))
         level = []
@@ -151,7 +152,7 @@ def walk_array(anatomy: Anatomy, root: int, part: str, values: Values, *, owner:
     leaves = walk_tree(anatomy, root, Tree(f"{part} tree", fields.POINTER, owner, held))
     keys = {block: key for key, block in leaves}
     for _, block in leaves:
-        anatomy.references[block] = anatomy.references.get(block, 0) + 1
+        anatomy.references[block] += 1
     fresh = [block for _, block in leaves if block not in anatomy.sites]
     for block, data in read_checked(anatomy.reader, fresh, "array", part):
         _, most, count, size, _ = _ARRAY.unpack_from(data)
@@ -181,7 +182,7 @@ def add_superblock(anatomy: Anatomy, block: int, roots: Iterable[str], *, held: 
     _, data = next(read_checked(anatomy.reader, [block], shape, part))
     places = tuple(fields.FIELDS[shape][name] for name in roots)
     anatomy.sites[block] = Site(block, part, shape, root=True, pointers=places, held=held)
-    anatomy.references[block] = anatomy.references.get(block, 0) + 1
+    anatomy.references[block] += 1
     return data
 
 
@@ -195,7 +196,7 @@ def walk_metadata_map(anatomy: Anatomy, index: int, nr_blocks: int, counts: int)
     _, data = next(read_checked(anatomy.reader, [index], "index", "metadata index"))
     pointers = tuple((offset, 8) for offset in offsets)
     anatomy.sites[index] = Site(index, "metadata index", "index", root=True, nr_entries=bitmaps, pointers=pointers)
-    anatomy.references[index] = 1
+    anatomy.references[index] += 1
     found = [int.from_bytes(data[at : at + 8], "little") for at in offsets]
     _add_bitmaps(anatomy, "metadata", found, [(index, at) for at in offsets])
     walk_tree(anatomy, counts, Tree("metadata counts", fields.COUNT))
@@ -221,7 +222,7 @@ def _add_bitmaps(anatomy: Anatomy, which: str, blocks: list[int], entries: list[
     part = f"{which} bitmap"
     for block, _ in read_checked(anatomy.reader, blocks, "bitmap", part):
         anatomy.sites[block] = Site(block, part, "bitmap")
-        anatomy.references[block] = 1
+        anatomy.references[block] += 1
     anatomy.bitmaps[which] = blocks
     anatomy.indexes[which] = entries
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from drystone.testing.damage import fields
-from drystone.testing.damage.kind import Kind, Named, Scene, name_blocks
+from drystone.testing.damage.kind import Kind, Named, Scene, fit_superblock, name_blocks
 from drystone.testing.damage.sites import Site
 
 _TIME_BITS = 24
@@ -95,6 +95,11 @@ def break_data_block_size(scene: Scene) -> list[Named]:
     return _put_superblock(scene, "data_block_size", scene.random.choice((0, 1, 127, 129, (1 << 21) + 128)))
 
 
+def break_time(scene: Scene) -> list[Named]:
+    """A time of more than the 24 bits that a mapping has for it."""
+    return _put_superblock(scene, "time", (1 << _TIME_BITS) + scene.random.randrange(1 << 31))
+
+
 def add_feature(scene: Scene) -> list[Named]:
     """A feature that nobody knows."""
     return _put_superblock(scene, "incompat_flags", 1 << scene.random.randrange(32))
@@ -175,10 +180,6 @@ def _fit_live(part: str) -> _Fits:
     return lambda site: site.part == part and site.leaf and not site.held and 0 < site.nr_entries < site.max_entries
 
 
-def _fit_superblock(site: Site) -> bool:
-    return site.block == 0
-
-
 KINDS = [
     Kind("mapping-beyond", "a mapping leads beyond the data device", _fit_mappings, map_beyond),
     Kind("mapping-twice", "two blocks of a device are mapped to one data block", _fit_mappings, map_twice),
@@ -188,8 +189,9 @@ KINDS = [
     Kind("details-mapped", "a device's number of mapped blocks is wrong", _fit_live("details tree"), miscount_mapped),
     Kind("device-missing", "a device's tree of mappings is lost", _fit_live("device tree"), lose_device),
     Kind("device-id", "a device's id has more than 24 bits", _fit_live("device tree"), break_device_id),
-    Kind("data-block-size", "data blocks have a size that there is not", _fit_superblock, break_data_block_size),
-    Kind("feature", "the superblock tells of a feature that nobody knows", _fit_superblock, add_feature),
-    Kind("mapping-root", "the root of the mappings leads to the details", _fit_superblock, lose_mapping_root),
-    Kind("details-root", "the root of the details leads to the mappings", _fit_superblock, lose_details_root),
+    Kind("data-block-size", "data blocks have a size that there is not", fit_superblock, break_data_block_size),
+    Kind("time", "the pool's time is more than a mapping can hold", fit_superblock, break_time),
+    Kind("feature", "the superblock tells of a feature that nobody knows", fit_superblock, add_feature),
+    Kind("mapping-root", "the root of the mappings leads to the details", fit_superblock, lose_mapping_root),
+    Kind("details-root", "the root of the details leads to the mappings", fit_superblock, lose_details_root),
 ]

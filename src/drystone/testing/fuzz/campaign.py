@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from random import Random
 
 from drystone.base.errors import DrystoneError
-from drystone.testing.fuzz.limits import OverTimeError, limit_memory, limit_time, measure_memory, watch
+from drystone.testing.fuzz.limits import OverTimeError, forget_memory, limit_memory, limit_time, measure_memory, watch
 from drystone.testing.fuzz.subjects import SUBJECTS, Subject
 
 SECONDS = 5.0
 """Of the processor, for one case."""
 
-MEMORY = 512 << 20
-"""Bytes that the process may map beyond what it had mapped when the subject began."""
+MEMORY = 256 << 20
+"""Bytes that the process may map in one case, beyond what it had mapped before."""
 
 _ROUND = 100
 
@@ -39,7 +39,7 @@ class Tally:
     """What became of the cases of a subject.
 
     :ivar slowest: seconds of the processor that one case took at most.
-    :ivar memory: bytes that were resident at most, by its end.
+    :ivar memory: bytes of the process that were resident at most.
     """
 
     subject: str
@@ -55,12 +55,11 @@ class Tally:
 def run_subject(subject: Subject, cases: int, *, seed: int = 0, begin: int = 0) -> Tally:
     """Feed `cases` mutated cases to one subject. Repeatable: each case has a random source of its own."""
     tally = Tally(subject.name)
-    subject.make(make_random(subject, seed, 0))  # what the mutations begin from is made before the limits hold
-    with limit_memory(MEMORY):
-        for first in range(begin, begin + cases, _ROUND):
-            with watch():
-                for case in range(first, min(first + _ROUND, begin + cases)):
-                    _run_case(subject, seed, case, tally)
+    forget_memory()
+    for first in range(begin, begin + cases, _ROUND):
+        with watch():
+            for case in range(first, min(first + _ROUND, begin + cases)):
+                _run_case(subject, seed, case, tally)
     tally.memory = measure_memory()
     return tally
 
@@ -91,7 +90,7 @@ def _run_case(subject: Subject, seed: int, case: int, tally: Tally) -> None:
     before = time.process_time()
     reason = ""
     try:
-        with limit_time(SECONDS):
+        with limit_memory(MEMORY), limit_time(SECONDS):
             subject.feed(data)
         tally.read += 1
     except DrystoneError as error:

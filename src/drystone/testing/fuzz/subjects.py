@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from drystone.formats.era import document as era_document
 from drystone.formats.era import dump as era_dump
 from drystone.formats.era import parse as era_parse
-from drystone.formats.era.check import check_metadata as check_era
 from drystone.formats.era.eras import iter_changed as iter_eras_since
 from drystone.formats.era.eras import iter_eras
 from drystone.formats.era.invalidate import format_ranges
 from drystone.formats.era.parts import iter_logical_parts, iter_parts
 from drystone.formats.era.picture import draw_device
-from drystone.formats.era.repair import repair as repair_era
 from drystone.formats.era.restore import write_parts
 from drystone.formats.era.superblock import parse_superblock as parse_era
 from drystone.formats.era.superblock import read_held_superblock as read_held_era
@@ -31,7 +26,6 @@ from drystone.formats.era.tag import read_tag
 from drystone.formats.pdata.blocks import BLOCK
 from drystone.formats.pdata.memory import MemoryBlocks, MemoryDisk
 from drystone.formats.pdata.scan import count_kinds
-from drystone.formats.thin.check import check_metadata as check_thin
 from drystone.formats.thin.delta import iter_changed
 from drystone.formats.thin.devices import find_mapping_root, read_devices, read_mapping_roots
 from drystone.formats.thin.difference import iter_segments
@@ -42,20 +36,29 @@ from drystone.formats.thin.pack import iter_packed, read_header, unpack
 from drystone.formats.thin.parse import parse_xml
 from drystone.formats.thin.parse_json import parse_json
 from drystone.formats.thin.picture import draw_pool
-from drystone.formats.thin.repair import write_salvage
 from drystone.formats.thin.restore import restore
 from drystone.formats.thin.rmap import find_uses
-from drystone.formats.thin.salvage import find_salvage
 from drystone.formats.thin.spelling import SPELLERS
 from drystone.formats.thin.superblock import Superblock
 from drystone.formats.thin.superblock import parse_superblock as parse_thin
 from drystone.formats.thin.superblock import read_held_superblock as read_held_thin
 from drystone.formats.thin.superblock import read_superblock as read_thin
+from drystone.testing.damage.examples import EXAMPLES
+from drystone.testing.damage.sites import Anatomy
+from drystone.testing.damage.table import READERS, Target
 from drystone.testing.era_metadata import Held, write_era_metadata
-from drystone.testing.fuzz.mutate import mutate_block, mutate_file, mutate_image
+from drystone.testing.fuzz.mutate import damage_image, mutate_block, mutate_file, mutate_image
+from drystone.testing.fuzz.oracles import (
+    check_era_image,
+    check_thin_image,
+    demand_written,
+    join_chunks,
+    repair_era_image,
+    repair_thin_image,
+)
 from drystone.testing.thin_metadata import write_thin_metadata
 
-DISK = 64 * BLOCK
+DISK = 96 * BLOCK
 """Bytes of the disk that restores and repairs write to: small, so that running out of room is met too."""
 
 
@@ -69,7 +72,7 @@ class Subject:
 
     name: str
     make: Callable[[Random], bytes]
-    feed: Callable[[bytes], None]
+    feed: Callable[[bytes], object]
     share: int
 
 
@@ -110,23 +113,26 @@ def _used(data: bytes) -> list[int]:
     return [number for number in range(len(data) // BLOCK) if any(data[number * BLOCK : (number + 1) * BLOCK])]
 
 
-def _make_thin(random: Random) -> bytes:
-    image = random.choice(_thin_images())
+@cache
+def _dissect(target: Target) -> tuple[bytes, Anatomy]:
+    """A sound image. The others have nodes that are emptier than a check lets pass, so that they have deep trees."""
+    data = EXAMPLES[target][0]()
+    return data, READERS[target](MemoryBlocks(data))
+
+
+def _make_image(target: Target, random: Random) -> bytes:
+    if random.random() < 0.3:
+        return damage_image(target, *_dissect(target), random)
+    sound, others = _dissect(target)[0], _thin_images() if target == "thin" else _era_images()
+    image = random.choice((sound, random.choice(others)))
     return mutate_image(image, _used(image), random)
 
 
-def _make_era(random: Random) -> bytes:
-    image = random.choice(_era_images())
-    return mutate_image(image, _used(image), random)
+_make_thin, _make_era = partial(_make_image, "thin"), partial(_make_image, "era")
 
 
 def _make_superblock(images: Callable[[], list[bytes]]) -> Callable[[Random], bytes]:
     return lambda random: mutate_block(random.choice(images())[:BLOCK], random)
-
-
-def _join(chunks: Iterable[bytes | NDArray[np.uint8]]) -> Iterator[bytes]:
-    for chunk in chunks:
-        yield chunk if isinstance(chunk, bytes) else chunk.tobytes()
 
 
 @cache
@@ -139,13 +145,13 @@ def _texts(kind: str) -> list[bytes]:
             for image in _thin_images():
                 reader = MemoryBlocks(image)
                 parts = dump(reader, read_thin(reader), Choice(share=not old))
-                texts.append(b"".join(_join(SPELLERS[form, old](parts))))
+                texts.append(join_chunks(SPELLERS[form, old](parts)))
         return texts
     image = _era_images()[0]
     for parts_of in (iter_parts, iter_logical_parts):
         reader = MemoryBlocks(image)
         parts_found = parts_of(reader, read_era(reader))
-        texts.append(b"".join(_join(era_dump.FORMATS[kind.split()[1]](parts_found))))
+        texts.append(join_chunks(era_dump.FORMATS[kind.split()[1]](parts_found)))
     return texts
 
 
@@ -204,11 +210,6 @@ def _find_roots(reader: MemoryBlocks, superblock: Superblock) -> tuple[int, int]
     return find_mapping_root(reader, superblock, 1), find_mapping_root(reader, superblock, 2)
 
 
-def _repair_thin(data: bytes) -> None:
-    reader = MemoryBlocks(data)
-    write_salvage(reader, find_salvage(reader), MemoryDisk(DISK))
-
-
 def _scan(data: bytes) -> None:
     count_kinds(MemoryBlocks(data))
     exhaust(iter_packed(MemoryBlocks(data), []))
@@ -229,20 +230,27 @@ def _read_era(data: bytes) -> None:
     )
 
 
+def _write(target: Target, write: Callable[[MemoryDisk], object]) -> None:
+    """Something to a new disk, which must be sound then."""
+    disk = MemoryDisk(DISK)
+    write(disk)
+    demand_written(target, disk)
+
+
 def _parse_thin_xml(data: bytes) -> None:
-    restore(MemoryDisk(DISK), parse_xml(io.BytesIO(data)))
+    _write("thin", lambda disk: restore(disk, parse_xml(io.BytesIO(data))))
 
 
 def _parse_thin_json(data: bytes) -> None:
-    restore(MemoryDisk(DISK), parse_json(io.BytesIO(data)))
+    _write("thin", lambda disk: restore(disk, parse_json(io.BytesIO(data))))
 
 
 def _parse_era_xml(data: bytes) -> None:
-    write_parts(MemoryDisk(DISK), era_parse.parse_xml(io.BytesIO(data)))
+    _write("era", lambda disk: write_parts(disk, era_parse.parse_xml(io.BytesIO(data))))
 
 
 def _parse_era_json(data: bytes) -> None:
-    write_parts(MemoryDisk(DISK), era_document.parse_json(data))
+    _write("era", lambda disk: write_parts(disk, era_document.parse_json(data)))
 
 
 def _unpack(data: bytes) -> None:
@@ -253,18 +261,18 @@ def _unpack(data: bytes) -> None:
 
 
 SUBJECTS = [
-    Subject("thin superblock", _make_superblock(_thin_images), lambda data: exhaust([parse_thin(data)]), 230),
-    Subject("era superblock", _make_superblock(_era_images), lambda data: exhaust([parse_era(data)]), 230),
-    Subject("thin nodes", _make_thin, _read_thin, 200),
-    Subject("era nodes, arrays and bitsets", _make_era, _read_era, 110),
-    Subject("thin check, space maps too", _make_thin, lambda data: exhaust([check_thin(MemoryBlocks(data))]), 25),
-    Subject("era check, space map too", _make_era, lambda data: exhaust([check_era(MemoryBlocks(data))]), 25),
-    Subject("thin dump, ls, rmap, delta, picture", _make_thin, _print_thin, 40),
-    Subject("thin repair", _make_thin, _repair_thin, 15),
-    Subject("era repair", _make_era, lambda data: exhaust([repair_era(MemoryBlocks(data), MemoryDisk(DISK))]), 15),
+    Subject("thin superblock", _make_superblock(_thin_images), parse_thin, 100),
+    Subject("era superblock", _make_superblock(_era_images), parse_era, 100),
+    Subject("thin nodes", _make_thin, _read_thin, 270),
+    Subject("era nodes, arrays and bitsets", _make_era, _read_era, 160),
+    Subject("thin check, space maps too", _make_thin, lambda data: check_thin_image(MemoryBlocks(data)), 50),
+    Subject("era check, space map too", _make_era, lambda data: check_era_image(MemoryBlocks(data)), 50),
+    Subject("thin dump, ls, rmap, delta, picture", _make_thin, _print_thin, 60),
+    Subject("thin repair", _make_thin, lambda data: repair_thin_image(MemoryBlocks(data), MemoryDisk(DISK)), 20),
+    Subject("era repair", _make_era, lambda data: repair_era_image(MemoryBlocks(data), MemoryDisk(DISK)), 20),
     Subject("thin scan and pack", _make_thin, _scan, 10),
-    Subject("thin XML", _make_text("thin xml"), _parse_thin_xml, 50),
-    Subject("thin JSON", _make_text("thin json"), _parse_thin_json, 20),
+    Subject("thin XML", _make_text("thin xml"), _parse_thin_xml, 60),
+    Subject("thin JSON", _make_text("thin json"), _parse_thin_json, 30),
     Subject("era XML", _make_text("era xml"), _parse_era_xml, 30),
     Subject("era JSON", _make_text("era json"), _parse_era_json, 20),
     Subject("thin packed file", _make_packed, _unpack, 20),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -263,3 +264,40 @@ def test_wrong_arguments(words: list[str], file: Path, capsys: pytest.CaptureFix
     assert run(*(word.replace("{}", str(file)) for word in words)) == 2
     assert capsys.readouterr().out == ""
     assert file.read_bytes() == IMAGE
+
+
+def test_a_dump_fails_midway_and_leaves_what_was_there(file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "dump.xml"
+    output.write_bytes(b"an older dump")
+    damage(file, read_superblock(MemoryBlocks(file.read_bytes())).era_array_root)
+    assert run("era_dump", file, "-o", output) == 1
+    assert output.read_bytes() == b"an older dump"
+    assert sorted(tmp_path.iterdir()) == [output, file]
+
+
+def test_restore_from_json_with_blanks_before_it(file: Path, target: Path, tmp_path: Path) -> None:
+    dump = tmp_path / "dump.json"
+    assert run("era_dump", "--json", file, "-o", dump) == 0
+    dump.write_bytes(b"\n  " + dump.read_bytes())
+    assert run("era_restore", "-q", "-i", dump, "-o", target) == 0
+    assert run("era_check", "-q", target) == 0
+
+
+def test_a_dump_that_is_not_there_is_told_as_such(
+    target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = target.read_bytes()
+    assert run("era_restore", "-i", tmp_path / "none", "-o", target) == 1
+    assert capsys.readouterr().err == f"era_restore: {tmp_path / 'none'}: there is no such file\n"
+    assert target.read_bytes() == before
+
+
+def test_an_output_in_use_is_told_without_advice_for_inputs(
+    file: Path, target: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with target.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert run("era_repair", "-i", file, "-o", target, "--json") == 1
+    error = json.loads(capsys.readouterr().err)
+    assert error["code"] == "busy"
+    assert "metadata-snapshot" not in error.get("hint", "")

@@ -79,6 +79,16 @@ def test_auto_repair_says_what_it_changed(image: ThinImage, file: Path, capsys: 
     assert run_tool(["thin_check", "-q", str(file)]) == 0
 
 
+def test_auto_repair_does_not_claim_what_it_left(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = ThinImage(write_thin_metadata({1: {0: (5, 3)}}, time=3))
+    image.put_superblock(time=2)
+    image.put_reference_count(image.get_data_bitmap(), 9, 1)
+    assert run(image, file, "--auto-repair") == 0
+    mended = [line for line in capsys.readouterr().err.splitlines() if "mended" in line]
+    assert mended
+    assert not any("time" in line for line in mended)
+
+
 def test_auto_repair_leaves_damage_alone(image: ThinImage, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image.put_reference_count(image.get_metadata_bitmap(), 300, 1)
     image.spoil(image.get_root(1))

@@ -91,6 +91,21 @@ def test_a_leaked_block_is_named_and_no_error() -> None:
     assert not report.is_sound()
 
 
+@pytest.mark.parametrize(("more", "sound"), [(1, True), (-1, False), (1 << 40, False)])
+def test_a_sum_that_promises_no_room_is_a_note(more: int, sound: bool) -> None:
+    image = make_image()
+    live = read(image)
+    root = live.metadata_space_map
+    wrong = replace(root, nr_allocated=root.nr_allocated + more)
+    image[:BLOCK] = pack_superblock(replace(live, metadata_space_map=wrong))
+    report = check(image)
+    assert report.errors == ()
+    (told,) = report.notes if sound else report.remarks
+    assert (told.expected, told.found) == (root.nr_allocated, wrong.nr_allocated)
+    assert (report.is_sound(), report.is_sound(ignore_remarks=True)) == (sound, True)
+    assert len(report.to_document()["notes"]) == sound
+
+
 def test_a_block_in_use_that_is_marked_free_is_an_error() -> None:
     image = make_image()
     root = read(image).era_array_root

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from drystone.base.errors import DamagedError
-from drystone.formats.era.eras import STEP, iter_changed, iter_eras
+from drystone.formats.era.eras import STEP, find_ranges, iter_changed, iter_eras
 from drystone.formats.era.superblock import Superblock, read_held_superblock, read_superblock
 from drystone.formats.pdata.memory import MemoryBlocks
 from drystone.testing.era_metadata import Held, write_era_metadata
@@ -88,3 +90,11 @@ def test_damage_is_named() -> None:
     reader = MemoryBlocks(bytes(image))
     with pytest.raises(DamagedError, match=f"block {root}: era array: checksum"):
         read_eras(reader, read_superblock(reader))
+
+
+@pytest.mark.parametrize("flags", ["", "0", "1", "01", "10", "0110111", "1001", "11"])
+def test_ranges_are_the_runs_of_true(flags: str) -> None:
+    runs = [(match.start() + 100, len(match[0])) for match in re.finditer("1+", flags)]
+    found = find_ranges(np.array([flag == "1" for flag in flags], dtype=np.bool_), 100)
+    assert found.dtype == np.uint64
+    assert [tuple(row) for row in found.tolist()] == runs

@@ -87,6 +87,14 @@ def test_parts_that_fail_at_once_change_nothing() -> None:
     assert (disk.data == 7).all()
 
 
+@pytest.mark.parametrize("size", [1, 12, (1 << 32) - 1])
+def test_a_block_size_that_there_is_not_changes_nothing(size: int) -> None:
+    disk = Recorded(1 << 20)
+    with pytest.raises(DamagedError, match=f"the data block size is {size}, expected a multiple of 8 sectors"):
+        write_parts(disk, [Head(size, 3, 5), ERAS])
+    assert disk.order == []
+
+
 def test_writesets_in_any_order_but_each_once() -> None:
     bits = Bits(0, np.array([True, False, True]))
     disk = MemoryDisk(1 << 20)

@@ -34,8 +34,8 @@ def get_pointer(block: int, place: int, most: int, size: int = 8) -> int:
 BITMAPS = [get_pointer(DATA.bitmap_root, place, 168, 16) for place in range(4)]
 
 
-def change(block: int, offset: int, form: str, value: int, salt: int) -> bytes:
-    data = bytearray(IMAGE)
+def change(block: int, offset: int, form: str, value: int, salt: int, image: bytes = IMAGE) -> bytes:
+    data = bytearray(image)
     struct.pack_into(form, data, block * BLOCK + offset, value)
     at = slice(block * BLOCK, (block + 1) * BLOCK)
     data[at] = seal_block(bytes(data[at]), salt)
@@ -113,6 +113,16 @@ def test_a_pointer_to_nowhere(pointer: int) -> None:
 def test_a_missing_bitmap() -> None:
     surveyed, _ = survey(change(DATA.bitmap_root, 16, "<I", 3, BTREE_NODE))
     assert lost(surveyed) == [(DATA.bitmap_root, 3 * ENTRIES_A_BITMAP, DATA_BLOCKS - 1)]
+    assert [(each.expected, each.found) for each in surveyed.damages] == [(3, "none")]
+
+
+def test_bitmaps_beyond_the_last_block_are_not_read() -> None:
+    root = replace(DATA, nr_blocks=2 * ENTRIES_A_BITMAP, nr_allocated=8)
+    surveyed = Survey(MemoryBlocks(IMAGE))
+    batches = list(survey_counts(surveyed, SpaceMapKind.DATA, root))
+    assert [(each.begin, len(each)) for each in batches] == [(0, 2 * ENTRIES_A_BITMAP)]
+    assert surveyed.counts.get_many(np.array(BITMAPS)).tolist() == [1, 1, 0, 0]
+    assert [each.what for each in surveyed.damages] == ["entry in the tree of counts"]
 
 
 def test_a_damaged_index() -> None:
@@ -160,11 +170,12 @@ def test_a_count_in_the_tree_that_no_bitmap_refers_to() -> None:
     assert found == DUE | {5: UNKNOWN}
 
 
-def test_a_count_of_a_block_beyond_the_end() -> None:
-    surveyed, _ = survey(change(DATA.ref_count_root, 32 + 8, "<Q", DATA_BLOCKS + 3, BTREE_NODE))
+@pytest.mark.parametrize("beyond", [0, 3])
+def test_a_count_of_a_block_beyond_the_end(beyond: int) -> None:
+    surveyed, _ = survey(change(DATA.ref_count_root, 32 + 8, "<Q", DATA_BLOCKS + beyond, BTREE_NODE))
     assert [(each.what, each.found) for each in surveyed.damages] == [
         ("count of block 40000 in the tree of counts", "none"),
-        ("entry in the tree of counts", DATA_BLOCKS + 3),
+        ("entry in the tree of counts", DATA_BLOCKS + beyond),
     ]
 
 
@@ -181,6 +192,58 @@ def test_index_entries_that_do_not_fit(offset: int, value: int, what: str) -> No
     assert found == DUE
 
 
+@pytest.mark.parametrize(
+    ("nr_free", "none_free_before", "allocated_more", "hides"),
+    [
+        (None, None, 5, True),
+        (None, None, -1, False),
+        # Beyond nr_blocks the room that is left wraps round.
+        (None, None, DATA_BLOCKS - 9, True),
+        (None, None, DATA_BLOCKS - 8, False),
+        # What the index hides is promised by the root, unless that counts as many in use.
+        (ENTRIES_A_BITMAP - 2, None, 0, False),
+        (ENTRIES_A_BITMAP - 2, None, 1, True),
+        (None, 8, 6, False),
+        (None, 8, 7, True),
+        (ENTRIES_A_BITMAP - 2, 8, 6, False),
+        (ENTRIES_A_BITMAP - 2, 8, 7, True),
+        (ENTRIES_A_BITMAP - 20, 8, 18, False),
+        (ENTRIES_A_BITMAP - 20, 8, 19, True),
+        (0, None, ENTRIES_A_BITMAP - 2, False),
+        (0, None, ENTRIES_A_BITMAP - 1, True),
+        (None, 1 << 31, ENTRIES_A_BITMAP - 2, False),
+        (None, 1 << 31, ENTRIES_A_BITMAP - 1, True),
+    ],
+)
+def test_sums_hide_room_when_the_root_promises_no_more_than_is_found(
+    nr_free: int | None, none_free_before: int | None, allocated_more: int, hides: bool
+) -> None:
+    """Bitmap 0 has one block in use, block 5."""
+    image = IMAGE
+    for offset, value in ((8, nr_free), (12, none_free_before)):
+        if value is not None:
+            image = change(DATA.bitmap_root, 32 + 8 * 168 + offset, "<I", value, BTREE_NODE, image)
+    surveyed, _ = survey(image, root=replace(DATA, nr_allocated=9 + allocated_more))
+    assert surveyed.damages
+    assert {each.hides_room for each in surveyed.damages} == {hides}
+
+
+def test_free_blocks_of_a_bitmap_that_are_not_there_hide_nothing() -> None:
+    image = change(DATA.bitmap_root, 32 + 8 * 168 + 8, "<I", ENTRIES_A_BITMAP, BTREE_NODE)
+    surveyed, _ = survey(image, root=replace(DATA, nr_allocated=100))
+    assert [(each.expected, each.found, each.hides_room) for each in surveyed.damages] == [
+        (ENTRIES_A_BITMAP - 1, ENTRIES_A_BITMAP, False),
+        (9, 100, True),
+    ]
+
+
+def test_where_counts_are_lost_no_sum_is_taken_to_hide_room() -> None:
+    data = bytearray(change(DATA.bitmap_root, 32 + 8 * 168 + 8, "<I", 3, BTREE_NODE))
+    data[BITMAPS[1] * BLOCK + 2000] ^= 1
+    surveyed, _ = survey(bytes(data), root=replace(DATA, nr_allocated=40_000))
+    assert [(each.loses, each.hides_room) for each in surveyed.damages] == [(True, False), (False, False)]
+
+
 def test_none_free_before_may_be_low() -> None:
     at = 32 + 8 * 168 + 16 + 12
     assert survey(change(DATA.bitmap_root, at, "<I", 0, BTREE_NODE))[0].damages == []
@@ -193,6 +256,15 @@ def test_the_last_bitmap_may_count_what_is_beyond_the_end_as_free(free: int) -> 
     assert len(survey(change(DATA.bitmap_root, at, "<I", free - 1, BTREE_NODE))[0].damages) == 1
 
 
+def test_a_place_in_use_beyond_the_last_block_is_told() -> None:
+    """The kernel keeps the last bitmap when a pool grows: what is in use beyond its end is never free then."""
+    surveyed, found = survey(change(BITMAPS[3], 16 + 700 // 4, "<B", 0b10, BITMAP))
+    assert found == DUE
+    assert [(each.what, each.expected, each.found, each.loses) for each in surveyed.damages] == [
+        ("places in use of bitmap 3 beyond the last block", 0, 1, False)
+    ]
+
+
 def test_the_sum_of_the_root() -> None:
     surveyed, _ = survey(IMAGE, root=replace(DATA, nr_allocated=8))
     assert [(each.what, each.expected, each.found) for each in surveyed.damages] == [("number of blocks in use", 9, 8)]
@@ -201,7 +273,7 @@ def test_the_sum_of_the_root() -> None:
 def test_a_root_that_promises_much_allocates_little() -> None:
     surveyed, found = survey(IMAGE, root=replace(DATA, nr_blocks=1 << 60))
     assert found == DUE
-    assert surveyed.damages[-1].high == (1 << 60) - 1
+    assert [each.high for each in surveyed.damages if each.loses][-1] == (1 << 60) - 1
 
 
 def test_an_empty_space_map() -> None:

@@ -142,6 +142,24 @@ def test_leaves_are_shared_between_trees(before: int, shared: int, after: int) -
         assert np.count_nonzero(counts == 2) >= len(leaves) - 2
 
 
+@pytest.mark.parametrize(("shared", "copied"), [(252, 0), (83, 83)])
+def test_leaves_whose_writer_refers_are_not_read_for_that(shared: int, copied: int) -> None:
+    """But a leaf that a tree copies is referred to by its copy as well."""
+    bench = Bench()
+    writer = LeafWriter(bench.disk, bench.allocator, POINTER, refer=bench.refer)
+    writer.append(keys(0, shared), keys(0, shared) * np.uint64(10))
+    leaves = writer.finish()
+    assert len(bench.referred) == shared
+    root = 0
+    for taker in range(2):
+        tree = bench.make_tree()
+        tree.append_leaves(leaves)
+        root = tree.finish()
+        assert len(bench.referred) == shared + (taker + 1) * copied
+    assert read(bench, root) == list(range(shared))
+    assert bench.allocator.counts.get(int(leaves.blocks[0])) == (0 if copied else 2)
+
+
 def test_several_shared_pieces_in_one_tree() -> None:
     bench = Bench()
     pieces = [bench.make_leaves(begin, begin + size) for begin, size in ((0, 600), (1000, 10), (2000, 90), (3000, 600))]

@@ -59,6 +59,22 @@ def test_many_blocks_far_apart_and_again(distinct: int) -> None:
     assert counts.count_used() == np.count_nonzero(due)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_references_are_taken_back(seed: int) -> None:
+    """Below 255 and above, and across it."""
+    random = np.random.default_rng(seed)
+    drawn = random.choice(random.integers(0, 1000, 30), 8000).astype(np.uint64)
+    counts = ReferenceCounts(1000)
+    counts.add(drawn)
+    for taken in np.split(drawn, [0, 1, 5000, 7999]):
+        counts.remove(taken)
+        drawn = drawn[len(taken) :]
+        assert np.array_equal(counts.get_range(0, 1000), np.bincount(drawn.astype(np.int64), minlength=1000))
+    counts.add(numbers(7))
+    assert counts.get(7) == 1
+    assert counts.count_used() == 1
+
+
 def test_a_device_that_claims_too_much_is_refused() -> None:
     with pytest.raises(ExhaustedError, match="no memory"):
         ReferenceCounts(1 << 62)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from drystone.formats.pdata.blocks import BLOCK
 from drystone.formats.pdata.checksum import BTREE_NODE, THIN_SUPERBLOCK
 from drystone.formats.pdata.memory import MemoryBlocks
 from drystone.formats.pdata.scan import count_kinds, scan_blocks
@@ -21,13 +20,6 @@ def test_all_blocks_come_in_order(batch: int) -> None:
     salts = [salt for each in batches for salt in each.salts.tolist()]
     assert salts[0] == THIN_SUPERBLOCK
     assert salts.count(BTREE_NODE) == 6
-
-
-def test_a_part_is_scanned() -> None:
-    (batch,) = scan_blocks(MemoryBlocks(IMAGE), begin=3, end=5)
-    assert (batch.begin, len(batch)) == (3, 2)
-    assert batch.blocks.tobytes() == IMAGE[3 * BLOCK : 5 * BLOCK]
-    assert list(scan_blocks(MemoryBlocks(IMAGE), begin=20, end=30)) == []
 
 
 def test_kinds_are_counted_and_damaged_blocks_are_none() -> None:

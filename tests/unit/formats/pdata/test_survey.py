@@ -6,15 +6,19 @@ import struct
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from drystone.base.errors import DamagedError
 from drystone.formats.pdata.blocks import BLOCK
-from drystone.formats.pdata.btree import LARGEST_KEY, TreeKind
+from drystone.formats.pdata.btree import LARGEST_KEY, TreeKind, descend
 from drystone.formats.pdata.damage import Damage
 from drystone.formats.pdata.layout import INTERNAL, LEAF
 from drystone.formats.pdata.memory import MemoryBlocks
 from drystone.formats.pdata.survey import Survey
-from drystone.testing.thin_metadata import seal_node
+from drystone.formats.thin.devices import read_mapping_roots
+from drystone.formats.thin.mappings import MAPPINGS
+from drystone.formats.thin.superblock import read_superblock
+from drystone.testing.thin_metadata import seal_node, write_thin_metadata
 
 KIND = TreeKind("tree", np.dtype("<u8"))
 OTHER = TreeKind("other tree", np.dtype("<u8"))
@@ -152,6 +156,35 @@ def test_a_tree_without_a_sound_leaf() -> None:
     survey = survey_of(inner(1, {0: 2, 50: 3}), bytes(BLOCK), bytes(BLOCK))
     assert read(survey) == {}
     assert lost(survey) == [(2, 0, 49), (3, 50, LARGEST_KEY)]
+
+
+class Tallied(MemoryBlocks):
+    """Counts how often each block is read."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.times = np.zeros(len(data) // BLOCK, dtype=np.int64)
+
+    def read_blocks(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        np.add.at(self.times, numbers, 1)
+        return super().read_blocks(numbers)
+
+
+def test_shared_blocks_are_read_once_and_the_way_to_the_first_leaf_once_more() -> None:
+    blocks = {block: block for block in range(3000)}
+    image = write_thin_metadata({1: blocks, 2: blocks | {2999: 5000}, 3: blocks}, fan_out=16)
+    reader = Tallied(image)
+    roots = read_mapping_roots(reader, read_superblock(reader))
+    reader.times[:] = 0
+    survey = Survey(reader)
+    for _ in survey.visit_trees(MAPPINGS, roots.values()):
+        pass
+    visited = survey.counts.get_range(0, survey.limit) > 0
+    assert np.array_equal(reader.times > 0, visited)
+    twice = set(np.flatnonzero(reader.times > 1).tolist())
+    ways = {int(edge.blocks[0]) for root in roots.values() for edge, _ in descend(reader, MAPPINGS, root, 0)}
+    assert len(ways) == 4  # the roots of 1 and 2, which 3 has one of, and two levels that all share
+    assert twice <= ways
 
 
 def test_a_range_of_keys_reads_only_what_it_needs() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from drystone.base.errors import NotFoundError
-from drystone.formats.thin.check import CheckOptions, Report, check_metadata, list_outside
+from drystone.formats.thin.check import CheckOptions, Report, check_metadata
 from drystone.formats.thin.findings import KINDS, Affected, Finding, Severity
 from drystone.testing.thin_image import ThinImage
 from drystone.testing.thin_metadata import BlockMap, write_thin_metadata
@@ -136,6 +136,13 @@ def test_a_mapping_beyond_the_data_device(image: ThinImage) -> None:
     assert (first.affects, second.affects) == ((Affected(7, 9, 9),), (Affected(7, 12, 12),))
 
 
+def test_a_mapping_to_the_first_block_beyond_the_data_device(image: ThinImage) -> None:
+    image.put_value(image.get_root(7), 3, 4000 << 24)
+    assert the_only(check(image), "beyond-data-device").affects == (Affected(7, 9, 9),)
+    image.put_value(image.get_root(7), 3, 3999 << 24)
+    assert "beyond-data-device" not in {finding.kind for finding in check(image).findings}
+
+
 def test_neighbours_beyond_the_data_device_are_one_finding(image: ThinImage) -> None:
     image.put_superblock(data_space_map=replace(image.superblock.data_space_map, nr_blocks=1100))
     found = next(each for each in check(image).findings if each.kind == "beyond-data-device")
@@ -182,17 +189,29 @@ def test_counts_from_three_on(image: ThinImage) -> None:
 
 
 @pytest.mark.parametrize("field", ["data_space_map", "metadata_space_map"])
-def test_a_wrong_number_of_allocated_blocks(image: ThinImage, field: str) -> None:
+@pytest.mark.parametrize(("more", "severity"), [(5, Severity.NOTE), (-5, Severity.MILD), (5000, Severity.MILD)])
+def test_a_wrong_number_of_allocated_blocks(image: ThinImage, field: str, more: int, severity: Severity) -> None:
     root = getattr(image.superblock, field)
-    image.put_superblock(**{field: replace(root, nr_allocated=root.nr_allocated + 5)})
-    found = the_only(check(image), "wrong-summary")
-    assert (found.severity, found.expected, found.found) == (Severity.MILD, root.nr_allocated, root.nr_allocated + 5)
+    image.put_superblock(**{field: replace(root, nr_allocated=root.nr_allocated + more)})
+    report = check(image)
+    found = the_only(report, "wrong-summary")
+    assert (found.severity, found.expected, found.found) == (severity, root.nr_allocated, root.nr_allocated + more)
+    assert report.is_sound() == (severity is Severity.NOTE)
 
 
 def test_wrong_sums_of_a_bitmap(image: ThinImage) -> None:
     image.put_metadata_index(nr_free=3, none_free_before=800)
-    found = [each.found for each in check(image).findings if each.kind == "wrong-summary"]
-    assert found == [3, 800]
+    found = [(each.severity, each.found) for each in check(image).findings if each.kind == "wrong-summary"]
+    assert found == [(Severity.MILD, 3), (Severity.MILD, 800)]
+
+
+def test_sums_that_hide_the_same_room_are_notes(image: ThinImage) -> None:
+    root = image.superblock.metadata_space_map
+    image.put_superblock(metadata_space_map=replace(root, nr_allocated=root.nr_allocated + 1))
+    image.put_metadata_index(nr_free=root.nr_free - 1, none_free_before=root.nr_allocated + 1)
+    report = check(image)
+    assert [(each.kind, each.severity) for each in report.findings] == [("wrong-summary", Severity.NOTE)] * 3
+    assert report.is_sound()
 
 
 def test_a_damaged_bitmap_is_named_and_not_taken_for_leaks(image: ThinImage) -> None:
@@ -213,7 +232,8 @@ def test_blocks_in_use_beyond_the_metadata_space_map(image: ThinImage) -> None:
     details = image.superblock.device_details_root
     image.put_superblock(metadata_space_map=replace(root, nr_blocks=details, nr_allocated=details))
     found = the_only(check(image), "beyond-space-map")
-    assert (found.severity, found.begin, found.found) == (Severity.FATAL, details, root.nr_allocated - details)
+    assert (found.severity, found.begin, found.end) == (Severity.FATAL, details, root.nr_allocated)
+    assert found.found == root.nr_allocated - details
 
 
 def test_a_mapping_that_is_newer_than_the_pool() -> None:
@@ -221,6 +241,14 @@ def test_a_mapping_that_is_newer_than_the_pool() -> None:
     assert check(image).findings == []
     image.put_superblock(time=2)
     assert the_only(check(image), "late-time").found == 2
+
+
+def test_a_time_that_no_mapping_can_hold() -> None:
+    """The kernel shifts the data block by 24 bits and adds the time without a look at its size."""
+    image = ThinImage(write_thin_metadata({1: {0: (5, 3)}}, time=0xFFFFFF))
+    assert check(image).findings == []
+    image.put_superblock(time=0x1000000)
+    assert the_only(check(image), "wild-time").severity is Severity.FATAL
 
 
 def test_an_id_that_no_device_can_have(image: ThinImage) -> None:
@@ -231,25 +259,23 @@ def test_an_id_that_no_device_can_have(image: ThinImage) -> None:
     assert (found.what, found.expected, found.found) == ("id of a device", "at most 16777215", 1 << 24)
 
 
-@pytest.mark.parametrize(
-    ("ranges", "due"),
-    [
-        ([], [0, 1, 5, 9]),
-        ([(1, 5)], [0, 9]),
-        ([(6, 8), (0, 0)], [1, 5, 9]),
-        ([(0, 9), (2, 3)], []),
-        ([(1, 0)], [0, 1, 5, 9]),
-    ],
-)
-def test_numbers_outside_of_ranges(ranges: list[tuple[int, int]], due: list[int]) -> None:
-    assert list_outside([0, 1, 5, 9], ranges) == due
-
-
 def test_the_flag_needs_check_is_a_note(image: ThinImage) -> None:
     image.put_superblock(flags=1)
     report = check(image)
     assert the_only(report, "needs-check").severity is Severity.NOTE
     assert report.is_sound()
+
+
+def test_the_worst_finding_is_the_first_of_the_worst(image: ThinImage) -> None:
+    image.put_superblock(flags=1)
+    report = check(image)
+    assert report.find_worst().kind == "needs-check"
+    image.put_reference_count(image.get_data_bitmap(), 3500, 1)
+    report = check(image)
+    assert (report.findings[0].kind, report.find_worst().kind) == ("needs-check", "wrong-summary")
+    for dev_id in (1, 7):
+        image.spoil(image.get_root(dev_id))
+    assert check(image).find_worst().block == image.get_root(1)
 
 
 def test_a_truncated_device(image: ThinImage) -> None:
@@ -292,6 +318,11 @@ class TestMetadataSnapshot:
         assert [each.block for each in found] == [leaf, leaf]
         assert found[0].affects == (Affected(1, 0, 251), Affected(2, 0, 251))
         assert found[1].affects == (Affected(1, 0, 251), Affected(3, 0, 251))
+
+    def test_what_both_have_is_told_once(self) -> None:
+        image = ThinImage(write_thin_metadata({1: {0: 5, 3: 9}}, held={1: {0: 5, 3: 9}}, nr_data_blocks=10))
+        image.put_value(image.get_root(1), 1, 10 << 24)
+        assert the_only(check(image), "beyond-data-device").affects == (Affected(1, 3, 3),)
 
     def test_it_is_checked_alone(self, held: ThinImage) -> None:
         report = check(held, CheckOptions(held=True))

@@ -143,3 +143,10 @@ def test_a_shared_leaf_that_one_device_points_to_from_a_wrong_place() -> None:
     image.put_value(root, 2, image.get_value(root, 3))
     with pytest.raises(DamagedError, match=r"key"):
         spell(bytes(image.data))
+
+
+def test_a_device_without_details_is_damage(image: bytes) -> None:
+    odd = ThinImage(image)
+    odd.put_count_of_entries(odd.superblock.device_details_root, 3)
+    with pytest.raises(DamagedError, match="device 4 is only in the mapping tree, expected with a details"):
+        spell(bytes(odd.data))

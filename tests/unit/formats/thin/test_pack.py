@@ -10,6 +10,7 @@ from drystone.base.errors import DamagedError, UnsupportedError
 from drystone.formats.pdata.blocks import BLOCK
 from drystone.formats.pdata.memory import MemoryBlocks, MemoryDisk
 from drystone.formats.thin.pack import HEADER, MAGIC, Packed, iter_packed, read_header, unpack
+from drystone.testing.logged_disk import FLUSH, LoggedDisk
 from drystone.testing.thin_image import ThinImage
 from drystone.testing.thin_metadata import write_thin_metadata
 
@@ -103,3 +104,21 @@ def test_another_version_is_refused() -> None:
 def test_a_section_that_unpacks_to_very_much_is_refused_early() -> None:
     with pytest.raises(DamagedError):
         restore(wrap(b"\x50" * (64 << 20)))
+
+
+def test_there_is_no_superblock_until_all_else_is_durable() -> None:
+    file = io.BytesIO(pack(IMAGE + bytes(BLOCK * 1500) + IMAGE[BLOCK : 2 * BLOCK])[0])
+    disk = LoggedDisk(read_header(file) * BLOCK)
+    unpack(file, disk.size // BLOCK, disk)
+    assert disk.log[:2] == [0, FLUSH]
+    assert disk.log[-3:] == [FLUSH, 0, FLUSH]
+    assert min(disk.log[2:-3]) > 0
+
+
+def test_a_file_that_lacks_the_superblock_leaves_none() -> None:
+    disk = LoggedDisk(4 * BLOCK)
+    disk.data[:] = 0xA5
+    file = io.BytesIO(wrap(struct.pack("<Q", 2) + b"\xa2\x00\x10" + IMAGE[2 * BLOCK : 3 * BLOCK]))
+    assert unpack(file, read_header(file), disk).blocks == 1
+    assert disk.log == [0, FLUSH, 2, FLUSH]
+    assert not disk.data[0].any()

@@ -5,7 +5,7 @@ import pytest
 
 from drystone.base.errors import DamagedError
 from drystone.formats.pdata.memory import MemoryBlocks
-from drystone.formats.thin.picture import PoolCells, cut_cells, draw_pool
+from drystone.formats.thin.picture import PoolCells, draw_pool
 from drystone.formats.thin.superblock import read_superblock
 from drystone.testing.thin_metadata import BlockMap, write_thin_metadata
 
@@ -58,8 +58,7 @@ def test_it_counts_as_plain_python_does(seed: int) -> None:
 
 def test_an_empty_pool_has_cells_and_an_empty_device_has_none() -> None:
     assert draw({}, 8, 4).mapped.tolist() == [0, 0, 0, 0]
-    assert cut_cells(0, 4).tolist() == [0]
-    assert cut_cells(3, 100).tolist() == [0, 1, 2, 3]
+    assert draw({}, 0, 4).edges.tolist() == [0]
 
 
 def test_a_mapping_beyond_the_device_is_damage() -> None:

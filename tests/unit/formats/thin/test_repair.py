@@ -11,6 +11,7 @@ from drystone.formats.thin.mappings import iter_mappings
 from drystone.formats.thin.repair import write_salvage
 from drystone.formats.thin.salvage import Missing, Overrides, Salvage, find_salvage, iter_saved
 from drystone.formats.thin.superblock import read_superblock
+from drystone.testing.logged_disk import FLUSH, LoggedDisk
 from drystone.testing.thin_image import ThinImage
 from drystone.testing.thin_metadata import BlockMap, write_thin_metadata
 
@@ -105,6 +106,14 @@ def test_times_as_late_as_a_field_holds_leave_a_pool_whose_time_a_mapping_can_ha
     salvage, disk = repair(image, Overrides(transaction_id=1, data_block_size=128, nr_data_blocks=4000))
     assert {device.snapshotted_time for device in salvage.devices.values()} == {0xFFFFFFFF}
     assert read_superblock(disk).time == 0xFFFFFF
+
+
+def test_a_time_that_no_mapping_can_have_is_found_anew(image: ThinImage) -> None:
+    before = image.superblock.time
+    image.put_superblock(time=0x1000000)
+    salvage, disk = repair(image)
+    assert read_superblock(disk).time == before
+    assert any("the pool's time 16777216" in note for note in salvage.notes)
 
 
 def test_a_lost_top_level_keeps_the_devices_without_their_blocks(image: ThinImage) -> None:
@@ -236,27 +245,33 @@ def test_too_small_an_output_is_refused(image: ThinImage) -> None:
     assert not disk.data[0].any()
 
 
-class LoggedDisk(MemoryDisk):
-    """A disk that notes what it is asked to do: the first block of each write, -1 for a flush."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.log: list[int] = []
-
-    def write_blocks(self, numbers: NDArray[np.uint64], blocks: NDArray[np.uint8]) -> None:
-        self.log.append(int(numbers.min()))
-        super().write_blocks(numbers, blocks)
-
-    def flush(self) -> None:
-        self.log.append(-1)
-
-
 def test_there_is_no_superblock_until_all_else_is_durable(image: ThinImage) -> None:
     disk = LoggedDisk(256 * 4096)
     write_salvage(image.reader, find_salvage(image.reader), disk)
-    assert disk.log[:2] == [0, -1]
-    assert disk.log[-3:] == [-1, 0, -1]
+    assert disk.log[:2] == [0, FLUSH]
+    assert disk.log[-3:] == [FLUSH, 0, FLUSH]
     assert min(disk.log[2:-3]) > 0
+
+
+class LossyDisk(MemoryDisk):
+    """A disk that loses what is written to one block."""
+
+    def __init__(self, size: int, lost: int) -> None:
+        super().__init__(size)
+        self.lost = lost
+
+    def write_blocks(self, numbers: NDArray[np.uint64], blocks: NDArray[np.uint8]) -> None:
+        kept = numbers != np.uint64(self.lost)
+        super().write_blocks(numbers[kept], blocks[kept])
+
+
+def test_a_disk_that_loses_a_write_is_told_by_the_worst_finding(image: ThinImage) -> None:
+    used = image.superblock.metadata_space_map.nr_allocated
+    for lost in range(used):
+        with pytest.raises(DamagedError, match="what was written is not sound") as caught:
+            write_salvage(image.reader, find_salvage(image.reader), LossyDisk(256 * 4096, lost))
+        assert caught.value.facts["severity"] == "fatal"
+        assert "output device" in caught.value.hint
 
 
 @pytest.mark.parametrize("nr_data_blocks", [1 << 40, (1 << 64) - 1])

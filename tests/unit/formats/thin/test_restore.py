@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from drystone.base.errors import DamagedError, ExhaustedError
 from drystone.formats.pdata.memory import MemoryBlocks, MemoryDisk
@@ -72,6 +74,76 @@ def test_definitions_that_nobody_refers_to_leave_nothing() -> None:
     assert check_metadata(MemoryBlocks(disk.to_bytes())).findings == []
 
 
+def test_what_only_some_devices_took_is_counted_as_they_took_it() -> None:
+    """A definition with a leaf that is copied, one nobody takes, and one that shares its data with both."""
+    rows = [f'<single_mapping origin_block="{n}" data_block="{n % 700}" time="0"/>\n' for n in range(2000)]
+    definitions = "".join(
+        f"<def name='{begin}'>\n{''.join(rows[begin:end])}</def>" for begin, end in ((0, 600), (600, 660), (660, 2000))
+    )
+    for taken in ([], [0], [600], [0, 600], [0, 660], [600, 660], [0, 600, 660]):
+        for many in (1, 300):
+            devices = "".join(
+                DEVICE.replace('"1"', f'"{number}"', 1)
+                + "".join(f"<ref name='{name}'/>" for name in taken)
+                + "</device>"
+                for number in range(many)
+            )
+            disk = write(f"{HEAD}\n{definitions}{devices}</superblock>", size=4096 * 2000)
+            assert check_metadata(MemoryBlocks(disk.to_bytes())).findings == []
+
+
+class CutDisk(MemoryDisk):
+    """A disk that notes its writes block by block, None for a flush."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(len(data))
+        self.data[:] = np.frombuffer(data, dtype=np.uint8).reshape(self.data.shape)
+        self.before = self.data.copy()
+        self.log: list[tuple[NDArray[np.uint64], NDArray[np.uint8]] | None] = []
+
+    def write_blocks(self, numbers: NDArray[np.uint64], blocks: NDArray[np.uint8]) -> None:
+        self.log += [(numbers[place : place + 1], blocks[place].copy()) for place in range(len(numbers))]
+        super().write_blocks(numbers, blocks)
+
+    def flush(self) -> None:
+        self.log.append(None)
+
+    def iter_cuts(self) -> Iterator[bytes]:
+        """What a power cut may leave: all that was flushed, and of what was not nothing, all, or the last block."""
+        durable = self.before
+        waiting: list[tuple[NDArray[np.uint64], NDArray[np.uint8]]] = []
+        for event in [*self.log, None]:
+            if event is not None:
+                waiting.append(event)
+            for some in ([], waiting[-1:], waiting):
+                left = durable.copy()
+                for numbers, blocks in some:
+                    left[numbers] = blocks
+                yield left.tobytes()
+            if event is None:
+                durable, waiting = np.frombuffer(left.tobytes(), dtype=np.uint8).reshape(durable.shape), []
+
+
+def test_a_power_cut_leaves_no_metadata_or_all_of_it() -> None:
+    old = write_thin_metadata({5: FIRST}, nr_data_blocks=10_000, time=1).ljust(4096 * 200, b"\0")
+    new = write_thin_metadata({1: FIRST, 2: FIRST | {700: (9500, 2)}}, nr_data_blocks=10_000, time=2)
+    due = [spell(MemoryBlocks(image), old=True) for image in (old, new)]
+    disk = CutDisk(old)
+    restore(disk, parse_xml(io.BytesIO(spell(MemoryBlocks(new)).encode())))
+    found: list[str] = []
+    for left in disk.iter_cuts():
+        try:
+            read_superblock(MemoryBlocks(left))
+        except DamagedError:
+            found.append("none")
+            continue
+        assert check_metadata(MemoryBlocks(left)).findings == []
+        found.append(("old", "new")[due.index(spell(MemoryBlocks(left), old=True))])
+    assert set(found) == {"old", "none", "new"}
+    assert "old" not in found[found.index("new") :]
+    assert found[-1] == "new"
+
+
 def test_mapped_blocks_are_counted() -> None:
     disk = write(
         f'{HEAD}{DEVICE}<range_mapping origin_begin="0" data_begin="0" length="9" time="0"/></device></superblock>'
@@ -88,6 +160,7 @@ def test_overrides() -> None:
 
 
 MAP = '<single_mapping origin_block="{}" data_block="{}" time="0"/>'
+MANY = "".join(f"    {MAP.format(block, block)}\n" for block in range(40))
 
 
 @pytest.mark.parametrize(
@@ -103,6 +176,9 @@ MAP = '<single_mapping origin_block="{}" data_block="{}" time="0"/>'
             f"<def name='a'>{MAP.format(5, 1)}</def>{DEVICE}{MAP.format(6, 1)}<ref name='a'/></device>",
             "the blocks of definition 'a' are not above",
         ),
+        (f"{DEVICE}\n{MANY}{MAP.format(4, 1)}</device>", "line 43: virtual block 4 does not ascend"),
+        (f"{DEVICE}\n{MANY}{MAP.format(50, 1000)}</device>", "line 43: data block 1000, expected below 1000"),
+        (f"<def name='a'>\n{MANY}</def>{DEVICE}\n<ref name='b'/>\n{MAP.format(50, 1000)}</device>", "definition 'b'"),
         (
             f'{DEVICE}<range_mapping origin_begin="18446744073709551615" data_begin="0" length="2" time="0"/></device>',
             "virtual block 18446744073709551615",

@@ -11,7 +11,7 @@ RANGE = RowKind("r", ("a", "b", "c"), indent=1)
 
 
 def find(text: bytes, margin: bytes = bytes(MARGIN)) -> FoundLines:
-    return find_lines(np.frombuffer(margin + text, dtype=np.uint8), [SINGLE, RANGE])
+    return find_lines(np.frombuffer(margin + text + margin, dtype=np.uint8), [SINGLE, RANGE])
 
 
 def test_lines_of_two_kinds() -> None:

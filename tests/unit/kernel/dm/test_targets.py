@@ -40,6 +40,7 @@ LINES = {
     "snapshot-origin": ("7:0", ["7:0"]),
     "cache": ("7:0 7:1 7:2 128 1 writethrough smq 2 migration_threshold 4096", ["7:0", "7:1", "7:2"]),
     "era": ("7:0 7:1 64", ["7:0", "7:1"]),
+    "clone": ("7:0 7:1 7:2 2048 1 no_hydration 2 hydration_threshold 16", ["7:0", "7:1", "7:2"]),
     "crypt": ("aes-xts-plain64 :32:logon:key 0 7:0 4096", ["7:0"]),
 }
 

@@ -9,9 +9,13 @@ import pytest
 from drystone.base.errors import DamagedError
 from drystone.formats.pdata.blocks import BLOCK
 from drystone.formats.pdata.checksum import identify_block
+from drystone.formats.pdata.memory import MemoryBlocks
+from drystone.testing.damage.examples import make_thin_example
+from drystone.testing.damage.references import list_miscounted
+from drystone.testing.damage.table import READERS
 from drystone.testing.fuzz import campaign
 from drystone.testing.fuzz.campaign import make_random, run_campaign, run_subject
-from drystone.testing.fuzz.mutate import mutate_block, mutate_file
+from drystone.testing.fuzz.mutate import damage_image, mutate_block, mutate_file
 from drystone.testing.fuzz.subjects import SUBJECTS, Subject
 from drystone.testing.thin_metadata import write_thin_metadata
 
@@ -75,6 +79,35 @@ def test_a_case_is_the_same_each_time() -> None:
 def test_a_campaign_shares_its_cases_out() -> None:
     tallies = run_campaign(40, names=["thin superblock", "era superblock"])
     assert [(tally.subject, tally.cases) for tally in tallies] == [("thin superblock", 20), ("era superblock", 20)]
+
+
+def test_damage_that_chance_hardly_meets_is_made() -> None:
+    """Counts that are wrong by one while all sums follow, for one."""
+    random = Random(1)
+    data = make_thin_example()
+    anatomy = READERS["thin"](MemoryBlocks(data))
+    images = [damage_image("thin", data, anatomy, random) for _ in range(300)]
+    assert sum(image != data for image in images) > 290
+    assert any(miscounts_only(image) for image in images)
+
+
+def miscounts_only(image: bytes) -> bool:
+    """Whether a space map counts a block wrongly, and that is all there is."""
+    try:
+        anatomy = READERS["thin"](MemoryBlocks(image))
+    except DamagedError:
+        return False
+    return len(list_miscounted(anatomy, "data")) == 1 and len(image) == len(make_thin_example())
+
+
+def test_a_case_that_takes_all_memory_does_not_stop_the_next() -> None:
+    def grow(_: bytes) -> None:
+        kept: list[bytearray] = []
+        while True:
+            kept.append(bytearray(1 << 16))
+
+    assert [reason.split(":")[0] for reason in feed(grow, 2)[2]] == ["MemoryError"] * 2
+    assert feed(len) == (3, 0, [])
 
 
 def test_most_mutated_blocks_have_a_checksum_that_fits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drystone.kernel.dm.simulated.cache import CacheBehaviour
+from drystone.kernel.dm.simulated.clone import CloneBehaviour
 from drystone.kernel.dm.simulated.era import EraBehaviour
 from drystone.kernel.dm.simulated.machine import Behaviour
 from drystone.kernel.dm.simulated.mapping import ErrorBehaviour, LinearBehaviour, StripedBehaviour, ZeroBehaviour
@@ -19,6 +20,7 @@ KINDS: dict[str, Behaviour] = {
     "thin-pool": ThinPoolBehaviour(),
     "thin": ThinBehaviour(),
     "era": EraBehaviour(),
+    "clone": CloneBehaviour(),
     "cache": CacheBehaviour(),
     "raid": RaidBehaviour(),
     "mirror": MirrorBehaviour(),
