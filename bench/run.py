@@ -29,14 +29,15 @@ PEER_CELLS = 10
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A program under bench/, and how much of a guest it needs (None: it runs on this machine)."""
+    """A program under bench/ with its arguments, and how much of a guest it needs (None: it runs on this machine)."""
 
     file: str
     lab: tuple[str, ...] | None = None
+    arguments: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
         """The command line that runs it and prints its JSON."""
-        program = [PYTHON, str(ROOT / "bench" / self.file)]
+        program = [PYTHON, str(ROOT / "bench" / self.file), *self.arguments]
         return program if self.lab is None else [DRYSTONE, "lab", "run", *self.lab, "--", *program]
 
 
@@ -45,6 +46,10 @@ BENCHMARKS = {
     "dm": Benchmark("dm_ioctl.py", lab=()),
     "metadata": Benchmark("metadata.py"),
     "backup": Benchmark("backup.py", lab=("--memory", "2G")),
+    "backup-peers": Benchmark("backup_peers.py", arguments=("--size", "512M")),
+    "backup-growth": Benchmark(
+        "backup_growth.py", arguments=("--sizes", "1G,4G,16G", "--peer-most", "4G", "--runs", "2")
+    ),
 }
 
 

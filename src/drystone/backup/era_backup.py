@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from drystone.backup.era_source import EraDisk, EraSource, Reading, read_changes
+from drystone.backup.era_source import EraDisk, EraSource, EraSourceInUse, Reading, read_changes
 from drystone.backup.era_state import EraState, from_about, read_state, write_state
 from drystone.backup.format.manifest import Head
 from drystone.backup.pipeline import Progress, silent
@@ -74,8 +74,8 @@ def back_up_era(
     reading = read_changes(disk, base.state, base.missing, request.at_era)
     since = reading.choice.since
     about = {**reading.state.to_about(), "era.since": "" if since is None else str(since)}
-    with EraSource(request.data or disk.path, reading) as source:
-        wanted = BackupRequest(request.volume, request.source_name, base.backup, about)
+    with EraSource(request.data, reading) if request.data else EraSourceInUse(disk, reading) as source:
+        wanted = BackupRequest(request.volume, request.source_name, base.backup, about, anew=request.full)
         head = repository.create(source, wanted, progress=progress)
         warnings = source.warnings()
     try:

@@ -11,12 +11,13 @@ import numpy as np
 
 from drystone.backup.era_plan import Choice, EraFacts, choose
 from drystone.backup.era_state import EraState
-from drystone.backup.source import DeviceSource, Ranges
+from drystone.backup.source import DeviceSource, Ranges, whole
 from drystone.backup.thin_source import clip
 from drystone.base.errors import MismatchError, UsageError
 from drystone.formats.era.eras import iter_changed
-from drystone.formats.era.superblock import read_superblock
+from drystone.formats.era.superblock import Superblock, parse_superblock, read_superblock
 from drystone.formats.era.tag import read_sessions, read_tag
+from drystone.formats.pdata.superblock import read_superblock_block
 from drystone.kernel.blockdev import BlockDevice, open_device
 
 Hold = Callable[[], AbstractContextManager[int]]
@@ -72,7 +73,9 @@ def read_changes(disk: EraDisk, state: EraState | None, missing: str = "", at_er
     :raises MismatchError: the metadata device holds the metadata of another device.
     """
     with disk.hold() as location, open_device(disk.metadata) as reader:
-        facts = _read_facts(disk, reader, location)
+        block = read_superblock_block(reader, location)
+        superblock = parse_superblock(block, location=location)
+        facts = _read_facts(disk, superblock, block)
         if at_era is not None and not 0 < at_era <= facts.era:
             raise UsageError(f"era {at_era} has not come yet: {disk.path} is at era {facts.era}")
         choice = choose(facts, state, missing, at_era)
@@ -85,18 +88,17 @@ def read_changes(disk: EraDisk, state: EraState | None, missing: str = "", at_er
             block_size=facts.block_size,
             size=facts.size,
         )
-        return Reading(choice, found, _read_ranges(reader, location, facts, choice))
+        return Reading(choice, found, _read_ranges(reader, superblock, found, choice.since))
 
 
-def _read_facts(disk: EraDisk, reader: BlockDevice, location: int) -> EraFacts:
-    superblock = read_superblock(reader, location=location)
+def _read_facts(disk: EraDisk, superblock: Superblock, block: bytes) -> EraFacts:
+    """:param block: what the superblock was parsed from. :raises MismatchError: it is another device's."""
     blocks = -(-disk.size // superblock.data_block_bytes)
     if superblock.nr_blocks != blocks:
         raise MismatchError(
             f"{disk.metadata} knows {superblock.nr_blocks} blocks, {disk.path} has {blocks}",
             hint="is it the metadata of that device?",
         )
-    block = reader.read_blocks(np.array([location], dtype=np.uint64)).tobytes()
     return EraFacts(
         tag=read_tag(block),
         sessions=read_sessions(block),
@@ -109,12 +111,13 @@ def _read_facts(disk: EraDisk, reader: BlockDevice, location: int) -> EraFacts:
     )
 
 
-def _read_ranges(reader: BlockDevice, location: int, facts: EraFacts, choice: Choice) -> Ranges:
-    if choice.since is None:
-        return np.array([[0, facts.size]] if facts.size else np.empty((0, 2)), dtype=np.uint64).reshape(-1, 2)
-    batches = list(iter_changed(reader, read_superblock(reader, location=location), choice.since))
+def _read_ranges(reader: BlockDevice, superblock: Superblock, state: EraState, since: int | None) -> Ranges:
+    """The bytes that were written in era `since` or later; everything when it is None."""
+    if since is None:
+        return whole(state.size)
+    batches = list(iter_changed(reader, superblock, since))
     blocks = np.concatenate(batches) if batches else np.empty((0, 2), dtype=np.uint64)
-    return clip(blocks * np.uint64(facts.block_size), facts.size)
+    return clip(blocks * np.uint64(state.block_size), state.size)
 
 
 class EraSource(DeviceSource):
@@ -144,3 +147,23 @@ class EraSource(DeviceSource):
     def extents(self) -> Ranges:
         """Everything, or what was written since the base."""
         return self._reading.ranges
+
+
+class EraSourceInUse(EraSource):
+    """The data from the era device itself, which may be written to meanwhile. As EraSource."""
+
+    def __init__(self, disk: EraDisk, reading: Reading) -> None:
+        super().__init__(disk.path, reading)
+        self._disk = disk
+
+    def written_since(self) -> Ranges:
+        """What was written in the era of `reading` or later: the next backup will read it. Eras are begun.
+
+        :raises DamagedError: the metadata is wrong.
+        """
+        # Before the metadata snapshot, which begins eras as well: the state says that this one comes next, when the
+        # data has been read.
+        self._disk.roll()
+        state = self._reading.state
+        with self._disk.hold() as location, open_device(self._disk.metadata) as reader:
+            return _read_ranges(reader, read_superblock(reader, location=location), state, state.next_era)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drystone.backup.holes import find_data
 from drystone.base.errors import KernelError, MismatchError, UsageError
 from drystone.kernel.blockdev import BlockDevice, open_device
 from drystone.kernel.mounts import mounts_of
+from drystone.kernel.sysfs import read_limits, read_sequence
 
 Ranges = NDArray[np.uint64]
 """Shape (n, 2): offset and length in bytes, ascending, not overlapping."""
@@ -34,6 +36,26 @@ class Source(Protocol):
 
     def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
         """Fill `buffer` from byte `offset` on; the range is inside the image. Called by several threads."""
+
+
+@runtime_checkable
+class SourceInUse(Source, Protocol):
+    """A source of changes that may be written to while it is read, and knows of it."""
+
+    def written_since(self) -> Ranges:
+        """What may have been written since `extents` was found, all writes that a read can have seen among them.
+
+        Asked once everything was read, if at all.
+        """
+
+
+@runtime_checkable
+class Identified(Source, Protocol):
+    """A source that can tell whether it is the very one, with the very bytes, that an earlier run has read."""
+
+    @property
+    def identity(self) -> str:
+        """What is the same when the bytes are; "" when that is not known."""
 
 
 class DeviceReader:
@@ -102,8 +124,22 @@ class DeviceSource(DeviceReader):
         return False
 
     def extents(self) -> Ranges:
-        """One range: everything."""
-        return np.array([[0, self.size]] if self.size else np.empty((0, 2)), dtype=np.uint64).reshape(-1, 2)
+        """A device whole; a plain file without its holes."""
+        device = self._opened()
+        return find_data(device.handle, device.size) if device.number is None else whole(device.size)
+
+    @property
+    def identity(self) -> str:
+        """A plain file's inode, size and times; of a device that cannot be written to, its number since boot."""
+        device = self._opened()
+        if device.number is None:
+            found = os.fstat(device.handle)
+            facts = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            return f"file:{':'.join(map(str, facts))}"
+        sequence = read_sequence(device.number)
+        if not sequence or not read_limits(device.number).read_only:
+            return ""
+        return f"device:{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}:{sequence}:{device.size}"
 
     def warnings(self) -> list[str]:
         """What makes the image that is read doubtful, a line each: ask when all is read.
@@ -128,6 +164,11 @@ class DeviceSource(DeviceReader):
         """When a plain file was last written to (ns); a device does not tell: 0."""
         device = self._opened()
         return os.fstat(device.handle).st_mtime_ns if device.number is None else 0
+
+
+def whole(size: int) -> Ranges:
+    """All of an image, as one range; none of an empty one."""
+    return np.array([[0, size]] if size else np.empty((0, 2)), dtype=np.uint64).reshape(-1, 2)
 
 
 def chunk_runs(ranges: Ranges, chunk_size: int) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ import numpy as np
 from drystone.backup.source import DeviceReader, Ranges
 from drystone.formats.pdata.blocks import BlockReader
 from drystone.formats.thin.delta import iter_changed
+from drystone.formats.thin.devices import read_devices
 from drystone.formats.thin.extents import join_ranges, merge_blocks, to_bytes
 from drystone.formats.thin.mappings import iter_mappings
 from drystone.formats.thin.superblock import read_superblock
@@ -50,14 +51,21 @@ class ThinSource(DeviceReader):
     def __init__(self, path: str, thin_map: ThinMap) -> None:
         super().__init__(path)
         self._map = thin_map
+        self._identity = ""
         self._extents: Ranges = np.empty((0, 2), dtype=np.uint64)
 
     def __enter__(self) -> Self:
         with open_device(self._map.metadata) as metadata:
             ranges = read_extents(metadata, self._map)
+            self._identity = _identify(metadata, self._map)
         super().__enter__()
         self._extents = clip(ranges, self.size)
         return self
+
+    @property
+    def identity(self) -> str:
+        """The snapshot's facts in its pool's metadata."""
+        return self._identity
 
     @property
     def relative(self) -> bool:
@@ -83,6 +91,23 @@ def read_extents(reader: BlockReader, thin_map: ThinMap) -> Ranges:
     ranges = list(batches)
     blocks = np.concatenate(ranges) if ranges else np.empty((0, 2), dtype=np.uint64)
     return to_bytes(blocks, superblock.data_block_bytes)
+
+
+def _identify(reader: BlockReader, thin_map: ThinMap) -> str:
+    """Pool, device, when it was made and snapshotted, and what it maps. It was not written to, as its mappings tell."""
+    superblock = read_superblock(reader, location=thin_map.held_root)
+    details = read_devices(reader, superblock)[thin_map.device]
+    facts = (
+        thin_map.metadata,
+        superblock.uuid.hex(),
+        details.dev_id,
+        details.transaction_id,
+        details.creation_time,
+        details.snapshotted_time,
+        details.mapped_blocks,
+        thin_map.base,
+    )
+    return f"thin:{':'.join(map(str, facts))}"
 
 
 def clip(ranges: Ranges, size: int) -> Ranges:

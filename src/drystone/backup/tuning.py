@@ -16,8 +16,10 @@ CHUNK_SIZE = 1 << 20
 _LEAST_MEMORY = 48 << 20
 _BATCH = 4 << 20
 PACK_SIZE = 32 << 20
-_INDEX_ENTRY = 320
-"""Bytes of memory that an entry of the index takes: a key of 32 bytes, a place, and the dict's own."""
+_LOOSE_ENTRY = 320
+"""Bytes of memory that an entry takes by itself: a key of 32 bytes, a place, and the dict's own."""
+_INDEX_ENTRY = 104
+"""Bytes of memory that an entry of the index takes: 52 in its table, and as many while it is sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Tuning:
     :ivar segment_slots: chunks a map segment, likewise.
     :ivar pack: bytes of a full pack; less where memory is short.
     :ivar level: zstd's.
+    :ivar checkpoint: bytes of the source after which it is put down how far a backup has come.
+    :ivar seed: of the sample that proves a delta; None: another one each time.
 
     :raises UsageError: less memory than a run needs.
     """
@@ -40,6 +44,8 @@ class Tuning:
     segment_slots: int = SLOTS
     pack: int = PACK_SIZE
     level: int = LEVEL
+    checkpoint: int = 1 << 30
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.memory < _LEAST_MEMORY:
@@ -69,6 +75,11 @@ class Tuning:
         return max(1, min(2 * self.workers + 2, room // (2 * _BATCH)))
 
     @property
+    def index_spill(self) -> int:
+        """Chunks that are collected one by one before they are sorted into a table. Two lots of them are held."""
+        return self.memory // 16 // (2 * _LOOSE_ENTRY)
+
+    @property
     def index_entries(self) -> int:
-        """Chunks that the index remembers."""
-        return self.memory // 8 // _INDEX_ENTRY
+        """Chunks that the indexes in memory hold: the repository's, and the backup's own."""
+        return self.memory // 16 // _INDEX_ENTRY

@@ -31,3 +31,8 @@ def parse_backup_url(text: str) -> BackupUrl:
             f"{text!r} is no URL of a backup", hint="as `backup list` prints it: DESTINATION?backup=UUID&volume=UUID"
         )
     return BackupUrl(match[1], match[2], match[3])
+
+
+def is_backup_url(text: str) -> bool:
+    """Whether `parse_backup_url` takes it."""
+    return _URL.fullmatch(text) is not None

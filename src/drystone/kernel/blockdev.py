@@ -3,6 +3,9 @@
 O_DIRECT wants offset, length and address to be multiples of the device's logical block. Callers need not know: what
 is not aligned goes through an aligned buffer, and the edges of an unaligned write are read first. Where a file system
 refuses O_DIRECT (hostfs, tmpfs) the same calls go through the page cache.
+
+What the page cache has of a plain file is read from there, and only the rest from the disk: the two agree, as the
+kernel sees to it for a file (open(2), O_DIRECT), and nothing is put into the cache that was not there.
 """
 
 from __future__ import annotations
@@ -51,10 +54,20 @@ class BlockDevice:
     :ivar direct: whether O_DIRECT is in effect.
     :ivar unit: bytes that offsets and lengths are rounded to on the way to the kernel; 1 without O_DIRECT.
     :ivar number: its device number; None for a plain file.
+    :param cached: another descriptor of the same plain file, without O_DIRECT, which is closed with it; -1: none.
     """
 
     def __init__(
-        self, handle: int, path: str, *, size: int, writable: bool, direct: bool, unit: int, number: DeviceNumber | None
+        self,
+        handle: int,
+        path: str,
+        *,
+        size: int,
+        writable: bool,
+        direct: bool,
+        unit: int,
+        number: DeviceNumber | None,
+        cached: int = -1,
     ) -> None:
         self.handle = handle
         self.path = path
@@ -63,6 +76,7 @@ class BlockDevice:
         self.direct = direct
         self.unit = unit
         self.number = number
+        self._cached = cached
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +88,10 @@ class BlockDevice:
         """Close it; a second time is nothing."""
         if self.handle >= 0:
             handle, self.handle = self.handle, -1
+            cached, self._cached = self._cached, -1
             os.close(handle)
+            if cached >= 0:
+                os.close(cached)
 
     def pread(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset`."""
@@ -208,13 +225,23 @@ class BlockDevice:
     def _fill(self, offset: int, buffer: NDArray[np.uint8], needed: int) -> None:
         """Read into `buffer` until `needed` bytes are there: a file may end within its last unit."""
         view = buffer.data
-        done = 0
+        done = self._fill_cached(offset, view)
         while done < needed:
             with self._told("read", offset + done, needed - done):
                 count = os.preadv(self.handle, [view[done:]], offset + done)
                 if not count:
                     raise OSError(errno.EIO, "the device has become shorter")
             done += count
+
+    def _fill_cached(self, offset: int, view: memoryview) -> int:
+        """Read what the page cache has from `offset` on, without a wait for the disk; bytes, in whole units."""
+        if self._cached < 0:
+            return 0
+        try:
+            count = os.preadv(self._cached, [view], offset, os.RWF_NOWAIT)
+        except OSError:  # EAGAIN: nothing is there; whatever else it is, the direct read tells it
+            return 0
+        return count if count == len(view) else count // self.unit * self.unit
 
     def _drain(self, offset: int, data: NDArray[np.uint8]) -> None:
         """Write all of `data`."""
@@ -267,7 +294,13 @@ def open_device(path: str, *, write: bool = False, direct: bool = True, exclusiv
     unit = 1
     if direct:
         unit = BLOCK if number is None else _logical_block(number)
-    return BlockDevice(handle, path, size=size, writable=write, direct=direct, unit=unit, number=number)
+    cached = -1
+    if direct and number is None:
+        with contextlib.suppress(OSError):  # it is read directly all the same
+            cached = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+    return BlockDevice(
+        handle, path, size=size, writable=write, direct=direct, unit=unit, number=number, cached=cached
+    )
 
 
 def aligned_buffer(size: int) -> NDArray[np.uint8]:

@@ -1,7 +1,8 @@
 """The backup engine in one thread and with told randomness, so that a seed repeats a run of several processes.
 
 What the engine hands to its threads is done at once, by the one who hands it over; what it takes from the system's
-random numbers comes from the seed. Sets are walked in the order of Python's hashes: PYTHONHASHSEED must be the same too.
+random numbers comes from the seed. Sets are walked in the order of Python's hashes: PYTHONHASHSEED must be the same
+too.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def _modules() -> list[ModuleType]:
 
 @contextmanager
 def serial(seed: int) -> Iterator[random.Random]:
-    """Within the block the engine has no threads, and random names come of the seed; yields numbers of the same seed."""
-    rng = random.Random(seed)
-    names = random.Random(f"names {seed}")
+    """Within the block the engine has no threads, and random names come of the seed; yields further numbers of it."""
+    rng = random.Random(seed)  # noqa: S311  # a test's numbers
+    names = random.Random(f"names {seed}")  # noqa: S311  # likewise
     with ExitStack() as stack:
         for module in _modules():
             if hasattr(module, "ThreadPoolExecutor"):

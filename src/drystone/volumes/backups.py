@@ -5,21 +5,29 @@ of a backup is kept in the manifest's `about`, so a store explains itself withou
 
 Incremental: the newest backup of the volume at that destination whose snapshot still exists here is the base, where
 the driver can tell the difference of two snapshots. Every backup is complete by itself: any one can be deleted.
+
+A repository that is made here is encrypted when the daemon was given a passphrase, else not: Convoy's were not.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from drystone.backup.convoy.store import is_convoy_store
+from drystone.backup.convoy.url import parse_convoy_url
+from drystone.backup.format.slot import Credential
 from drystone.backup.repository import BackupInfo, BackupRequest, Repository, create_repository, open_repository
-from drystone.backup.url import BackupUrl, parse_backup_url
+from drystone.backup.url import BackupUrl, is_backup_url
 from drystone.base.clock import Clock, format_ruby
 from drystone.base.errors import DamagedError, NotFoundError, UnsupportedError, UsageError
 from drystone.base.names import new_uuid
+from drystone.store import Store
 from drystone.store.opening import open_store
+from drystone.volumes.convoy_backups import convoy_origin, describe_convoy, find_convoy, list_convoy
 from drystone.volumes.documents import BACKUP_KEYS, spell_time
 from drystone.volumes.driver import Snapshot, Volume
 from drystone.volumes.service import Origin, VolumeService
@@ -31,16 +39,22 @@ _FACT = "DrystoneFact"
 
 
 class Backups:
-    """Backups of the volumes of one daemon."""
+    """Backups of the volumes of one daemon.
 
-    def __init__(self, clock: Clock, work: Work) -> None:
+    :param credential: of encrypted destinations; new ones are encrypted by it. None: none is.
+
+    `endpoint` is everywhere the URL of an S3 server that is not Amazon's; "" for what the environment says.
+    """
+
+    def __init__(self, clock: Clock, work: Work, credential: Credential | None = None) -> None:
         self._clock = clock
         self._work = work
+        self._credential = credential
 
-    def create(self, service: VolumeService, reference: str, destination: str) -> str:
+    def create(self, service: VolumeService, reference: str, destination: str, endpoint: str = "") -> str:
         """Back a snapshot up; the URL. Durable when it returns."""
         volume_uuid = service.find_snapshot(reference).volume
-        repository = _make_repository(destination)
+        repository = self._make(destination, endpoint)
         older = repository.list(volume_uuid, damaged=_say)
         while True:
             try:
@@ -81,38 +95,54 @@ class Backups:
             ):
                 return repository.create(source, request, progress=report).backup
 
-    def delete(self, url: str) -> None:
-        """Remove a backup. :raises NotFoundError: there is none."""
-        address = parse_backup_url(url)
-        _open_repository(address.destination).delete(address.volume, address.backup)
+    def delete(self, url: str, endpoint: str = "") -> None:
+        """Remove a backup.
 
-    def inspect(self, url: str) -> dict[str, object]:
-        """The backup object. :raises NotFoundError: there is none."""
-        address = parse_backup_url(url)
-        info = _open_repository(address.destination).inspect(address.volume, address.backup)
-        return _document(address.destination, info)
+        :raises NotFoundError: there is none. :raises UnsupportedError: it is one of Convoy's own.
+        """
+        address = parse_convoy_url(url)
+        store = self._store(address.destination, endpoint)
+        found = self._find(store, address)
+        if found is None:
+            find_convoy(store, address)
+            raise UnsupportedError(f"{url} was written by Convoy: it can be restored, and not be deleted here")
+        found[0].delete(address.volume, address.backup)
 
-    def list(self, destination: str, volume_uuid: str = "", volume_name: str = "") -> dict[str, dict[str, object]]:
-        """Backup objects by URL, oldest first; of one volume where it is named. An empty place has none.
+    def inspect(self, url: str, endpoint: str = "") -> dict[str, object]:
+        """The backup object; one of Convoy's own as well. :raises NotFoundError: there is none."""
+        address = parse_convoy_url(url)
+        store = self._store(address.destination, endpoint)
+        found = self._find(store, address)
+        if found is None:
+            return describe_convoy(address.destination, find_convoy(store, address))
+        return _document(address.destination, found[1])
+
+    def list(
+        self, destination: str, volume_uuid: str = "", volume_name: str = "", endpoint: str = ""
+    ) -> dict[str, dict[str, object]]:
+        """Backup objects by URL, Convoy's own first, then oldest first; of one volume where it is named. An empty place
+        has none.
 
         One whose manifest is damaged is left out and logged: it must not hide the others.
         """
-        try:
-            repository = _open_repository(destination)
-        except NotFoundError:
-            return {}
-        found = {}
-        for info in repository.list(volume_uuid, damaged=_say):
-            document = _document(destination, info)
-            if volume_name in {"", document["VolumeName"]}:
-                found[str(document["BackupURL"])] = document
-        return found
+        store = self._store(destination, endpoint)
+        documents = [*list_convoy(store, destination, volume_uuid)]
+        with contextlib.suppress(NotFoundError):
+            repository = open_repository(store, self._credential)
+            documents += [_document(destination, info) for info in repository.list(volume_uuid, damaged=_say)]
+        return {str(each["BackupURL"]): each for each in documents if volume_name in {"", each["VolumeName"]}}
 
-    def origin(self, url: str) -> Origin:
-        """Where a new volume's content comes from. :raises NotFoundError: there is no such backup."""
-        address = parse_backup_url(url)
-        repository = _open_repository(address.destination)
-        info = repository.inspect(address.volume, address.backup)
+    def origin(self, url: str, endpoint: str = "") -> Origin:
+        """Where a new volume's content comes from; a backup of Convoy's own as well.
+
+        :raises NotFoundError: there is no such backup.
+        """
+        address = parse_convoy_url(url)
+        store = self._store(address.destination, endpoint)
+        found = self._find(store, address)
+        if found is None:
+            return convoy_origin(store, address, self._work)
+        repository, info = found
         if "DriverName" not in info.about:
             raise UnsupportedError(f"{url} is no backup of a volume", hint="restore it with drystone backup restore")
 
@@ -122,6 +152,37 @@ class Backups:
 
         facts = {key.removeprefix(_FACT): value for key, value in info.about.items() if key.startswith(_FACT)}
         return Origin(info.about["DriverName"], int(info.about["VolumeSize"]), facts, fill)
+
+    def _store(self, destination: str, endpoint: str) -> Store:
+        return open_store(_check(destination), endpoint=endpoint)
+
+    def _find(self, store: Store, address: BackupUrl) -> tuple[Repository, BackupInfo] | None:
+        """A backup in a repository of ours; None: it may be one of Convoy's.
+
+        :raises NotFoundError: neither is there. :raises UsageError: it is no URL of ours, and no store of Convoy's.
+        """
+        try:
+            if is_convoy_store(store) and not is_backup_url(str(address)):
+                return None
+            repository = open_repository(store, self._credential)
+            return repository, repository.inspect(address.volume, address.backup)
+        except NotFoundError:
+            if is_convoy_store(store):
+                return None
+            raise
+
+    def _open(self, destination: str, endpoint: str) -> Repository:
+        """:raises NotFoundError: there is none."""
+        return open_repository(self._store(destination, endpoint), self._credential)
+
+    def _make(self, destination: str, endpoint: str) -> Repository:
+        """The repository that is there, or a new one."""
+        try:
+            return self._open(destination, endpoint)
+        except NotFoundError:
+            if self._credential is None:
+                log.warning("backups at %s will not be encrypted: start the daemon with a passphrase", destination)
+            return create_repository(self._store(destination, endpoint), self._credential)
 
     def _describe(self, volume: Volume, snapshot: Snapshot) -> dict[str, str]:
         about = {
@@ -157,14 +218,6 @@ def _document(destination: str, info: BackupInfo) -> dict[str, object]:
 
 def _say(error: DamagedError) -> None:
     log.error("a backup is left out: %s", error)
-
-
-def _make_repository(destination: str) -> Repository:
-    return create_repository(open_store(_check(destination)))
-
-
-def _open_repository(destination: str) -> Repository:
-    return open_repository(open_store(_check(destination)))
 
 
 def _check(destination: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from drystone.backup.format.slot import Credential
 from drystone.base.clock import Clock, SystemClock
 from drystone.base.errors import UsageError
 from drystone.kernel.filelock import FileLock
@@ -35,6 +36,7 @@ class DaemonSetting:
     :ivar drivers: names, the first is the default.
     :ivar options: the words of --driver-opts, as they were given.
     :ivar mounts: None for a folder of the root.
+    :ivar credential: of encrypted destinations of backups; None: none is encrypted.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class DaemonSetting:
     drivers: Sequence[str]
     options: Sequence[str]
     mounts: Path | None = None
+    credential: Credential | None = None
 
 
 def run_daemon(setting: DaemonSetting, ready: Callable[[], None], clock: Clock | None = None) -> None:
@@ -75,14 +78,14 @@ def run_daemon(setting: DaemonSetting, ready: Callable[[], None], clock: Clock |
             setting.socket.unlink(missing_ok=True)
             raise
         try:
-            _serve(service, handle, setting.socket, ready)
+            _serve(service, handle, setting, ready)
         finally:
             service.stop()
     finally:
         lock.release()
 
 
-def _serve(service: VolumeService, handle: socket.socket, path: Path, ready: Callable[[], None]) -> None:
+def _serve(service: VolumeService, handle: socket.socket, setting: DaemonSetting, ready: Callable[[], None]) -> None:
     """Answer requests until a signal ends it."""
     # Imported once the service is up: the web libraries take most of a start, and one that is refused should say so
     # at once.
@@ -93,9 +96,9 @@ def _serve(service: VolumeService, handle: socket.socket, path: Path, ready: Cal
     from drystone.wire.server import serve_unix
 
     work = Work()
-    api = Api(service, Backups(service.clock, work), work)
+    api = Api(service, Backups(service.clock, work, setting.credential), work)
     try:
-        serve_unix(make_application(make_handlers(api)), handle, path, ready)
+        serve_unix(make_application(make_handlers(api)), handle, setting.socket, ready)
     finally:
         api.close()
 

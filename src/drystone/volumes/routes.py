@@ -16,7 +16,6 @@ from litestar import Response, Router, delete, get, post
 from litestar.types import ControllerRouterHandler
 
 from drystone.base.documents import decode
-from drystone.base.errors import UnsupportedError
 from drystone.base.names import new_uuid
 from drystone.volumes.backups import Backups
 from drystone.volumes.documents import (
@@ -79,8 +78,7 @@ class Api:
             wanted.type,
             wanted.iops,
         )
-        _check_endpoint(wanted.endpoint)
-        origin = self.backups.origin(wanted.backup_url) if wanted.backup_url else None
+        origin = self.backups.origin(wanted.backup_url, wanted.endpoint) if wanted.backup_url else None
         if wanted.dry_run:
             return _previews(self.service.preview_create(wish, wanted.driver_name, origin))
         volume = self.service.create(wish, wanted.driver_name, origin)
@@ -129,29 +127,17 @@ class Api:
 
     def create_backup(self, wanted: BackupRequest) -> Response[bytes]:
         """POST /backups/create."""
-        _check_endpoint(wanted.endpoint)
-        url = self.backups.create(self.service, wanted.snapshot_uuid, wanted.url)
-        return _json(self.backups.inspect(url)) if wanted.verbose else _text(url)
+        url = self.backups.create(self.service, wanted.snapshot_uuid, wanted.url, wanted.endpoint)
+        return _json(self.backups.inspect(url, wanted.endpoint)) if wanted.verbose else _text(url)
 
     def list_backups(self, wanted: BackupRequest) -> Response[bytes]:
         """GET /backups/list."""
-        _check_endpoint(wanted.endpoint)
-        return _json(self.backups.list(wanted.url, wanted.volume_uuid, wanted.volume_name))
+        return _json(self.backups.list(wanted.url, wanted.volume_uuid, wanted.volume_name, wanted.endpoint))
 
     def delete_backup(self, wanted: BackupRequest) -> Response[bytes]:
         """DELETE /backups."""
-        _check_endpoint(wanted.endpoint)
-        self.backups.delete(wanted.url)
+        self.backups.delete(wanted.url, wanted.endpoint)
         return _text("")
-
-
-def _check_endpoint(endpoint: str) -> None:
-    """:raises UnsupportedError: an endpoint, which the daemon takes from its environment alone."""
-    if endpoint:
-        raise UnsupportedError(
-            "--s3-endpoint is not served by this version",
-            hint="start the daemon with AWS_ENDPOINT_URL in its environment",
-        )
 
 
 def _json(document: object) -> Response[bytes]:
@@ -264,7 +250,7 @@ def _backups(api: Api) -> list[ControllerRouterHandler]:
     @get("/backups/inspect")
     async def inspect(request: AnyRequest) -> Response[bytes]:
         wanted = await _read(request, BackupRequest)
-        return _json(await api.do(lambda: api.backups.inspect(wanted.url)))
+        return _json(await api.do(lambda: api.backups.inspect(wanted.url, wanted.endpoint)))
 
     @delete("/backups", status_code=200)
     async def remove(request: AnyRequest) -> Response[bytes]:

@@ -1,10 +1,11 @@
-"""Make the golden repository of backups: small, with chunks as they are and compressed, map segments, and manifests.
+"""Make a golden repository of backups: small, with chunks as they are and compressed, map segments, and manifests.
 
-    .venv/bin/python tests/golden/backup/make.py tests/golden/backup/v1
+    .venv/bin/python tests/golden/backup/make.py tests/golden/backup/v2
+    .venv/bin/python tests/golden/backup/make.py tests/golden/backup/v2-encrypted --encrypted
 
-Writes the repository as a folder store, and v1.json beside it: size and SHA-256 of every image by the backup's UUID.
+Writes the repository as a folder store, and v2.json beside it: size and SHA-256 of every image by the backup's UUID.
 A golden repository is made once, when a format version is new, and kept for ever; a new version gets another folder.
-The script refuses a folder that is there.
+The script refuses a folder that is there. v1 was made by this script when programs wrote version 1.
 
     1111...  full, chunks of 64 KiB in segments of 4: noise, text, holes within a segment, a segment of zeros, a chunk
              that is there twice, a last chunk of 1,234 bytes. Deleted again: 2222... and 3333... use some of its packs.
@@ -12,8 +13,10 @@ The script refuses a folder that is there.
     3333...  read whole and compared with 2222...: the image has grown by three chunks and 77 bytes
     4444...  of another volume: no bytes at all
     5555...  of another volume: one byte, with facts of the caller's
+    6666...  (from version 2 on) of another volume: chunks of the first, found by the indexes
 
-Nothing is wrong in it.
+From version 2 on packs were rewritten at the end, so that `moved` holds some. The encrypted one has two key slots: for
+the passphrase "a wall of stones", and for a key file of the bytes 0 to 63. Nothing is wrong in them.
 """
 
 from __future__ import annotations
@@ -24,14 +27,21 @@ import random
 import sys
 from pathlib import Path
 
+from drystone.backup.collecting.choice import Limits
+from drystone.backup.collecting.prune import Wish, prune
+from drystone.backup.collecting.retention import Policy
+from drystone.backup.format.slot import Hardness, KeyFile, Passphrase
+from drystone.backup.key_slots import add_slot
 from drystone.backup.repository import BackupRequest, create_repository
 from drystone.backup.tuning import Tuning
 from drystone.store.folder import FolderStore
 from drystone.testing.sources import MemorySource
 
 CHUNK = 65536
-FIRST, SECOND, THIRD, FOURTH, FIFTH = (
-    f"{str(n) * 8}-{str(n) * 4}-4{str(n) * 3}-8{str(n) * 3}-{str(n) * 12}" for n in range(1, 6)
+PASSPHRASE = Passphrase(b"a wall of stones")
+KEY_FILE = KeyFile(bytes(range(64)))
+FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH = (
+    f"{str(n) * 8}-{str(n) * 4}-4{str(n) * 3}-8{str(n) * 3}-{str(n) * 12}" for n in range(1, 7)
 )
 VOLUME = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 OTHER = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
@@ -56,10 +66,15 @@ def make_images() -> tuple[bytes, bytes, bytes]:
     return b"".join(first), b"".join(second), b"".join(third)
 
 
-def make(folder: Path) -> dict[str, dict[str, object]]:
+def make(folder: Path, *, encrypted: bool) -> dict[str, dict[str, object]]:
     """The repository in a folder; what its images are."""
     tuning = Tuning(chunk_size=CHUNK, segment_slots=4, pack=2 * CHUNK)
-    repository = create_repository(FolderStore(folder), tuning=tuning)
+    credential = PASSPHRASE if encrypted else None
+    repository = create_repository(
+        FolderStore(folder), credential, tuning=tuning, label="golden", hardness=Hardness(1024, 2, 1)
+    )
+    if encrypted:
+        add_slot(repository.vault, KEY_FILE, "file")
     first, second, third = make_images()
     repository.create(MemorySource(first), BackupRequest(VOLUME, "golden", backup=FIRST))
     changed = MemorySource(second, [(0, 2 * CHUNK), (5 * CHUNK, 100)])
@@ -68,7 +83,10 @@ def make(folder: Path) -> dict[str, dict[str, object]]:
     repository.delete(VOLUME, FIRST)
     repository.create(MemorySource(b""), BackupRequest(OTHER, "nothing", backup=FOURTH))
     repository.create(MemorySource(b"x"), BackupRequest(OTHER, "a byte", about={"Key": "välue"}, backup=FIFTH))
-    images = {SECOND: second, THIRD: third, FOURTH: b"", FIFTH: b"x"}
+    sixth = third[CHUNK : 4 * CHUNK] + noise(60) + third[8 * CHUNK : 9 * CHUNK]
+    repository.create(MemorySource(sixth), BackupRequest(OTHER, "shared", backup=SIXTH))
+    prune(repository.vault, Wish(Policy(), Limits(max_unused=0.0)), tuning=tuning)
+    images = {SECOND: second, THIRD: third, FOURTH: b"", FIFTH: b"x", SIXTH: sixth}
     return {
         backup: {
             "volume": VOLUME if backup in {SECOND, THIRD} else OTHER,
@@ -84,7 +102,9 @@ def main() -> int:
     folder = Path(sys.argv[1])
     if folder.exists():
         sys.exit(f"{folder} is there: golden repositories are kept, not made again")
-    folder.with_suffix(".json").write_text(json.dumps(make(folder), indent=2) + "\n")
+    folder.with_suffix(".json").write_text(
+        json.dumps(make(folder, encrypted="--encrypted" in sys.argv), indent=2) + "\n"
+    )
     return 0
 
 

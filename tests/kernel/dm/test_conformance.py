@@ -18,7 +18,7 @@ from drystone.testing.device_mapper import CHECKS, DISK_SECTORS, DISKS, Bench
 
 TARGETS = (
     *("linear", "striped", "error", "zero", "mirror", "raid", "thin-pool", "thin"),
-    *("snapshot", "snapshot-origin", "snapshot-merge", "cache", "era"),
+    *("snapshot", "snapshot-origin", "snapshot-merge", "cache", "clone", "era"),
 )
 
 

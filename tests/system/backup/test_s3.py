@@ -149,14 +149,14 @@ def test_a_server_that_stays_dead_loses_no_earlier_backup(server: S3Server, tmp_
         server.start()
         proxy.plan(None)
         assert [each["url"] for each in cli.document("list", dest)] == [first]
-        cli.run("sweep", dest)
+        cli.run("prune", dest)
         second = cli.run("create", image, "--dest", dest).strip()
         for url, bytes_ in ((first, before), (second, image.read_bytes())):
             cli.run("restore", url, back, "--overwrite")
             assert back.read_bytes() == bytes_
 
 
-def test_a_client_that_is_killed_leaves_what_sweep_removes(server: S3Server, tmp_path: Path) -> None:
+def test_a_client_that_is_killed_leaves_what_prune_removes(server: S3Server, tmp_path: Path) -> None:
     image = tmp_path / "image"
     write_image(image, 6, 48 * MIB)
     with FaultyProxy(server.port) as proxy:
@@ -169,7 +169,7 @@ def test_a_client_that_is_killed_leaves_what_sweep_removes(server: S3Server, tmp
         making.communicate()
         proxy.plan(None)
         assert cli.document("list", dest) == []
-        cli.run("sweep", dest)
+        cli.run("prune", dest)
         url = cli.run("create", image, "--dest", dest).strip()
         cli.run("restore", url, tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == image.read_bytes()
@@ -196,8 +196,8 @@ def test_ctrl_c_ends_within_seconds_at_a_silent_store(server: S3Server, tmp_path
             assert time.monotonic() - begun < 4 * GRACE
             assert (making.returncode, out, err) == (INTERRUPTED, "", "drystone: interrupted\n")
             proxy.plan(None)
-            swept = cli.document("sweep", dest)
-            assert swept["packs"] == 0 or not cleans_up, "where the store answers, what was put is taken back"
+            pruned = cli.document("prune", dest)["done"]
+            assert pruned["packs"] == 0 or not cleans_up, "where the store answers, what was put is taken back"
         assert [each["url"] for each in cli.document("list", dest)] == [first]
         cli.run("verify", first)
 

@@ -95,12 +95,14 @@ def test_device_and_metadata_of_an_older_time(
     keep()
     era.write(3 * BLOCK, b"forgotten as well")
     disk = era.disk()
+    first = iter([True])
 
     @contextlib.contextmanager
     def hold() -> Iterator[int]:
         with era.hold() as location:
             yield location
-        if when == "while":
+        # Once: the proof of the delta asks again, when it meets what is written here.
+        if when == "while" and next(first, False):
             keep()
             era.write(20 * BLOCK, b"forgotten, and read")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from drystone.backup.format.keys import VOLUMES
-from drystone.backup.objects import put_own
 from drystone.backup.repository import BackupRequest, create_repository
+from drystone.backup.vault import put_own
 from drystone.base.errors import DrystoneError, ExistsError
 from drystone.store.folder import FolderStore, SystemSteps
 from drystone.testing.sources import MemorySource

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,29 @@ def test_a_file_that_is_written_to_or_grows_is_told(tmp_path: Path) -> None:
                 file.write(data)
             (warning,) = source.warnings()
             assert "was changed while it was read" in warning
+
+
+def test_a_file_is_known_again_until_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"some bytes")
+
+    def look() -> str:
+        with DeviceSource(path) as source:
+            return source.identity
+
+    first = look()
+    assert first
+    assert look() == first
+    time.sleep(0.02)  # the kernel's times go on by its ticks
+    path.write_bytes(b"SOME bytes")
+    second = look()
+    assert second != first
+    os.utime(path, ns=(0, 0))
+    assert look() != second, "who sets the time back is seen by the other time"
+    path.rename(tmp_path / "other")
+    path.write_bytes(b"SOME bytes")
+    os.utime(path, ns=(0, 0))
+    assert look() != second
 
 
 def test_a_file_that_becomes_shorter_is_no_backup(tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ from drystone.base.errors import UsageError
 @pytest.mark.parametrize("memory", [48 << 20, 64 << 20, 256 << 20, 4 << 30])
 def test_buffers_packs_and_index_fit(memory: int) -> None:
     tuning = Tuning(memory=memory, threads=8)
-    held = tuning.batches * 2 * tuning.batch_size + 4 * tuning.pack_size + tuning.index_entries * 320
+    held = (
+        tuning.batches * 2 * tuning.batch_size
+        + 4 * tuning.pack_size
+        + tuning.index_entries * 104
+        + tuning.index_spill * 640
+    )
     assert held <= memory
     assert tuning.batches >= 2
 

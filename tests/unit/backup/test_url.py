@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drystone.backup.url import BackupUrl, parse_backup_url
+from drystone.backup.url import BackupUrl, is_backup_url, parse_backup_url
 from drystone.base.errors import UsageError
 
 BACKUP, VOLUME = "1" * 8 + "-1111-4111-8111-" + "1" * 12, "2" * 8 + "-1111-4111-8111-" + "2" * 12
@@ -17,6 +17,7 @@ def test_they_go_round(destination: str) -> None:
     url = BackupUrl(destination, BACKUP, VOLUME)
     assert str(url) == f"{destination}?backup={BACKUP}&volume={VOLUME}"
     assert parse_backup_url(str(url)) == url
+    assert is_backup_url(str(url))
 
 
 @pytest.mark.parametrize(
@@ -24,5 +25,6 @@ def test_they_go_round(destination: str) -> None:
              f"d?backup={BACKUP}&volume={VOLUME}&more"],
 )  # fmt: skip
 def test_others_are_refused(text: str) -> None:
+    assert not is_backup_url(text)
     with pytest.raises(UsageError):
         parse_backup_url(text)

@@ -122,3 +122,13 @@ def test_a_command_works_without_stdout() -> None:
     words = ["sh", "-c", 'exec "$0" -c "$1" --version >&-', sys.executable, program]
     done = subprocess.run(words, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_leaving_ends_with_the_code_and_runs_what_is_to_run_at_the_end(code: int) -> None:
+    program = (
+        "import atexit; from drystone.cli.exits import leave; "
+        f"atexit.register(print, 'end'); print('text', end=' '); leave({code})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, "text end\n")

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from drystone.backup.format.slot import Passphrase
 from drystone.backup.source import Source
 from drystone.base.clock import SystemClock
-from drystone.base.errors import BusyError, NotFoundError, UsageError
+from drystone.base.errors import BusyError, DamagedError, NotFoundError, UnsupportedError, UsageError
 from drystone.base.names import new_uuid
+from drystone.testing.convoy_store import BLOCK, ConvoyWriter
 from drystone.volumes.backups import Backups
 from drystone.volumes.catalogue import Catalogue
+from drystone.volumes.documents import BACKUP_KEYS
 from drystone.volumes.driver import Setting, Snapshot, Wish
 from drystone.volumes.drivers.vfs import VfsDriver
 from drystone.volumes.service import VolumeService
@@ -129,15 +132,17 @@ def test_what_is_read_cannot_be_deleted_and_its_siblings_can(world: World) -> No
     world.service.delete("db")
 
 
-def test_a_damaged_backup_hides_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_backup_hides_no_other(world: World) -> None:
     world.service.create_snapshot("db", "one")
     broken = world.back_up("one")
     named = broken.partition("backup=")[2].partition("&")[0]
     (found,) = [each for each in (world.folder / "backups").rglob(f"*{named}*") if each.is_file()]
     found.write_bytes(b"rubbish")
     whole = world.back_up("one")
-    assert list(world.backups.list(world.dest)) == [whole]
-    assert "is left out" in caplog.text
+    assert list(world.backups.list(world.dest)) == [broken, whole]
+    with pytest.raises(DamagedError):
+        world.backups.inspect(broken)
+    assert world.backups.inspect(whole)["BackupURL"] == whole
 
 
 def test_a_wrong_request_makes_no_repository(world: World) -> None:
@@ -148,3 +153,78 @@ def test_a_wrong_request_makes_no_repository(world: World) -> None:
         with pytest.raises(UsageError):
             world.backups.create(world.service, f"s{len(url)}", url)
     assert not (world.folder / "backups").exists()
+
+
+def test_a_daemon_with_a_passphrase_encrypts_and_opens(world: World) -> None:
+    mine = Backups(SystemClock(), Work(), Passphrase(b"word"))
+    world.service.create_snapshot("db", "one")
+    dest = f"vfs://{world.folder}/secret"
+    url = mine.create(world.service, "one", dest)
+    assert mine.inspect(url)["SnapshotName"] == "one"
+    assert list(mine.list(dest)) == [url]
+    world.service.create(Wish(new_uuid(), "again"), "", mine.origin(url))
+    for other in (world.backups, Backups(SystemClock(), Work(), Passphrase(b"another"))):
+        with pytest.raises(UsageError):
+            other.inspect(url)
+    plain = world.back_up("one")
+    assert mine.inspect(plain)["SnapshotName"] == "one", "destinations without encryption are served as well"
+    mine.delete(url)
+    assert mine.list(dest) == {}
+
+
+def test_an_endpoint_is_for_s3_only(world: World) -> None:
+    world.service.create_snapshot("db", "one")
+    with pytest.raises(UsageError, match="not in S3"):
+        world.backups.create(world.service, "one", world.dest, "http://127.0.0.1:1")
+    url = world.back_up("one")
+    for call in (world.backups.inspect, world.backups.delete, world.backups.origin, world.backups.list):
+        with pytest.raises(UsageError, match="not in S3"):
+            call(url.partition("?")[0] if call == world.backups.list else url, endpoint="http://127.0.0.1:1")
+
+
+CONVOY_VOLUME = "11111111-2222-4333-8444-555555555555"
+CONVOY_BACKUP = "aaaaaaaa-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_convoy_itself_wrote_is_listed_and_restored(world: World, named: bool, tmp_path: Path) -> None:
+    volume, backup = ("vol1", "backup-1234") if named else (CONVOY_VOLUME, CONVOY_BACKUP)
+    image = bytes(BLOCK) + bytes(range(256)) * (BLOCK // 256)
+    writer = ConvoyWriter(world.folder / "backups", named=named)
+    writer.write_volume(volume, len(image))
+    writer.write_backup(volume, backup, image)
+    url = f"{world.dest}?backup={backup}&volume={volume}"
+    for _ in range(2):
+        listed = world.backups.list(world.dest)
+        assert next(iter(listed)) == url
+        assert listed[url] == world.backups.inspect(url)
+        assert list(listed[url]) == list(BACKUP_KEYS)
+        assert listed[url]["VolumeSize"] == str(len(image))
+        assert str(listed[url]["CreatedTime"]).endswith(" +0100 2015")
+        assert list(world.backups.list(world.dest, volume_uuid=volume)) == [url]
+        assert world.backups.list(world.dest, volume_uuid=new_uuid()) == {}
+        assert world.backups.list(world.dest, volume_name="none") == {}
+        origin = world.backups.origin(url)
+        assert (origin.driver, origin.size) == ("devicemapper", len(image))
+        target = tmp_path / f"target-{len(listed)}"
+        target.touch()
+        target.unlink()
+        origin.fill(target)
+        assert target.read_bytes() == image
+        with pytest.raises(UnsupportedError, match="written by Convoy"):
+            world.backups.delete(url)
+        if len(listed) == 1:  # and again, with backups of ours beside it
+            world.service.create_snapshot("db", "one")
+            ours = world.back_up("one")
+            assert world.backups.inspect(ours)["SnapshotName"] == "one"
+    assert list(world.backups.list(world.dest)) == [url, ours]
+    with pytest.raises(NotFoundError):
+        world.backups.inspect(url.replace(volume, new_uuid()))
+
+
+def test_a_file_of_convoys_vfs_is_no_volume(world: World) -> None:
+    writer = ConvoyWriter(world.folder / "backups")
+    writer.write_volume(CONVOY_VOLUME, 0)
+    writer.write_file(CONVOY_VOLUME, CONVOY_BACKUP, b"an archive")
+    with pytest.raises(UnsupportedError, match="no image"):
+        world.backups.origin(f"{world.dest}?backup={CONVOY_BACKUP}&volume={CONVOY_VOLUME}")

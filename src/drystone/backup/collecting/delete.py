@@ -1,60 +1,83 @@
-"""Deleting a backup, and sweeping what kills left behind. Order of steps: docs/reference/backup-format.md."""
+"""Deleting backups: a change of state takes them out, and what only they needed is collected."""
 
 from __future__ import annotations
 
-from drystone.backup.format.keys import PACKS, manifest_key, pack_key, pack_writer, parse_pack_key
-from drystone.backup.objects import read_manifest, read_manifests
-from drystone.backup.operations import announced, describe, living
-from drystone.base.errors import BusyError, DamagedError
-from drystone.store import Store
+from collections.abc import Iterable
+
+import msgspec
+
+from drystone.backup.collecting.collect import Collected, Job, begin, doom, remove
+from drystone.backup.collecting.needs import Needs
+from drystone.backup.format.keys import manifest_key
+from drystone.backup.state.document import State
+from drystone.backup.state.generations import change_state
+from drystone.backup.tuning import Tuning
+from drystone.backup.vault import Vault
+from drystone.base.errors import DamagedError, NotFoundError
 
 
-def delete_backup(store: Store, volume: str, backup: str) -> int:
-    """Remove a backup, and the packs that no other backup of its volume uses; how many packs.
+def delete_backups(
+    vault: Vault, backups: Iterable[tuple[str, str]], *, tuning: Tuning, force: bool = False
+) -> Collected:
+    """Delete backups, each named by (volume, backup), and the packs that no other backup needs.
 
-    :raises NotFoundError: there is no such backup. :raises BusyError: one that is being made builds upon it.
-    A backup whose own manifest is damaged can be deleted; its packs are left to `sweep`.
+    Any backup can go, whatever was built upon it; packs that an operation under way may refer to wait for the next
+    collection. One whose manifest is damaged can be deleted too. When this returns, the backups are gone for good.
 
-    :raises DamagedError: another manifest of the volume cannot be read, so it is not known which packs it uses: the
-        backup is deleted, its packs are left to `sweep`.
+    :param force: take every operation under way for dead.
+
+    :raises NotFoundError: there is no such backup; none was deleted.
+    :raises DamagedError: the backups are deleted, but another one's manifest is damaged, so nothing was collected.
     """
-    with announced(store, describe("delete", volume, backup)) as operation:
-        for key, other in living(store).items():
-            if key != operation and other.volume == volume and backup in {other.base, other.backup}:
-                raise BusyError(f"backup {backup} is in use: a {other.operation} is under way", pid=other.pid)
+    names = list(backups)
+    with begin(vault, tuning.workers, force=force) as job:
+        take_out(vault, names)
         try:
-            own = read_manifest(store, volume, backup).pack_ids()
-        except DamagedError:
-            own = set()
-        store.delete(manifest_key(volume, backup))
-        try:
-            for other_manifest in read_manifests(store, volume):
-                own -= other_manifest.pack_ids()
+            return _collect(job)
         except DamagedError as error:
             raise DamagedError(
-                f"backup {backup} is deleted, but its packs stay, as they may be needed: {error.message}",
-                hint="delete the damaged one too, then `drystone backup sweep`",
+                f"what was to be deleted is, but its packs stay, as they may be needed: {error.message}",
+                hint="delete the damaged backup too",
                 **error.facts,
             ) from error
-        for pack in sorted(own):
-            store.delete(pack_key(pack))
-    return len(own)
 
 
-def sweep(store: Store, *, force: bool = False) -> tuple[int, int]:
-    """Remove packs that no backup names and that no living operation writes: (packs, bytes).
+def collect_garbage(vault: Vault, *, tuning: Tuning, force: bool = False) -> Collected:
+    """Remove what killed writers and collectors left, and go on where these stopped. No pack is rewritten.
 
-    With `force` all operations count as dead: those that live fail, and can be made again.
-
-    :raises DamagedError: a manifest cannot be read, so it is not known which packs it uses.
+    :raises DamagedError: a manifest is missing or wrong, so nobody knows what its backup needs.
     """
-    packs = [(pack, size) for key, size in store.list(PACKS) if (pack := parse_pack_key(key)) is not None]
-    writers = {bytes.fromhex(each.writer) for each in living(store, force=force).values()}
-    used: set[bytes] = set()
-    for manifest in read_manifests(store):
-        used |= manifest.pack_ids()
-    garbage = [(pack, size) for pack, size in packs if pack not in used and pack_writer(pack) not in writers]
-    for pack, _ in garbage:
-        store.delete(pack_key(pack))
-    store.clean()
-    return len(garbage), sum(size for _, size in garbage)
+    with begin(vault, tuning.workers, force=force) as job:
+        collected = _collect(job)
+        vault.store.clean()
+        return collected
+
+
+def _collect(job: Job) -> Collected:
+    needs = Needs(job.vault, job.threads)
+    return remove(job, needs, doom(job, needs))
+
+
+def take_out(vault: Vault, backups: Iterable[tuple[str, str]], *, missing_is_fine: bool = False) -> None:
+    """Change the state to one without these backups, and with their manifests under `removed`.
+
+    :raises NotFoundError: one is not there, and nobody said that this is fine.
+    """
+    goes = dict.fromkeys(backups)
+    tried = missing_is_fine
+
+    def compute(state: State) -> State:
+        nonlocal tried
+        there = [name for name in goes if state.find(*name) is not None]
+        if not tried and len(there) < len(goes):
+            volume, backup = next(name for name in goes if name not in there)
+            raise NotFoundError(f"there is no backup {backup} of volume {volume}", backup=backup, volume=volume)
+        # A second time: somebody else may have taken one out meanwhile.
+        tried = True
+        if not there:
+            return state
+        keys = {manifest_key(*name) for name in there}
+        left = tuple(each for each in state.backups if (each.volume, each.backup) not in goes)
+        return msgspec.structs.replace(state, backups=left, removed=tuple(sorted({*state.removed, *keys})))
+
+    change_state(vault, compute)

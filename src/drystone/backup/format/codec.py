@@ -60,7 +60,7 @@ def decompress(codec: int, payload: memoryview, length: int) -> bytes | memoryvi
         except zstandard.ZstdError as error:
             raise DamagedError(f"a record does not unpack: {error}") from error
     else:
-        raise DamagedError(f"a record has codec {codec}, which version 1 does not know")
+        raise DamagedError(f"a record has codec {codec}, which is unknown")
     if len(plain) != length:
         raise DamagedError(f"a record unpacks to {len(plain)} bytes, not {length}")
     return plain

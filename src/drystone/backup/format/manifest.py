@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.format.digest import DIGEST, NOTHING, digest, image_root
+from drystone.backup.format.digest import DIGEST, NOTHING, Hasher, checksum
 from drystone.backup.format.keys import PACK_ID
 from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK, Place
 from drystone.backup.format.segment import LARGEST_SLOTS
@@ -103,7 +103,7 @@ class Manifest:
 
 
 def check_shape(shape: Shape) -> None:
-    """:raises UsageError: sizes that version 1 has not."""
+    """:raises UsageError: sizes that the format has not."""
     chunk = shape.chunk_size
     if not SMALLEST_CHUNK <= chunk <= LARGEST_CHUNK or chunk & (chunk - 1):
         raise UsageError(f"chunks of {chunk} bytes: a power of two from 64 KiB to 4 MiB is wanted")
@@ -113,7 +113,7 @@ def check_shape(shape: Shape) -> None:
         raise UsageError(f"an image of {shape.size} bytes has too many chunks of {chunk} bytes")
 
 
-def root_of(shape: Shape, numbers: NDArray[np.uint32], digests: list[bytes]) -> bytes:
+def root_of(shape: Shape, numbers: NDArray[np.uint32], digests: list[bytes], hasher: Hasher) -> bytes:
     """The root of an image whose segments `numbers` have these digests, and whose others are zeros."""
 
     def in_order() -> Iterator[bytes]:
@@ -124,7 +124,7 @@ def root_of(shape: Shape, numbers: NDArray[np.uint32], digests: list[bytes]) -> 
             at = number + 1
         yield NOTHING * (shape.segments - at)
 
-    return image_root(shape.size, shape.chunk_size, shape.slots, in_order())
+    return hasher.root(shape.size, shape.chunk_size, shape.slots, in_order())
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -132,10 +132,10 @@ def encode(manifest: Manifest) -> bytes:
     head = msgspec.json.encode(manifest.head)
     front = _FRONT.pack(_MAGIC, VERSION, len(head), len(manifest.segments), len(manifest.packs))
     data = front + head + manifest.segments.tobytes() + manifest.packs.tobytes()
-    return data + digest(data)
+    return data + checksum(data)
 
 
-def parse(data: bytes, what: str) -> Manifest:
+def parse(data: bytes, what: str, hasher: Hasher) -> Manifest:
     """A manifest out of its bytes; `what` names it in errors.
 
     :raises DamagedError: not what was written. :raises UnsupportedError: a newer version.
@@ -146,7 +146,7 @@ def parse(data: bytes, what: str) -> Manifest:
     if magic != _MAGIC:
         raise DamagedError(f"{what} does not begin as a manifest does")
     # Before the version: every version ends with this digest, so a flipped bit is not taken for a newer one.
-    if digest(memoryview(data)[:-DIGEST]) != data[-DIGEST:]:
+    if checksum(memoryview(data)[:-DIGEST]) != data[-DIGEST:]:
         raise DamagedError(f"{what} is not as it was written: its digest differs")
     if version > VERSION:
         raise UnsupportedError(
@@ -165,11 +165,11 @@ def parse(data: bytes, what: str) -> Manifest:
         np.frombuffer(data, dtype=SEGMENTS, count=segment_count, offset=tables),
         np.frombuffer(data, dtype=PACKS, count=pack_count, offset=packs_at),
     )
-    _check(manifest, what)
+    _check(manifest, what, hasher)
     return manifest
 
 
-def _check(manifest: Manifest, what: str) -> None:
+def _check(manifest: Manifest, what: str, hasher: Hasher) -> None:
     """That the parts fit each other: what every reader relies on."""
     shape, segments, packs = manifest.shape, manifest.segments, manifest.packs
     try:
@@ -188,7 +188,7 @@ def _check(manifest: Manifest, what: str) -> None:
             raise DamagedError(f"{what}: a segment is in no pack")
         if segments["offset"].min() < HEADER or ends.max() > LARGEST_PACK:
             raise DamagedError(f"{what}: a segment is outside its pack")
-    root = root_of(shape, segments["number"], [bytes(each) for each in segments["digest"]])
+    root = root_of(shape, segments["number"], [bytes(each) for each in segments["digest"]], hasher)
     if root.hex() != manifest.head.root:
         raise DamagedError(f"{what}: its root is not that of its segments")
 

@@ -10,11 +10,12 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
+from drystone.backup.format.cipher import TAG, Keyring, Opener, record_nonce
 from drystone.backup.format.codec import Codec, decompress
-from drystone.backup.format.digest import digest
+from drystone.backup.format.digest import Hasher
 from drystone.base.errors import DamagedError, UnsupportedError
 
-VERSION = 1
+VERSION = 2
 LARGEST_PACK = 1 << 30
 """Bytes: offsets in a pack are u32, and a reader may hold a whole one."""
 LARGEST_PLAIN = 16 << 20
@@ -48,23 +49,22 @@ class Kind(IntEnum):
     """What a record holds."""
 
     CHUNK = 1
-    SEGMENT = 2
+    OLD_SEGMENT = 2
+    """Of version 1: its digest is that of its plain bytes."""
+    SEGMENT = 3
+    """Its digest is the segment digest, which its reader checks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record ready for a pack: head and payload apart, so that the payload is copied once."""
+    """A record ready for a pack. `crc` is counted already where the record is not going to be encrypted."""
 
     kind: Kind
     codec: Codec
     digest: bytes
     plain_length: int
-    head: bytes
     payload: bytes | memoryview
-
-    def __len__(self) -> int:
-        """Bytes that it takes in the pack."""
-        return HEAD + len(self.payload)
+    crc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,15 @@ class Place:
     length: int
 
 
-def make_record(kind: Kind, codec: Codec, name: bytes, payload: bytes | memoryview, plain_length: int) -> Record:
+def make_record(
+    kind: Kind, codec: Codec, name: bytes, payload: bytes | memoryview, plain_length: int, *, encrypted: bool = False
+) -> Record:
     """A record of the plain bytes whose digest is `name`; the CRC is counted here, where threads are."""
+    if encrypted:
+        return Record(kind, codec, name, plain_length, payload)
     rest = _HEAD.pack(0, len(payload), plain_length, kind, codec, 0, name)[4:]
     crc = google_crc32c.extend(google_crc32c.value(rest), readable(payload))
-    return Record(kind, codec, name, plain_length, struct.pack("<I", crc) + rest, payload)
+    return Record(kind, codec, name, plain_length, payload, crc)
 
 
 def readable(data: bytes | memoryview) -> bytes | NDArray[np.uint8]:
@@ -93,12 +97,16 @@ def readable(data: bytes | memoryview) -> bytes | NDArray[np.uint8]:
 
 
 class PackBuilder:
-    """A pack that is being filled, in memory: `size` bytes are wanted, and the last record may go beyond."""
+    """A pack that is being filled, in memory: `size` bytes are wanted, and the last record may go beyond.
 
-    def __init__(self, pack: bytes, size: int) -> None:
+    With a key ring its records are encrypted when it is finished.
+    """
+
+    def __init__(self, pack: bytes, size: int, ring: Keyring | None = None) -> None:
         self.pack = pack
         self._size = size
-        self._parts = bytearray(_HEADER.pack(_MAGIC, VERSION, 0, pack))
+        self._ring = ring
+        self._parts = bytearray(_HEADER.pack(_MAGIC, VERSION, 0 if ring is None else 1, pack))
         self._index: list[tuple[bytes, int, int, int, int, int, int]] = []
 
     @property
@@ -106,16 +114,30 @@ class PackBuilder:
         """Whether it has the size that is wanted."""
         return len(self._parts) >= self._size
 
+    @property
+    def places(self) -> list[tuple[bytes, Place]]:
+        """(digest, place) of every record so far."""
+        return [(row[0], Place(self.pack, row[1], row[2])) for row in self._index]
+
     def add(self, record: Record) -> Place:
         """Append a record; where it is."""
         offset = len(self._parts)
-        self._parts += record.head
+        length = len(record.payload) + (0 if self._ring is None else TAG)
+        assert (record.crc is None) == (self._ring is not None), "a record is made for packs of one kind"
+        self._parts += _HEAD.pack(
+            record.crc or 0, length, record.plain_length, record.kind, record.codec, 0, record.digest
+        )
         self._parts += record.payload
-        self._index.append((record.digest, offset, len(record), record.plain_length, record.kind, record.codec, 0))
-        return Place(self.pack, offset, len(record))
+        if self._ring is not None:
+            self._parts += bytes(TAG)
+        length += HEAD
+        self._index.append((record.digest, offset, length, record.plain_length, record.kind, record.codec, 0))
+        return Place(self.pack, offset, length)
 
     def finish(self) -> bytearray:
         """The whole object."""
+        if self._ring is not None:
+            self._encrypt(self._ring)
         at = len(self._parts)
         index = np.array(self._index, dtype=INDEX).tobytes()
         front = struct.pack("<III", len(self._index), google_crc32c.value(index), at)
@@ -124,10 +146,27 @@ class PackBuilder:
         self._parts += front + struct.pack("<I8s", own, _END)
         return self._parts
 
+    def _encrypt(self, ring: Keyring) -> None:
+        """Every payload in its place, then the sum over what is stored."""
+        cipher = ring.pack_cipher(self.pack)
+        with memoryview(self._parts) as parts:
+            for _, offset, length, *_ in self._index:
+                head, end = bytes(parts[offset + 4 : offset + HEAD]), offset + length
+                parts[offset + HEAD : end] = cipher.encrypt(
+                    record_nonce(offset), parts[offset + HEAD : end - TAG], head
+                )
+                crc = google_crc32c.value(readable(parts[offset + 4 : end]))
+                parts[offset : offset + 4] = struct.pack("<I", crc)
 
-def parse_record(data: memoryview, kind: Kind, name: bytes | None) -> bytes | memoryview:
-    """The plain bytes of the one record that `data` is, checked by CRC and by digest; `name` None takes any digest.
 
+def parse_record(
+    data: memoryview, kind: Kind, name: bytes | None, hasher: Hasher, opener: Opener | None = None
+) -> bytes | memoryview:
+    """The plain bytes of the one record that `data` is, checked by CRC, tag and digest; `name` None takes any digest.
+
+    Of a map segment the digest is not checked against the bytes: its reader does that, by the leaves.
+
+    :param opener: decrypts the payload; None where nothing is encrypted.
     :raises DamagedError: it is not the record of that kind and digest, or not whole.
     """
     if len(data) < HEAD:
@@ -139,8 +178,11 @@ def parse_record(data: memoryview, kind: Kind, name: bytes | None) -> bytes | me
         raise DamagedError("a record's checksum is wrong")
     if its_kind != kind or its_name != (name or its_name):
         raise DamagedError(f"a record of kind {its_kind} with digest {its_name.hex()[:16]} is where another should be")
-    plain = decompress(codec, data[HEAD:], plain_length)
-    if digest(plain) != its_name:
+    payload: bytes | memoryview = data[HEAD:]
+    if opener is not None:
+        payload = opener(data[:HEAD], payload)
+    plain = decompress(codec, memoryview(payload), plain_length)
+    if kind is not Kind.SEGMENT and hasher.digest(plain) != its_name:
         raise DamagedError("a record's bytes do not have its digest")
     return plain
 
@@ -148,14 +190,14 @@ def parse_record(data: memoryview, kind: Kind, name: bytes | None) -> bytes | me
 def parse_header(data: bytes, pack: bytes) -> None:
     """Check the first 32 bytes of a pack.
 
-    :raises DamagedError: they are not of pack `pack`. :raises UnsupportedError: a newer version, or encrypted.
+    :raises DamagedError: they are not of pack `pack`. :raises UnsupportedError: a newer version, or another encryption.
     """
     if len(data) != _HEADER.size:
         raise DamagedError(f"pack {pack.hex()} has no header")
     magic, version, encryption, its_pack = _HEADER.unpack(data)
     if magic != _MAGIC:
         raise DamagedError(f"pack {pack.hex()} does not begin as a pack does")
-    if version > VERSION or encryption:
+    if version > VERSION or encryption > (version == VERSION):
         raise UnsupportedError(
             f"pack {pack.hex()} is of version {version}, encryption {encryption}; this program reads version {VERSION}",
             hint="use a newer drystone",

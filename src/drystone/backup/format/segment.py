@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.format.digest import DIGEST, Leaves, segment_digest
+from drystone.backup.format.digest import DIGEST, Hasher, Leaves
 from drystone.backup.format.keys import PACK_ID
 from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK, Place
 from drystone.base.errors import DamagedError
@@ -88,9 +88,9 @@ class Segment:
         for at, (pack, offset, length) in enumerate(zip(*columns, strict=True)):
             yield leaves[at * DIGEST : (at + 1) * DIGEST], self.packs[pack], offset, length
 
-    def digest(self) -> bytes:
+    def digest(self, hasher: Hasher) -> bytes:
         """The segment digest over the leaves."""
-        return segment_digest(self.leaves)
+        return hasher.segment(self.leaves)
 
     def present(self) -> NDArray[np.intp]:
         """The slots that are not zero, ascending."""

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from drystone.backup.reading.new_file import NewFile
 from drystone.base.errors import (
+    DrystoneError,
     ExhaustedError,
-    ExistsError,
     KernelError,
     MismatchError,
     NotFoundError,
+    UnsupportedError,
     UsageError,
 )
-from drystone.base.files import sync_folder
 from drystone.kernel.blockdev import BlockDevice, open_device
+from drystone.kernel.identity import refuse_loops
 
 
 class Target(Protocol):
@@ -59,10 +63,11 @@ class DeviceTarget:
 
     def __enter__(self) -> Self:
         device = open_device(self._path, write=True, exclusive=True)
-        if device.size < self._size or (device.size > self._size and not self._larger):
+        try:
+            _check_size(device, self._size, larger=self._larger)
+        except MismatchError:
             device.close()
-            hint = "--larger lets a larger device do" if device.size > self._size else "name one of the same size"
-            raise MismatchError(f"{self._path} has {device.size} bytes and the backup {self._size}", hint=hint)
+            raise
         self._device = device
         return self
 
@@ -80,7 +85,7 @@ class DeviceTarget:
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """pwrite."""
         assert self._device is not None
-        with _told(self._path):
+        with told(self._path):
             self._device.pwrite(offset, data)
 
     def zero(self, offset: int, length: int) -> None:
@@ -88,6 +93,64 @@ class DeviceTarget:
         assert self._device is not None
         if not self._zeroed:
             self._device.zero_out(offset, length)
+
+
+class StandingTarget:
+    """A device or a plain file whose bytes are compared before they are written: what is right already stays.
+
+    After an error it holds a part of the image, and another restore goes on from there.
+
+    :param larger: it may have more bytes than the image; they are left alone.
+
+    :raises MismatchError: another size. :raises BusyError: it is in use. :raises NotFoundError: there is none.
+    """
+
+    def __init__(self, path: str, size: int, *, larger: bool = False) -> None:
+        self._path = path
+        self._size = size
+        self._larger = larger
+        self._device: BlockDevice | None = None
+
+    def __enter__(self) -> Self:
+        device = open_device(self._path, write=True, exclusive=True)
+        try:
+            if device.number is None:
+                refuse_loops(self._path)
+            _check_size(device, self._size, larger=self._larger)
+        except DrystoneError:
+            device.close()
+            raise
+        self._device = device
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        device, self._device = self._device, None
+        assert device is not None
+        with contextlib.closing(device):
+            if kind is None:
+                device.flush()
+
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        """Fill `buffer`. Called by several threads."""
+        assert self._device is not None
+        self._device.read_into(offset, buffer)
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """pwrite."""
+        assert self._device is not None
+        with told(self._path):
+            self._device.pwrite(offset, data)
+
+    def zero(self, offset: int, length: int) -> None:
+        """Zeroed by the device; in a file it becomes a hole."""
+        assert self._device is not None
+        if self._device.number is None:
+            with contextlib.suppress(UnsupportedError):
+                self._device.discard(offset, length)
+                return
+        self._device.zero_out(offset, length)
 
 
 class FileTarget:
@@ -99,27 +162,15 @@ class FileTarget:
     """
 
     def __init__(self, path: str, size: int, *, overwrite: bool = False) -> None:
-        self._path = Path(path)
-        self._size = size
-        self._overwrite = overwrite
-        self._passing = self._path.with_name(f".{self._path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        self._path = path
+        self._file = NewFile(path, overwrite=overwrite, size=size)
         self._device: BlockDevice | None = None
 
     def __enter__(self) -> Self:
-        if not self._overwrite and os.path.lexists(self._path):
-            raise self._exists()
-        try:
-            handle = os.open(self._passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                os.ftruncate(handle, self._size)
-            finally:
-                os.close(handle)
-        except FileNotFoundError as error:
-            raise NotFoundError(f"there is no folder {self._path.parent}") from error
-        except OSError as error:
-            self._passing.unlink(missing_ok=True)
-            raise KernelError("create", error.errno or 0, device=str(self._path)) from error
-        self._device = open_device(str(self._passing), write=True, direct=False)
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(self._file)
+            self._device = open_device(str(self._file.passing), write=True, direct=False)
+            undo.pop_all()
         return self
 
     def __exit__(
@@ -128,33 +179,18 @@ class FileTarget:
         device, self._device = self._device, None
         assert device is not None
         try:
-            with contextlib.closing(device), _told(self._path):
+            with contextlib.closing(device), told(self._path):
                 if kind is None:
                     device.flush()
-            if kind is None:
-                self._give_name()
-        finally:
-            self._passing.unlink(missing_ok=True)
-
-    def _give_name(self) -> None:
-        try:
-            if self._overwrite:
-                self._passing.replace(self._path)
-            else:
-                os.link(self._passing, self._path)
-            sync_folder(self._path.parent)
-        except FileExistsError as error:
-            raise self._exists() from error
-        except OSError as error:
-            raise KernelError("rename", error.errno or 0, device=str(self._path)) from error
-
-    def _exists(self) -> ExistsError:
-        return ExistsError(f"{self._path} exists", hint="name another file, or replace this one with --overwrite")
+        except BaseException as failure:
+            self._file.__exit__(type(failure), failure, None)
+            raise
+        self._file.__exit__(kind, error, trace)
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """pwrite."""
         assert self._device is not None
-        with _told(self._path):
+        with told(self._path):
             self._device.pwrite(offset, data)
 
     def zero(self, offset: int, length: int) -> None:
@@ -185,8 +221,15 @@ def choose_target(
     return FileTarget(str(real) if overwrite else path, size, overwrite=overwrite)
 
 
+def _check_size(device: BlockDevice, size: int, *, larger: bool) -> None:
+    """:raises MismatchError: it has another size than the image."""
+    if device.size < size or (device.size > size and not larger):
+        hint = "--larger lets a larger device do" if device.size > size else "name one of the same size"
+        raise MismatchError(f"{device.path} has {device.size} bytes and the backup {size}", hint=hint)
+
+
 @contextlib.contextmanager
-def _told(path: str | Path) -> Iterator[None]:
+def told(path: str) -> Iterator[None]:
     """:raises ExhaustedError: no room is left."""
     try:
         yield

@@ -1,16 +1,18 @@
-"""Reading a backup back: its chunks, fetched in long ranges by threads, each checked before it is handed out."""
+"""Going through the chunks of a backup, in stretches that are fetched at once, with everything checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from drystone.backup.format.manifest import Manifest
 from drystone.backup.format.pack import Kind, Place, parse_record
 from drystone.backup.format.segment import Segment
 from drystone.backup.objects import read_place
+from drystone.backup.reading.locate import Locator
 from drystone.base.errors import DamagedError
-from drystone.store import Store
 
 FETCH = 8 << 20
 """Bytes that are fetched at once, when records of neighbours in the image are neighbours in a pack."""
@@ -21,59 +23,101 @@ Take = Callable[[int, bytes | memoryview], None]
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Slots of a segment whose records follow one another in a pack: one range to fetch."""
+    """Slots of a segment whose records follow one another in a pack: one range to fetch.
+
+    :ivar places: of each slot's record, as they are now. :ivar place: from the first to the last of them.
+    """
 
     segment: Segment
     slots: list[int]
-    place: Place
+    places: list[Place]
+
+    @property
+    def place(self) -> Place:
+        """The range that holds all of its records."""
+        first, last = self.places[0], self.places[-1]
+        return Place(first.pack, first.offset, last.offset + last.length - first.offset)
 
 
-def stretches(segment: Segment) -> Iterator[Stretch]:
-    """All stored slots of a segment, in the order of the image."""
+def present_runs(segment: Segment) -> list[tuple[int, int]]:
+    """Runs of slots that are not zero: first, and one past the last."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], segment.length != 0, [False])).astype(np.int8)))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
+
+
+def stretches(segment: Segment, locator: Locator, wanted: list[int] | None = None) -> Iterator[Stretch]:
+    """The stored slots of a segment, in the order of the image; records that were moved are looked for on the way.
+
+    :param wanted: these slots, ascending, all of them stored; None: all that are.
+    """
     slots: list[int] = []
-    pack, begin, end = b"", 0, 0
-    for slot in segment.present().tolist():
+    places: list[Place] = []
+    for slot in segment.present().tolist() if wanted is None else wanted:
         place = segment.place(slot)
         assert place is not None
-        if slots and (place.pack, place.offset) == (pack, end) and end - begin < FETCH:
-            slots.append(slot)
-            end += place.length
-            continue
+        if locator.is_moved(place.pack):
+            place = locator.locate(place, segment.leaf(slot), Kind.CHUNK)
         if slots:
-            yield Stretch(segment, slots, Place(pack, begin, end - begin))
-        slots, pack, begin, end = [slot], place.pack, place.offset, place.offset + place.length
+            last = places[-1]
+            follows = (place.pack, place.offset) == (last.pack, last.offset + last.length)
+            if not follows or last.offset + last.length - places[0].offset >= FETCH:
+                yield Stretch(segment, slots, places)
+                slots, places = [], []
+        slots.append(slot)
+        places.append(place)
     if slots:
-        yield Stretch(segment, slots, Place(pack, begin, end - begin))
+        yield Stretch(segment, slots, places)
 
 
-def read_stretch(store: Store, manifest: Manifest, stretch: Stretch, take: Take) -> int:
+def read_stretch(locator: Locator, manifest: Manifest, stretch: Stretch, take: Take) -> int:
     """Fetch, check and hand out the chunks of a stretch; their plain bytes.
 
-    :raises DamagedError: the first chunk that is not as it was; facts hold backup, volume, pack and offset.
+    A chunk that is damaged where it should be is taken from where an index knows it again.
+
+    :raises DamagedError: the first chunk that is nowhere as it was; facts hold backup, volume, pack and offset.
     """
     shape = manifest.shape
     first = stretch.segment.number * shape.slots
-    total = 0
-    at = 0
-    slot = stretch.slots[0]
+    whole = stretch.place
     try:
-        data = read_place(store, stretch.place)
-        for slot in stretch.slots:
-            length = int(stretch.segment.length[slot])
-            plain = parse_record(data[at : at + length], Kind.CHUNK, stretch.segment.leaf(slot))
+        data: memoryview | None = read_place(locator.vault, whole)
+    except DamagedError:
+        data = None
+    total = 0
+    for slot, place in zip(stretch.slots, stretch.places, strict=True):
+        begin = place.offset - whole.offset
+        part = None if data is None else data[begin : begin + place.length]
+        try:
+            plain = _read_chunk(locator, stretch, slot, place, part)
             if len(plain) != shape.length_of(first + slot):
                 raise DamagedError(f"it has {len(plain)} bytes, not {shape.length_of(first + slot)}")
-            take((first + slot) * shape.chunk_size, plain)
-            at += length
-            total += len(plain)
-    except DamagedError as error:
-        offset = (first + slot) * shape.chunk_size
-        raise DamagedError(
-            f"backup {manifest.head.backup} is damaged at byte {offset} of the image: {error.message}",
-            hint="`drystone backup verify` names all damages; another backup may be whole",
-            backup=manifest.head.backup,
-            volume=manifest.head.volume,
-            pack=stretch.place.pack.hex(),
-            offset=offset,
-        ) from error
+        except DamagedError as error:
+            raise _name(error, manifest, place, (first + slot) * shape.chunk_size) from error
+        take((first + slot) * shape.chunk_size, plain)
+        total += len(plain)
     return total
+
+
+def _read_chunk(
+    locator: Locator, stretch: Stretch, slot: int, place: Place, data: memoryview | None
+) -> bytes | memoryview:
+    leaf = stretch.segment.leaf(slot)
+    if data is not None:
+        try:
+            return parse_record(data, Kind.CHUNK, leaf, locator.vault.hasher, locator.vault.opener(place))
+        except DamagedError:
+            pass  # looked at again by the map's own place, which may be another, and then for copies
+    mapped = stretch.segment.place(slot)
+    assert mapped is not None
+    return locator.read(mapped, leaf, Kind.CHUNK)
+
+
+def _name(error: DamagedError, manifest: Manifest, place: Place, offset: int) -> DamagedError:
+    return DamagedError(
+        f"backup {manifest.head.backup} is damaged at byte {offset} of the image: {error.message}",
+        hint="`drystone backup verify` names all damages; another backup may be whole",
+        backup=manifest.head.backup,
+        volume=manifest.head.volume,
+        pack=place.pack.hex(),
+        offset=offset,
+    )

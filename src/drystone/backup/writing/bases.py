@@ -13,23 +13,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-from drystone.backup.format.keys import PACKS, parse_pack_key
 from drystone.backup.format.manifest import Head, Manifest
 from drystone.backup.format.segment import Segment
-from drystone.backup.objects import read_manifest, read_manifests, read_segment
-from drystone.base.errors import DamagedError, NotFoundError
-from drystone.store import Store
+from drystone.backup.reading.entries import read_entry
+from drystone.backup.reading.locate import Locator
+from drystone.backup.reading.segments import read_segment
+from drystone.backup.writing.commit import closure, needed
+from drystone.backup.writing.presence import sizes_of
+from drystone.base.errors import DamagedError
+
+_MOVED = 1 << 62
+"""Bytes: the records of a moved pack are looked for when they are read."""
 
 Damaged = Callable[[DamagedError], None]
 """Takes what is wrong with a backup that was passed over."""
 
 
-def pack_sizes(store: Store) -> dict[bytes, int]:
-    """Bytes of every pack by its id."""
-    return {pack: size for key, size in store.list(PACKS) if (pack := parse_pack_key(key)) is not None}
-
-
-def find_base(store: Store, volume: str, damaged: Damaged, only: str = "") -> Head | None:
+def find_base(locator: Locator, volume: str, damaged: Damaged, only: str = "") -> Head | None:
     """The newest backup of a volume that can be built upon; None when there is none.
 
     :param damaged: takes what is wrong with every newer one, and every unreadable one, that is passed over.
@@ -37,50 +37,50 @@ def find_base(store: Store, volume: str, damaged: Damaged, only: str = "") -> He
 
     :raises UnsupportedError: a manifest of a newer version.
     """
-    heads = [each.head for each in read_manifests(store, volume, damaged) if only in {"", each.head.backup}]
-    for head in sorted(heads, key=lambda each: (each.created, each.backup), reverse=True):
+    entries = [each for each in locator.state.backups if each.volume == volume and only in {"", each.backup}]
+    for entry in sorted(entries, key=lambda each: (each.created, each.backup), reverse=True):
         try:
-            _check(store, read_manifest(store, volume, head.backup))
-        except NotFoundError:  # deleted since it was listed
-            continue
+            _check(locator, read_entry(locator, entry.volume, entry.backup))
         except DamagedError as error:
             damaged(error)
             continue
-        return head
+        return entry.head()
     return None
 
 
-def check_packs(store: Store, manifest: Manifest) -> dict[bytes, int]:
-    """That all packs of a backup are there; the sizes of all packs. Cost: a listing.
+def check_packs(locator: Locator, manifest: Manifest) -> dict[bytes, int]:
+    """That all packs of a backup are there, or moved; the sizes of those that are there.
+
+    Cost: a listing of the folders in which they are.
 
     :raises DamagedError: one is missing; the facts name it and the backup.
     """
-    sizes = pack_sizes(store) if len(manifest.packs) else {}
-    missing = manifest.pack_ids() - sizes.keys()
-    if missing:
-        pack = min(missing)
-        raise DamagedError(
-            f"backup {manifest.head.backup} is damaged: pack {pack.hex()} is missing",
-            backup=manifest.head.backup,
-            volume=manifest.head.volume,
-            pack=pack.hex(),
-        )
+    sizes = sizes_of(locator.vault, closure(locator.state, manifest.pack_ids()))
+    for pack in sorted(manifest.pack_ids() - sizes.keys()):
+        if needed(locator.state, {pack}, set(sizes)) is None:
+            raise DamagedError(
+                f"backup {manifest.head.backup} is damaged: pack {pack.hex()} is missing",
+                backup=manifest.head.backup,
+                volume=manifest.head.volume,
+                pack=pack.hex(),
+            )
     return sizes
 
 
-def _check(store: Store, manifest: Manifest) -> None:
+def _check(locator: Locator, manifest: Manifest) -> None:
     """:raises DamagedError: a pack is missing or too short, or the map cannot be read; the facts name the backup."""
-    sizes = check_packs(store, manifest)
+    sizes = check_packs(locator, manifest)
     for number in manifest.segments["number"].tolist():
-        segment = read_segment(store, manifest, number)
+        segment = read_segment(locator, manifest, number)
         assert segment is not None
-        _check_places(manifest, segment, sizes)
+        _check_places(locator, manifest, segment, sizes)
 
 
-def _check_places(manifest: Manifest, segment: Segment, sizes: dict[bytes, int]) -> None:
+def _check_places(locator: Locator, manifest: Manifest, segment: Segment, sizes: dict[bytes, int]) -> None:
     present = segment.present()
     ends = segment.offset[present].astype(np.uint64) + segment.length[present]
-    limits = np.array([sizes.get(pack, 0) for pack in segment.packs], dtype=np.uint64)[segment.pack[present]]
+    known = [_MOVED if locator.is_moved(pack) else sizes.get(pack, 0) for pack in segment.packs]
+    limits = np.array(known, dtype=np.uint64)[segment.pack[present]]
     beyond = np.flatnonzero(ends > limits)
     if not len(beyond):
         return

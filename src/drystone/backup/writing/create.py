@@ -1,41 +1,39 @@
-"""Making a backup: read, hash, compress, pack and put at the same time, within bounds.
+"""Making a backup: from the announcement to the change of state that makes it one.
 
-Threads take batches of the source and turn them into chunks. One thread takes their results in order, fills packs and
-map segments; two more put full packs. Cost: for a source that knows what changed, that of the changed chunks, of the
-map segments that they lie in, and of one manifest. Memory is bounded by Tuning, whatever the image's size.
-The order of writes, and why a kill at any point does no harm: docs/reference/backup-format.md.
+Cost: for a source that knows what changed, that of the changed chunks, of the map segments that they lie in, and of one
+manifest. Memory is bounded by Tuning, whatever the image's size. The order of writes, and why a kill at any point does
+no harm: docs/reference/backup-format.md.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 
-import numpy as np
-from numpy.typing import NDArray
-
-from drystone.backup.format import manifest as manifests
-from drystone.backup.format.digest import NOTHING
-from drystone.backup.format.keys import manifest_key, new_writer, pack_key
-from drystone.backup.format.manifest import Head, Manifest, Shape, check_shape
-from drystone.backup.format.segment import Segment
-from drystone.backup.objects import put_own, read_manifest, read_segment
-from drystone.backup.operations import announced, describe, living, still_announced
-from drystone.backup.pipeline import Progress, ordered
-from drystone.backup.source import Source, chunk_runs
+from drystone.backup.format.digest import checksum
+from drystone.backup.format.index_object import MOST_ENTRIES
+from drystone.backup.format.keys import manifest_key, new_writer
+from drystone.backup.format.manifest import MOST_SEGMENTS, SMALLEST_CHUNK, Head, Manifest, Shape, check_shape
+from drystone.backup.pipeline import Progress
+from drystone.backup.reading.entries import read_entry
+from drystone.backup.reading.locate import Locator
+from drystone.backup.source import Identified, Ranges, Source, whole
+from drystone.backup.state.operations import Announced, announced, read_operations
+from drystone.backup.stream import Stream
 from drystone.backup.tuning import Tuning
+from drystone.backup.vault import Vault
 from drystone.backup.writing.bases import check_packs
-from drystone.backup.writing.chunker import Batch, Chunked, Chunker
-from drystone.backup.writing.index import ChunkIndex
-from drystone.backup.writing.mapping import MapMaker, Tables
+from drystone.backup.writing.commit import Draft
+from drystone.backup.writing.fill import Filled, Job, fill, is_relative
+from drystone.backup.writing.resume import find_dead
 from drystone.backup.writing.writer import PackWriter
 from drystone.base.clock import Clock
-from drystone.base.errors import BusyError, DrystoneError, ExistsError, MismatchError, NotFoundError, UsageError
+from drystone.base.errors import BusyError, ExistsError, MismatchError, NotFoundError, UsageError
 from drystone.base.names import new_uuid
-from drystone.store import Store
+
+_LONG_STREAM = 16 << 40
+"""Bytes of a stream whose chunks are all in an index; those of the rest may be stored twice one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,8 @@ class BackupRequest:
     :ivar source_name: for people, in lists.
     :ivar base: UUID of the backup that a relative source is relative to, or that another is compared with; "" for none.
     :ivar about: kept with the backup, as it stands.
-    :ivar backup: its UUID; "" makes one.
+    :ivar backup: its UUID; "" makes one. A UUID is used once, also when the backup was deleted or was never finished.
+    :ivar anew: store everything again, also what the repository has: for when that may be damaged. Needs no base.
     """
 
     volume: str
@@ -54,218 +53,110 @@ class BackupRequest:
     base: str = ""
     about: dict[str, str] = field(default_factory=dict)
     backup: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One backup's fixed facts."""
-
-    store: Store
-    source: Source
-    shape: Shape
-    base: Manifest | None
-    tuning: Tuning
-    progress: Progress
+    anew: bool = False
 
 
 def create_backup(
-    store: Store, source: Source, request: BackupRequest, *, tuning: Tuning, clock: Clock, progress: Progress
-) -> Manifest:
+    vault: Vault, source: Source | Stream, request: BackupRequest, *, tuning: Tuning, clock: Clock, progress: Progress
+) -> Head:
     """Back `source` up. When this returns the backup is durable; when it raises there is none, or a whole one.
 
     :raises NotFoundError: the base is not there. :raises MismatchError: the base is of another size.
-    :raises ExistsError: there is a backup of that UUID. :raises BusyError: the base is being deleted, or the backup
-        was taken for dead by somebody who cleaned up. :raises DamagedError: the base is damaged.
+    :raises ExistsError: there is a backup of that UUID, or was. :raises BusyError: the same backup is being made, or
+        this one was taken for dead by somebody who cleaned up. :raises DamagedError: the base is damaged.
     """
     backup = request.backup or new_uuid()
     key = manifest_key(request.volume, backup)
-    if source.relative and not request.base:
+    if is_relative(source) and not request.base:
         raise UsageError("a source of changes needs the backup that they are relative to")
-    name = new_writer()
-    with announced(store, describe("backup", request.volume, backup, request.base, name)) as operation:
-        _check_nobody(store, request, backup, operation)
-        base = _read_base(store, request)
-        _check_absent(store, key, backup)
-        job = _Job(store, source, _shape(source, base, tuning), base, tuning, progress)
-        writer = PackWriter(store, name, tuning.pack_size)
+    if request.anew and request.base:
+        raise UsageError("a backup that stores everything anew builds upon no other")
+    extents = whole(0) if isinstance(source, Stream) else source.extents()
+    identity = _identify(source, extents)
+    past = None if request.anew else find_dead(vault, request.volume, request.base, identity)
+    names = [new_writer() for _ in range(1 + _index_names(source, tuning))]
+    own_names = tuple(each.hex() for each in names)
+    writers = own_names + (past.operation.writers if past is not None else ())
+    with announced(
+        vault, "backup", request.volume, backup, base=request.base, writers=writers, identity=identity
+    ) as own:
+        _check_nobody(vault, request, backup, own)
+        locator = Locator(vault, own.state)
+        _check_absent(vault, key, backup)
+        base = read_entry(locator, request.volume, request.base) if request.base else None
+        if base is not None:
+            check_packs(locator, base)
+        draft = Draft(vault, own, list(own_names[1:]))
+        shape = _shape(source, base, tuning)
+        job = Job(locator, source, extents, shape, base, tuning, progress, draft, request.anew, past)
         created = clock.now().astimezone(UTC).isoformat(timespec="microseconds")
+        writer = PackWriter(vault, names[0], tuning.pack_size)
         try:
             with writer:
-                tables, read = _fill(job, writer)
-            head = _head(request, backup, created, job, tables, read=read, stored=writer.stored)
-            manifest = Manifest(head, tables.segments, tables.packs)
-            data = manifests.encode(manifest)
+                filled = fill(job, writer)
+            head = _head(request, backup, created, filled)
+            made = draft.commit(Manifest(head, filled.tables.segments, filled.tables.packs))
         except BaseException:
-            _remove_packs(store, writer.packs)
+            draft.take_back(writer.packs)
             raise
-        # From here on the manifest may be there, whatever the store answers: the packs stay, `sweep` finds them.
-        put_own(store, key, data)
-        if not still_announced(store, operation):
-            store.delete(key)
-            raise BusyError(f"backup {backup} was taken for dead while it ran, and is withdrawn", hint="make it again")
-    return manifest
+    return made.head()
 
 
-def _check_nobody(store: Store, request: BackupRequest, backup: str, own: str) -> None:
-    """Nobody makes the same backup, or deletes the base. :raises BusyError: somebody does."""
-    for key, other in living(store).items():
-        if key == own or other.volume != request.volume:
-            continue
-        if other.backup == backup:
-            raise BusyError(f"backup {backup} is being made or deleted by another process", pid=other.pid)
-        if request.base and other.operation == "delete" and other.backup == request.base:
-            raise BusyError(f"backup {request.base}, the base, is being deleted", pid=other.pid)
+def _identify(source: Source | Stream, extents: Ranges) -> str:
+    """What a run that goes on with this one must have as well; "" when nobody can."""
+    known = source.identity if isinstance(source, Identified) else ""
+    if not known:
+        return ""
+    return checksum(f"{known}/{is_relative(source)}/".encode() + extents.tobytes()).hex()
 
 
-def _read_base(store: Store, request: BackupRequest) -> Manifest | None:
-    """The base, all packs of which are there. :raises DamagedError: they are not."""
-    if not request.base:
-        return None
-    base = read_manifest(store, request.volume, request.base)
-    check_packs(store, base)
-    return base
+def _index_names(source: Source | Stream, tuning: Tuning) -> int:
+    """How many indexes the backup may have to put: their names are announced with it."""
+    size = _LONG_STREAM if isinstance(source, Stream) else source.size
+    return 2 + size // SMALLEST_CHUNK // min(MOST_ENTRIES, tuning.index_entries // 6)
 
 
-def _check_absent(store: Store, key: str, backup: str) -> None:
+def _check_nobody(vault: Vault, request: BackupRequest, backup: str, own: Announced) -> None:
+    """Nobody makes the same backup. :raises BusyError: somebody does."""
+    for key, other in read_operations(vault, []).items():
+        if key != own.key and other.operation == "backup" and (other.volume, other.backup) == (request.volume, backup):
+            raise BusyError(f"backup {backup} is being made by another process", pid=other.pid)
+
+
+def _check_absent(vault: Vault, key: str, backup: str) -> None:
     with contextlib.suppress(NotFoundError):
-        store.get(key)
-        raise ExistsError(f"there is a backup {backup} already")
+        vault.store.get(key)
+        raise ExistsError(f"there is a backup {backup} already, or what was left of it", hint="take another UUID")
 
 
-def _shape(source: Source, base: Manifest | None, tuning: Tuning) -> Shape:
-    """How to cut the image: as the base was, so that its chunks can be compared."""
-    if base is not None:
-        shape = Shape(source.size, base.head.chunk_size, base.head.segment_slots)
-        if source.relative and base.head.size != source.size:
-            raise MismatchError(
-                f"the base has {base.head.size} bytes and the source {source.size}", hint="make a full backup"
-            )
+def _shape(source: Source | Stream, base: Manifest | None, tuning: Tuning) -> Shape:
+    """How to cut the image: as the base was, so that its chunks can be compared. A stream's is as large as can be."""
+    cut = Shape(0, tuning.chunk_size, tuning.segment_slots) if base is None else base.shape
+    if isinstance(source, Stream):
+        shape = replace(cut, size=MOST_SEGMENTS * cut.slots * cut.chunk_size)
     else:
-        shape = Shape(source.size, tuning.chunk_size, tuning.segment_slots)
+        shape = replace(cut, size=source.size)
+        if source.relative and shape != cut:
+            raise MismatchError(
+                f"the base has {cut.size} bytes and the source {source.size}", hint="make a full backup"
+            )
     check_shape(shape)
     return shape
 
 
-def _fill(job: _Job, writer: PackWriter) -> tuple[Tables, int]:
-    """Read the source into packs and a map, all of them put; the map's tables, and the bytes read."""
-    index = ChunkIndex(job.tuning.index_entries)
-    if job.base is not None and not job.source.relative:
-        _remember(job.store, job.base, index)
-    chunker = Chunker(job.source, job.shape, index, job.tuning)
-    maker = MapMaker(job.shape, writer, job.base, relative=job.source.relative)
-    runs = chunk_runs(job.source.extents(), job.shape.chunk_size)
-    total = _bytes_of(runs, job.shape)
-    done = 0
-    new: Segment | None = None
-    old: Segment | None = None
-    job.progress(0, total)
-    with ThreadPoolExecutor(job.tuning.workers, thread_name_prefix="chunk") as pool:
-        results = ordered(pool, chunker.chunk, _batches(job, runs, index), job.tuning.batches)
-        with contextlib.closing(results):
-            for result in results:
-                if new is None or new.number != result.batch.segment:
-                    if new is not None:
-                        maker.replace(old, new)
-                    old = result.batch.base
-                    new = _begin_segment(job, result.batch)
-                _place_chunks(result, new, writer, index)
-                chunker.give_back(result.buffer)
-                done += result.size
-                job.progress(done, total)
-    if new is not None:
-        maker.replace(old, new)
-    tables = maker.finish()
-    writer.flush()
-    return tables, done
-
-
-def _bytes_of(runs: NDArray[np.int64], shape: Shape) -> int:
-    """Bytes of runs of chunks; the image's last chunk may be short."""
-    chunks = int((runs[:, 1] - runs[:, 0]).sum())
-    short = shape.chunks * shape.chunk_size - shape.size if len(runs) and runs[-1, 1] == shape.chunks else 0
-    return chunks * shape.chunk_size - short
-
-
-def _remember(store: Store, base: Manifest, index: ChunkIndex) -> None:
-    """Put all of the base's chunks in the index, so that data which moved is found."""
-    for number in base.segments["number"].tolist():
-        segment = read_segment(store, base, number)
-        if segment is not None:
-            index.add_segment(segment)
-
-
-def _batches(job: _Job, runs: NDArray[np.int64], index: ChunkIndex) -> Iterator[Batch]:
-    """Runs cut at segments and at what a thread reads at once; the base's segments are fetched on the way."""
-    shape = job.shape
-    at_once = max(1, job.tuning.batch_size // shape.chunk_size)
-    number = -1
-    base: Segment | None = None
-    for first, last in runs.tolist():
-        at = first
-        while at < last:
-            if at // shape.slots != number:
-                number = at // shape.slots
-                base = _base_segment(job, number)
-                if base is not None and job.source.relative:
-                    index.add_segment(base)
-            count = min(at_once, last - at, (number + 1) * shape.slots - at)
-            yield Batch(number, at, count, base)
-            at += count
-
-
-def _base_segment(job: _Job, number: int) -> Segment | None:
-    """The base's segment as one of the new image: an image that grew or shrank has another last segment."""
-    if job.base is None or number >= job.base.shape.segments:
-        return None
-    segment = read_segment(job.store, job.base, number)
-    slots = job.shape.slots_of(number)
-    return segment if segment is None or len(segment.leaves) == slots else segment.resized(slots)
-
-
-def _begin_segment(job: _Job, batch: Batch) -> Segment:
-    """The new segment before its chunks are put: the base's where the source tells changes only, else zeros."""
-    if job.source.relative and batch.base is not None:
-        return batch.base.copy()
-    return Segment.empty(batch.segment, job.shape.slots_of(batch.segment))
-
-
-def _place_chunks(result: Chunked, segment: Segment, writer: PackWriter, index: ChunkIndex) -> None:
-    """Store the batch's new chunks and enter all of them in the segment."""
-    for chunk in result.chunks:
-        if chunk.leaf == NOTHING:
-            segment.clear(chunk.slot)
-            continue
-        # Another thread may have met the same bytes at the same time: the first one's record serves both.
-        place = chunk.place or index.find(chunk.leaf)
-        if place is None:
-            assert chunk.record is not None
-            place = writer.add(chunk.record)
-            index.add(chunk.leaf, place)
-        segment.put(chunk.slot, chunk.leaf, place)
-
-
-def _head(
-    request: BackupRequest, backup: str, created: str, job: _Job, tables: Tables, *, read: int, stored: int
-) -> Head:
+def _head(request: BackupRequest, backup: str, created: str, filled: Filled) -> Head:
     return Head(
         backup=backup,
         volume=request.volume,
         parent=request.base,
         created=created,
         source=request.source_name,
-        size=job.shape.size,
-        chunk_size=job.shape.chunk_size,
-        segment_slots=job.shape.slots,
-        root=tables.root.hex(),
-        chunks=tables.chunks,
-        read=read,
-        stored=stored,
+        size=filled.shape.size,
+        chunk_size=filled.shape.chunk_size,
+        segment_slots=filled.shape.slots,
+        root=filled.tables.root.hex(),
+        chunks=filled.tables.chunks,
+        read=filled.read,
+        stored=filled.stored,
         about=request.about,
     )
-
-
-def _remove_packs(store: Store, packs: list[bytes]) -> None:
-    """What a failed backup put; a store that fails here too leaves them to `sweep`."""
-    for pack in packs:
-        with contextlib.suppress(DrystoneError):
-            store.delete(pack_key(pack))

@@ -10,8 +10,7 @@ from typing import Self
 
 from drystone.backup.format.keys import pack_id, pack_key
 from drystone.backup.format.pack import Kind, PackBuilder, Place, Record
-from drystone.backup.objects import put_own
-from drystone.store import Store
+from drystone.backup.vault import Vault, put_own
 
 _PUTS = 2
 """Packs being put at once."""
@@ -23,8 +22,8 @@ class PackWriter:
     Used by one thread, in a `with`: at its end no put is running. Records are durable after `flush`.
     """
 
-    def __init__(self, store: Store, writer: bytes, pack_size: int) -> None:
-        self._store = store
+    def __init__(self, vault: Vault, writer: bytes, pack_size: int) -> None:
+        self._vault = vault
         self._writer = writer
         self._size = pack_size
         self._filling: dict[Kind, PackBuilder] = {}
@@ -60,7 +59,7 @@ class PackWriter:
         if builder is None:
             pack = pack_id(self._writer, len(self.packs))
             self.packs.append(pack)
-            builder = self._filling[record.kind] = PackBuilder(pack, self._size)
+            builder = self._filling[record.kind] = PackBuilder(pack, self._size, self._vault.ring)
         place = builder.add(record)
         if builder.full:
             del self._filling[record.kind]
@@ -76,15 +75,15 @@ class PackWriter:
     def _put(self, builder: PackBuilder) -> None:
         assert self._pool is not None
         self._settle(_PUTS - 1)
-        self._putting.append(self._pool.submit(_finish, self._store, builder))
+        self._putting.append(self._pool.submit(_finish, self._vault, builder))
 
     def _settle(self, left: int) -> None:
         while len(self._putting) > left:
             self.stored += self._putting.popleft().result()
 
 
-def _finish(store: Store, builder: PackBuilder) -> int:
+def _finish(vault: Vault, builder: PackBuilder) -> int:
     """Close a pack and put it; its bytes."""
     data = builder.finish()
-    put_own(store, pack_key(builder.pack), data)
+    put_own(vault.store, pack_key(builder.pack), data)
     return len(data)

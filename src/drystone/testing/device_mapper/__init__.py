@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from drystone.testing.device_mapper import calls, targets, thin
+from drystone.testing.device_mapper import calls, clone, targets, thin
 from drystone.testing.device_mapper.bench import DISK_SECTORS, DISKS, Bench, Hands
 
+_MODULES = (calls, targets, clone, thin)
+
 CHECKS: list[Callable[[Bench], None]] = [
-    value for module in (calls, targets, thin) for name, value in vars(module).items() if name.startswith("check_")
+    value for module in _MODULES for name, value in vars(module).items() if name.startswith("check_")
 ]
 
 __all__ = ["CHECKS", "DISKS", "DISK_SECTORS", "Bench", "Hands"]

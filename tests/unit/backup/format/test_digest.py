@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from blake3 import blake3
 
-from drystone.backup.format.digest import NOTHING, image_root, segment_digest
+from drystone.backup.format.digest import NOTHING, Hasher
 from drystone.backup.format.manifest import Shape, root_of
 
 
@@ -18,6 +18,7 @@ def test_the_root_is_that_of_the_reference() -> None:
     root = blake3(b"drystone/image/1\0" + struct.pack("<QII", 200_000, 65536, 2) + first + bytes(32)).digest()
     leaves = np.zeros((2, 32), dtype=np.uint8)
     leaves[0] = np.frombuffer(leaf, dtype=np.uint8)
-    assert segment_digest(leaves) == first
-    assert image_root(200_000, 65536, 2, [first, NOTHING]) == root
-    assert root_of(Shape(200_000, 65536, 2), np.array([0], dtype=np.uint32), [first]) == root
+    hasher = Hasher()
+    assert hasher.segment(leaves) == first
+    assert hasher.root(200_000, 65536, 2, [first, NOTHING]) == root
+    assert root_of(Shape(200_000, 65536, 2), np.array([0], dtype=np.uint32), [first], hasher) == root

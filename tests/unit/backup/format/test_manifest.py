@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from drystone.backup.format import manifest as manifests
-from drystone.backup.format.digest import digest
+from drystone.backup.format.digest import Hasher, checksum
 from drystone.backup.format.manifest import Head, Manifest, Shape, make_packs, make_segments, root_of
 from drystone.backup.format.pack import (
     Place,
@@ -17,21 +17,23 @@ from drystone.backup.format.pack import (
 from drystone.backup.format.segment import Segment
 from drystone.base.errors import DamagedError, UnsupportedError, UsageError
 
+HASHER = Hasher()
+
 
 def make_segment(slots: int = 20) -> Segment:
     segment = Segment.empty(3, slots)
     for slot in (0, 5, 6, slots - 1):
-        segment.put(slot, digest(b"%d" % slot), Place(bytes([slot]) * 16, 32 + slot, 100 + slot))
+        segment.put(slot, checksum(b"%d" % slot), Place(bytes([slot]) * 16, 32 + slot, 100 + slot))
     return segment
 
 
 def make_manifest() -> Manifest:
     shape = Shape(5 * 20 * 65536 + 17, 65536, 20)
     segment = make_segment()
-    entries = {3: (segment.digest(), Place(b"m" * 16, 32, 500))}
+    entries = {3: (segment.digest(HASHER), Place(b"m" * 16, 32, 500))}
     packs = make_packs({b"m" * 16: (1, 500), b"a" * 16: (4, 430), b"z" * 16: (0, 0)})
     table = make_segments(entries, packs)
-    root = root_of(shape, table["number"], [bytes(each) for each in table["digest"]])
+    root = root_of(shape, table["number"], [bytes(each) for each in table["digest"]], HASHER)
     head = Head(
         backup="b", volume="v", parent="", created="2026-01-02T03:04:05.000006+00:00", source="s", size=shape.size,
         chunk_size=65536, segment_slots=20, root=root.hex(), chunks=4, read=1, stored=2, about={"key": "välue"},
@@ -41,9 +43,9 @@ def make_manifest() -> Manifest:
 
 def test_manifests_go_round() -> None:
     manifest = make_manifest()
-    again = manifests.parse(manifests.encode(manifest), "it")
+    again = manifests.parse(manifests.encode(manifest), "it", HASHER)
     assert again.head == manifest.head
-    assert again.find_segment(3) == (make_segment().digest(), Place(b"m" * 16, 32, 500))
+    assert again.find_segment(3) == (make_segment().digest(HASHER), Place(b"m" * 16, 32, 500))
     assert again.find_segment(2) is None
     assert again.find_segment(4) is None
     assert again.pack_ids() == {b"m" * 16, b"a" * 16}
@@ -55,29 +57,29 @@ def test_every_flipped_byte_of_a_manifest_is_found() -> None:
         wrong = bytearray(data)
         wrong[at] ^= 0x40
         with pytest.raises((DamagedError, UnsupportedError)):
-            manifests.parse(bytes(wrong), "it")
+            manifests.parse(bytes(wrong), "it", HASHER)
     for length in range(len(data)):
         with pytest.raises(DamagedError):
-            manifests.parse(data[:length], "it")
+            manifests.parse(data[:length], "it", HASHER)
 
 
 def sealed(data: bytes) -> bytes:
     """The same manifest with a digest that fits, as a writer with a defect would make it."""
-    return data[:-32] + digest(data[:-32])
+    return data[:-32] + checksum(data[:-32])
 
 
 def test_a_flipped_version_is_damage_and_no_newer_version() -> None:
     data = bytearray(manifests.encode(make_manifest()))
     data[8] ^= 2
     with pytest.raises(DamagedError, match="digest"):
-        manifests.parse(bytes(data), "it")
+        manifests.parse(bytes(data), "it", HASHER)
 
 
 def test_a_newer_manifest_is_refused_by_name() -> None:
     data = bytearray(manifests.encode(make_manifest()))
     data[8] = 2
     with pytest.raises(UnsupportedError, match="version 2"):
-        manifests.parse(sealed(bytes(data)), "it")
+        manifests.parse(sealed(bytes(data)), "it", HASHER)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_manifests_whose_parts_do_not_fit_are_refused(change: dict[str, object],
     manifest = make_manifest()
     head = msgspec.convert({**msgspec.structs.asdict(manifest.head), **change}, Head)
     with pytest.raises(DamagedError, match=match):
-        manifests.parse(manifests.encode(replace(manifest, head=head)), "it")
+        manifests.parse(manifests.encode(replace(manifest, head=head)), "it", HASHER)
 
 
 def test_unknown_fields_of_the_head_are_let_pass() -> None:
@@ -106,7 +108,7 @@ def test_unknown_fields_of_the_head_are_let_pass() -> None:
     length = struct.unpack_from("<I", data, 12)[0]
     head = msgspec.json.encode({**msgspec.structs.asdict(manifest.head), "later": [1, 2]})
     longer = data[:12] + struct.pack("<I", len(head)) + data[16:24] + head + data[24 + length :]
-    assert manifests.parse(sealed(longer), "it").head == manifest.head
+    assert manifests.parse(sealed(longer), "it", HASHER).head == manifest.head
 
 
 @pytest.mark.parametrize(("size", "chunks", "count"), [(0, 0, 0), (1, 1, 1), (65536, 1, 1), (65537 * 20, 21, 2)])

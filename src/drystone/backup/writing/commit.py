@@ -1,0 +1,133 @@
+"""The moment at which a backup comes to be: a change of the repository's state.
+
+docs/reference/backup-format.md, Making a backup, step 5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from drystone.backup.format import index_object
+from drystone.backup.format import manifest as manifests
+from drystone.backup.format.digest import checksum
+from drystone.backup.format.index_object import Index
+from drystone.backup.format.keys import index_key, manifest_key, pack_key
+from drystone.backup.format.manifest import Manifest
+from drystone.backup.state.document import Entry, State
+from drystone.backup.state.generations import change_state
+from drystone.backup.state.operations import Announced, is_there
+from drystone.backup.vault import Vault
+from drystone.backup.writing.presence import sizes_of
+from drystone.base.errors import BusyError, DrystoneError
+
+
+@dataclass(slots=True)
+class Draft:
+    """What a backup that is being made has put, or may have: to be taken back when it fails.
+
+    :ivar names: of indexes that it may put. :ivar indexes: those that it put.
+    """
+
+    vault: Vault
+    announced: Announced
+    names: list[str]
+    indexes: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    committing: bool = False
+
+    def put_indexes(self, found: Iterator[Index]) -> None:
+        """Put indexes. What has no name left is not put: its chunks may be stored twice one day."""
+        for index in found:
+            if len(self.indexes) == len(self.names):
+                return
+            name = self.names[len(self.indexes)]
+            self.keys.append(index_key(name))
+            self.vault.put(index_key(name), index_object.encode(index))
+            self.indexes.append(name)
+
+    def commit(self, manifest: Manifest) -> Entry:
+        """Put the manifest and add the backup to the state: durable when this returns.
+
+        :raises BusyError: somebody took this writer for dead, and what it refers to is going.
+        """
+        head = manifest.head
+        key = manifest_key(head.volume, head.backup)
+        self.keys.append(key)
+        stored = self.vault.put(key, manifests.encode(manifest))
+        entry = Entry(**{name: getattr(head, name) for name in head.__struct_fields__}, manifest=checksum(stored).hex())
+
+        def add(state: State) -> State:
+            self.committing = False
+            found = state.find(head.volume, head.backup)
+            if found is not None:
+                return state
+            changed = self._added(state, manifest, entry)
+            self.committing = True
+            return changed
+
+        change_state(self.vault, add)
+        return entry
+
+    def _added(self, state: State, manifest: Manifest, entry: Entry) -> State:
+        removed = set(state.removed)
+        packs = needed(state, manifest.pack_ids(), set(sizes_of_closure(self.vault, state, manifest.pack_ids())))
+        if not is_there(self.vault, self.announced.key) or packs is None or not removed.isdisjoint(self.keys):
+            raise BusyError(
+                f"backup {entry.backup} was overtaken: what it refers to is being removed", hint="make it again"
+            )
+        return msgspec.structs.replace(
+            state,
+            backups=(*state.backups, entry),
+            indexes=(*state.indexes, *self.indexes),
+            doomed=tuple(each for each in state.doomed if bytes.fromhex(each.pack) not in packs),
+        )
+
+    def take_back(self, packs: list[bytes]) -> None:
+        """Delete what was put, unless the change may have taken effect, or may do so. Errors leave it to `prune`.
+
+        Packs stay where progress was put down: who takes this writer for dead may refer to them already.
+        """
+        if self.committing:
+            return
+        own = [] if self.announced.keep else [pack_key(pack) for pack in packs]
+        for key in [*reversed(self.keys), *own]:
+            with contextlib.suppress(DrystoneError):
+                self.vault.store.delete(key)
+
+
+def sizes_of_closure(vault: Vault, state: State, packs: set[bytes]) -> dict[bytes, int]:
+    """Bytes of those of `packs`, and of what they were moved to, that are there. A listing made now."""
+    return sizes_of(vault, closure(state, packs))
+
+
+def closure(state: State, packs: set[bytes]) -> set[bytes]:
+    """`packs`, and all packs that records of them were moved to."""
+    found: set[bytes] = set()
+    waiting = list(packs)
+    while waiting:
+        pack = waiting.pop()
+        if pack not in found:
+            found.add(pack)
+            waiting += [bytes.fromhex(each) for each in state.moved.get(pack.hex(), ())]
+    return found
+
+
+def needed(state: State, packs: set[bytes], listed: set[bytes]) -> set[bytes] | None:
+    """What must stay for `packs` to be readable: they, and what they were moved to; None: something is going or gone.
+
+    A pack that is gone, or going, will do when its records were moved and all that it was moved to will do.
+    """
+    removed = set(state.removed)
+
+    def stays(pack: bytes, above: frozenset[bytes]) -> bool:
+        if pack in listed and pack_key(pack) not in removed:
+            return True
+        targets = [bytes.fromhex(each) for each in state.moved.get(pack.hex(), ())]
+        below = above | {pack}
+        return bool(targets) and all(target not in below and stays(target, below) for target in targets)
+
+    return closure(state, packs) if all(stays(pack, frozenset()) for pack in packs) else None

@@ -1,0 +1,170 @@
+"""Changes of the state, one after the other and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from drystone.backup.format.digest import checksum
+from drystone.backup.format.keys import STATE, manifest_key, state_key
+from drystone.backup.format.slot import Hardness, KeyFile
+from drystone.backup.state import document
+from drystone.backup.state.document import Doom, State
+from drystone.backup.state.generations import KEPT, begin_state, change_state, read_state, replace_state
+from drystone.backup.vault import Vault, create_vault
+from drystone.base.errors import DamagedError, UnavailableError, UnsupportedError
+from drystone.base.names import new_uuid
+from drystone.store.abc import Data
+from drystone.testing.stores import FaultyStore, MemoryStore
+
+
+def add(state: State, name: str) -> State:
+    return state if name in state.indexes else msgspec.structs.replace(state, indexes=(*state.indexes, name))
+
+
+def numbers(store: MemoryStore) -> list[str]:
+    return sorted(key for key, _ in store.list(STATE))
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def vault(request: pytest.FixtureRequest) -> Vault:
+    credential = KeyFile(b"k" * 32) if request.param == "encrypted" else None
+    return create_vault(MemoryStore(), credential, hardness=Hardness(64, 1, 1))
+
+
+def test_generations_follow_one_another(vault: Vault) -> None:
+    assert read_state(vault) == State()
+    for turn in range(1, 40):
+        made = change_state(vault, lambda state, turn=turn: add(state, f"{turn}"))  # type: ignore[misc]
+        assert made == read_state(vault)
+        assert made.number == turn
+        before = vault.store.get(state_key(turn - 1)) if turn > 1 else b""
+        assert made.previous == (checksum(before).hex() if before else "")
+    assert read_state(vault).indexes == tuple(f"{turn}" for turn in range(1, 40))
+    assert isinstance(vault.store, MemoryStore)
+    assert numbers(vault.store) == [state_key(1), *(state_key(each) for each in range(39 - KEPT, 40))]
+
+
+def test_no_wish_puts_nothing(vault: Vault) -> None:
+    begin_state(vault)
+    before = read_state(vault)
+    assert change_state(vault, lambda state: state) == before
+    assert read_state(vault) == before
+
+
+def test_all_fields_are_kept(vault: Vault) -> None:
+    wanted = State(
+        indexes=("a",), doomed=(Doom("00" * 16, 3),), removed=("x/y",), moved={"a": ("b", "c")}, damaged={"d": (1, 2)}
+    )
+    made = change_state(vault, lambda _: wanted)
+    assert msgspec.structs.replace(made, number=0, previous="") == wanted
+    assert read_state(vault) == made
+
+
+class Racing(MemoryStore):
+    """Before the first put of a generation somebody else does something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rivals = 0
+
+    def put_if_absent(self, key: str, data: Data) -> bool:
+        if key.startswith(STATE) and self.rivals:
+            count, self.rivals = self.rivals, 0
+            other = create_vault(self)
+            for turn in range(count):
+                change_state(other, lambda state, turn=turn: add(state, f"rival {turn}"))  # type: ignore[misc]
+        return super().put_if_absent(key, data)
+
+
+@pytest.mark.parametrize("rivals", [1, 2, KEPT, KEPT + 1, KEPT + 2, KEPT + 3, 3 * KEPT])
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_a_change_that_was_overtaken_is_made_upon_the_newest(rivals: int, number: int) -> None:
+    store = Racing()
+    vault = create_vault(store)
+    for turn in range(number):
+        change_state(vault, lambda state, turn=turn: add(state, f"{turn}"))  # type: ignore[misc]
+    store.rivals = rivals
+    made = change_state(vault, lambda state: add(state, "mine"))
+    assert made.number == number + rivals + 1
+    assert len(made.indexes) == number + rivals + 1
+    assert made == read_state(vault)
+    listed = numbers(store)
+    assert listed[-1] == state_key(made.number)
+    assert all(each == state_key(1) or each >= state_key(made.number - KEPT) for each in listed), (
+        "no stray object is left"
+    )
+
+
+def test_a_lost_answer_is_an_error_and_the_next_try_sees_what_was_done() -> None:
+    store = MemoryStore()
+    begin_state(create_vault(store))
+    recorded = FaultyStore(store)
+    change_state(create_vault(recorded), lambda state: add(state, "first"))
+    at = next(number for number, call in enumerate(recorded.calls) if call == f"put {state_key(2)}")
+    with pytest.raises(UnavailableError):
+        change_state(create_vault(FaultyStore(store, "R" * at + "L")), lambda state: add(state, "mine"))
+    before = read_state(create_vault(store))
+    assert before.indexes == ("first", "mine")
+    assert change_state(create_vault(store), lambda state: add(state, "mine")) == before
+
+
+def test_a_damaged_generation_stops_everything_but_a_replacement(vault: Vault) -> None:
+    change_state(vault, lambda state: add(state, "a"))
+    assert isinstance(vault.store, MemoryStore)
+    key = state_key(1)
+    vault.store.objects[key] = vault.store.objects[key][:-1]
+    with pytest.raises(DamagedError):
+        read_state(vault)
+    with pytest.raises(DamagedError):
+        change_state(vault, lambda state: add(state, "b"))
+    seen: list[State | None] = []
+
+    def compute(state: State | None) -> State:
+        seen.append(state)
+        return State(indexes=("new",))
+
+    made = replace_state(vault, compute)
+    assert seen == [None]
+    assert (made.number, made.indexes) == (2, ("new",))
+    assert read_state(vault) == made
+
+
+def test_a_store_that_lists_nothing_is_not_taken_for_a_new_repository() -> None:
+    class Blind(MemoryStore):
+        blind = False
+
+        def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+            return iter(()) if self.blind else super().list(prefix)
+
+    store = Blind()
+    vault = create_vault(store)
+    begin_state(vault)
+    store.blind = True
+    with pytest.raises(UnavailableError, match="lists nothing"):
+        read_state(vault)
+    with pytest.raises(UnavailableError, match="lists nothing"):
+        change_state(vault, lambda state: add(state, "x"))
+
+
+def test_backups_without_a_generation_are_a_state_that_is_lost(vault: Vault) -> None:
+    vault.store.put_if_absent(manifest_key(new_uuid(), new_uuid()), b"a manifest")
+    with pytest.raises(DamagedError, match="no generation"):
+        read_state(vault)
+    with pytest.raises(DamagedError, match="no generation"):
+        begin_state(vault)
+
+
+def test_newer_and_wrong_generations_are_refused() -> None:
+    state = State(number=7)
+    data = document.encode(state)
+    assert document.parse(data, 7) == state
+    with pytest.raises(DamagedError, match="number 7"):
+        document.parse(data, 8)
+    with pytest.raises(UnsupportedError, match="version 3"):
+        document.parse(document.encode(msgspec.structs.replace(state, version=3)), 7)
+    for wrong in (b"", b"x", data[:-1], data + b"x"):
+        with pytest.raises(DamagedError):
+            document.parse(wrong, 7)
