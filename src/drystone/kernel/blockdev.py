@@ -298,9 +298,7 @@ def open_device(path: str, *, write: bool = False, direct: bool = True, exclusiv
     if direct and number is None:
         with contextlib.suppress(OSError):  # it is read directly all the same
             cached = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
-    return BlockDevice(
-        handle, path, size=size, writable=write, direct=direct, unit=unit, number=number, cached=cached
-    )
+    return BlockDevice(handle, path, size=size, writable=write, direct=direct, unit=unit, number=number, cached=cached)
 
 
 def aligned_buffer(size: int) -> NDArray[np.uint8]:
