@@ -42,7 +42,8 @@ def exit_codes() -> str:
         meaning = (inspect.getdoc(kind) or "").splitlines()[0]
         meaning = meaning.split(". ")[0].rstrip(".") + "."
         lines.append(f"| {kind.exit_code} | `{kind.code}` | {meaning} | {kind.advice} |")
-    lines.append("| 130 | | Ctrl-C. | Nothing acknowledged is lost; run it again. |")
+    lines.append("| 129, 143 | `interrupted` | SIGHUP, SIGTERM. | Nothing acknowledged is lost; run it again. |")
+    lines.append("| 130 | `interrupted` | Ctrl-C. | Nothing acknowledged is lost; run it again. |")
     lines.append("| 141 | | The reader of its output went away. | |")
     return "\n".join(lines) + "\n"
 

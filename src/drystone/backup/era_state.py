@@ -93,7 +93,7 @@ def read_state(path: Path) -> EraState:
         raise KernelError("read", error.errno or 0, device=str(path)) from error
     try:
         found = msgspec.json.decode(data[:LARGEST_FILE], type=_StateFile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError(f"the state file {path} is damaged: {error}") from error
     if found.format != FORMAT:
         raise DamagedError(f"the state file {path} is of format {found.format[:40]!r}, not {FORMAT!r}")

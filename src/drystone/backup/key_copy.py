@@ -47,7 +47,7 @@ def put_slots_back(store: Store, data: bytes) -> list[Slot]:
     """
     try:
         copy = msgspec.json.decode(data, type=KeyCopy)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError(f"it is no copy of a repository's keys: {error}") from error
     if copy.format != FORMAT:
         raise DamagedError(f"it is no copy of a repository's keys, but of format {copy.format[:40]!r}")

@@ -46,14 +46,15 @@ def add_slot(
 def remove_slot(vault: Vault, reference: str) -> Slot:
     """Remove a slot, named by its UUID, the beginning of it, or its label. Whoever knows the master key still has it.
 
-    :raises NotFoundError: there is none such. :raises RefusedError: it is the last one.
+    :raises NotFoundError: there is none such. :raises UsageError: several have that label.
+    :raises RefusedError: it is the last one.
     """
     removed: Slot | None = None
 
     def compute(state: State) -> State:
         nonlocal removed
         there = _remaining(vault, state)
-        name = find_by_reference(reference, [(each.slot, each.label) for each in there], "key slot")
+        name = find_by_reference(reference, [(each.slot, each.label) for each in there], "key slot", shared=True)
         removed = next(each for each in there if each.slot == name)
         if len(there) == 1:
             raise RefusedError("it is the last key slot: nobody could open the repository", hint="add another before")

@@ -64,7 +64,7 @@ class Repository:
         A failure leaves the repository as it was, but for objects that `prune` removes.
 
         :raises NotFoundError: the base is not there. :raises MismatchError: the base is of another size.
-        :raises ExistsError: there is a backup of that UUID, or was.
+        :raises ExistsError: there is a backup of that UUID, or what is left of one.
         :raises BusyError: the same backup is being made, or somebody took this process for dead and cleaned up.
         :raises DamagedError: the base is damaged, and nothing was written: build upon another, or upon none.
         :raises UnsupportedError: the repository is of version 1.

@@ -12,10 +12,12 @@ from typing import Self
 
 import numpy as np
 
+from drystone.backup.format.digest import checksum
 from drystone.backup.source import DeviceReader, Ranges
+from drystone.backup.thin_state import was_written
 from drystone.formats.pdata.blocks import BlockReader
 from drystone.formats.thin.delta import iter_changed
-from drystone.formats.thin.devices import read_devices
+from drystone.formats.thin.devices import find_mapping_root, read_devices
 from drystone.formats.thin.extents import join_ranges, merge_blocks, to_bytes
 from drystone.formats.thin.mappings import iter_mappings
 from drystone.formats.thin.superblock import read_superblock
@@ -94,9 +96,17 @@ def read_extents(reader: BlockReader, thin_map: ThinMap) -> Ranges:
 
 
 def _identify(reader: BlockReader, thin_map: ThinMap) -> str:
-    """Pool, device, when it was made and snapshotted, and what it maps. It was not written to, as its mappings tell."""
+    """Pool, device, when it was made and snapshotted, and the root of its mappings.
+
+    A first write to a block of a snapshot maps it anew, and so makes another root; later ones leave no trace. A device
+    that is read whole and was written to has no identity, therefore. Of changes not all mappings are looked at: a
+    snapshot that was written to after it was taken must not be written to between two runs.
+    """
     superblock = read_superblock(reader, location=thin_map.held_root)
     details = read_devices(reader, superblock)[thin_map.device]
+    if thin_map.base is None and was_written(reader, superblock, details):
+        return ""
+    root = np.array([find_mapping_root(reader, superblock, thin_map.device)], dtype=np.uint64)
     facts = (
         thin_map.metadata,
         superblock.uuid.hex(),
@@ -105,6 +115,7 @@ def _identify(reader: BlockReader, thin_map: ThinMap) -> str:
         details.creation_time,
         details.snapshotted_time,
         details.mapped_blocks,
+        checksum(reader.read_blocks(root).tobytes()).hex(),
         thin_map.base,
     )
     return f"thin:{':'.join(map(str, facts))}"

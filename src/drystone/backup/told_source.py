@@ -21,7 +21,7 @@ LARGEST = 256 << 20
 """Bytes of a list that is taken in: some ten million ranges."""
 
 _LONGEST = (1 << 63) - 1
-_WRONG = (msgspec.DecodeError, UnicodeDecodeError)
+_WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _Rows = list[tuple[int, int]]
 _Table = NDArray[np.int64]
 

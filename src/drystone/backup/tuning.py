@@ -9,12 +9,16 @@ from drystone.backup.format.codec import LEVEL
 from drystone.backup.format.segment import SLOTS
 from drystone.base.errors import UsageError
 from drystone.base.sizes import format_size
+from drystone.kernel.blockdev import BLOCK
 
 CHUNK_SIZE = 1 << 20
 """Bytes: docs/explanation/backups.md has the measurement that chose it."""
 
 _LEAST_MEMORY = 48 << 20
-_BATCH = 4 << 20
+_BATCH = 1 << 20
+_PIECE = 2 << 20
+FETCH = 4 << 20
+"""Bytes that are fetched at once, when records of neighbours in the image are neighbours in a pack."""
 PACK_SIZE = 32 << 20
 _LOOSE_ENTRY = 320
 """Bytes of memory that an entry takes by itself: a key of 32 bytes, a place, and the dict's own."""
@@ -30,7 +34,7 @@ class Tuning:
     :ivar threads: that read, hash and compress, or fetch, unpack and write; 0: one more than there are cores.
     :ivar chunk_size: bytes, for a volume's first backup; later ones keep it.
     :ivar segment_slots: chunks a map segment, likewise.
-    :ivar pack: bytes of a full pack; less where memory is short.
+    :ivar pack: bytes of a full pack; see `pack_size` for stores that take an object as a whole only.
     :ivar level: zstd's.
     :ivar checkpoint: bytes of the source after which it is put down how far a backup has come.
     :ivar seed: of the sample that proves a delta; None: another one each time.
@@ -38,7 +42,7 @@ class Tuning:
     :raises UsageError: less memory than a run needs.
     """
 
-    memory: int = 256 << 20
+    memory: int = 96 << 20
     threads: int = 0
     chunk_size: int = CHUNK_SIZE
     segment_slots: int = SLOTS
@@ -60,19 +64,31 @@ class Tuning:
 
     @property
     def pack_size(self) -> int:
-        """Bytes of a full pack. Four are in memory at once: two being filled, two being put."""
-        return min(self.pack, self.memory // 16)
+        """Bytes of a full pack that is put as a whole. Four are in memory at once: two being filled, two being put."""
+        return min(self.pack, self.memory // 6)
+
+    @property
+    def piece_size(self) -> int:
+        """Bytes of a pack that are put at once where a store takes parts. Four are in memory, and no pack."""
+        return min(_PIECE, self.memory // 16) // BLOCK * BLOCK
 
     @property
     def batch_size(self) -> int:
         """Bytes that one thread reads at once."""
         return _BATCH
 
-    @property
-    def batches(self) -> int:
-        """Batches under way at once: each holds its plain bytes, and at the worst as many compressed ones."""
+    def batches_of(self, chunk_size: int) -> int:
+        """Batches under way at once: each holds its plain bytes, and at the worst as many compressed ones.
+
+        Two at least, also of the largest chunks in the least memory.
+        """
         room = self.memory - self.memory // 8 - 4 * self.pack_size
-        return max(1, min(2 * self.workers + 2, room // (2 * _BATCH)))
+        return max(2, min(self.workers + 2, room // (2 * max(_BATCH, chunk_size))))
+
+    @property
+    def fetches(self) -> int:
+        """Ranges of `FETCH` bytes under way at once: each holds what was fetched, and as much unpacked at the worst."""
+        return max(1, min(self.workers + 1, self.memory // (3 * FETCH)))
 
     @property
     def index_spill(self) -> int:

@@ -18,7 +18,16 @@ from drystone.backup.format.keys import REPOSITORY, SLOTS, parse_slot_key, slot_
 from drystone.backup.format.pack import Place
 from drystone.backup.format.slot import Credential, Hardness, Slot
 from drystone.base.clock import Clock, SystemClock, format_rfc3339
-from drystone.base.errors import DamagedError, ExistsError, NotFoundError, RefusedError, UnsupportedError, UsageError
+from drystone.base.errors import (
+    DamagedError,
+    DrystoneError,
+    ExhaustedError,
+    ExistsError,
+    NotFoundError,
+    RefusedError,
+    UnsupportedError,
+    UsageError,
+)
 from drystone.base.names import new_uuid
 from drystone.store import Store
 from drystone.store.abc import Data
@@ -129,7 +138,8 @@ def open_vault(store: Store, credential: Credential | None = None) -> Vault:
     :raises NotFoundError: there is no repository. :raises DamagedError: its document is wrong.
     :raises UnsupportedError: a newer version, another hash or another encryption.
     :raises UsageError: it is encrypted, and the credential is missing or fits no key slot.
-    :raises DamagedError: also when the credential fits no slot, and there are damaged ones.
+    :raises DamagedError, UnsupportedError, ExhaustedError: also when the credential fits no slot, and there are some
+        that are damaged, of a newer version, or need more memory than there is.
     """
     document = read_document(store)
     if not document.encrypted:
@@ -169,7 +179,7 @@ def create_vault(
 
 
 def read_slots(vault: Vault) -> Iterator[Slot]:
-    """The key slots of an encrypted repository; left out are those of another master key, and damaged ones."""
+    """The key slots of an encrypted repository; left out are those of another master key, damaged and newer ones."""
     return _slots(vault.store, vault.document, [])
 
 
@@ -207,7 +217,7 @@ def _read_document(store: Store) -> RepositoryDocument | None:
         return None
     try:
         document = msgspec.json.decode(data, type=RepositoryDocument)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError(f"the repository's document is wrong: {error}") from error
     if document.format != FORMAT:
         raise DamagedError(f"the repository's document is of format {document.format!r}, not {FORMAT!r}")
@@ -225,15 +235,16 @@ def _read_document(store: Store) -> RepositoryDocument | None:
     return document
 
 
-def _slots(store: Store, document: RepositoryDocument, damaged: list[DamagedError]) -> Iterator[Slot]:
+def _slots(store: Store, document: RepositoryDocument, useless: list[DrystoneError]) -> Iterator[Slot]:
+    """The document's slots. `useless` takes what is wrong with others: one of them keeps nobody out."""
     for key, _ in list(store.list(SLOTS)):
         if parse_slot_key(key) is not None:
             try:
                 slot = slots.parse(store.get(key), key)
             except NotFoundError:
                 continue
-            except DamagedError as error:
-                damaged.append(error)
+            except (DamagedError, UnsupportedError) as error:
+                useless.append(error)
                 continue
             # Another check: of a repository that was made at the same time as this one, and lost.
             if slot.check == document.check:
@@ -241,15 +252,15 @@ def _slots(store: Store, document: RepositoryDocument, damaged: list[DamagedErro
 
 
 def _find_ring(store: Store, document: RepositoryDocument, credential: Credential) -> Keyring:
-    damaged: list[DamagedError] = []
-    for slot in _slots(store, document, damaged):
+    useless: list[DrystoneError] = []
+    for slot in _slots(store, document, useless):
         try:
             ring = slots.open_slot(slot, credential)
-        except DamagedError as error:
-            damaged.append(error)
+        except (DamagedError, ExhaustedError) as error:
+            useless.append(error)
             continue
         if ring is not None:
             return ring
-    if damaged:
-        raise damaged[0]
+    if useless:
+        raise useless[0]
     raise UsageError("the passphrase or key file fits none of the repository's key slots")

@@ -18,7 +18,7 @@ def decode(data: bytes | str, kind: type[Document], what: str = "document") -> D
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{what}: {error}") from error
 
 

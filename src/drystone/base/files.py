@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from drystone.base.errors import UsageError
+
 
 def sync_folder(folder: Path) -> None:
     """Make the entries of `folder` durable: names made, renamed or removed in it (fsync of the folder)."""
@@ -33,10 +35,16 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 
     Durable when it returns: write, fsync, rename, fsync of the folder.
 
-    :raises OSError: the old file is untouched and no other file is left.
+    :raises OSError: the old file is untouched and no other file is left. :raises UsageError: as `check_replaceable`.
     """
     with replacing(path, mode=mode) as file:
         write_all(file.fileno(), data)
+
+
+def check_replaceable(path: Path) -> None:
+    """:raises UsageError: what is at `path` is no plain file: a file in the place of /dev/null harms everybody."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no plain file, and one would be put in its place", hint="name a file")
 
 
 @contextlib.contextmanager
@@ -48,8 +56,9 @@ def replacing(path: Path, *, mode: int = 0o600, durable: bool = True) -> Iterato
 
     :param mode: permissions, which the process's umask narrows. :param durable: it is on the disk when the block has
         ended, as replace_file says; else a power cut may take it away.
-    :raises OSError: it cannot be made, or put at `path`.
+    :raises OSError: it cannot be made, or put at `path`. :raises UsageError: as `check_replaceable`.
     """
+    check_replaceable(path)
     passing = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         handle = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

@@ -33,12 +33,13 @@ def new_uuid() -> str:
     return str(uuid.uuid4())
 
 
-def find_by_reference(reference: str, entries: Iterable[tuple[str, str]], what: str) -> str:
+def find_by_reference(reference: str, entries: Iterable[tuple[str, str]], what: str, *, shared: bool = False) -> str:
     """The UUID that `reference` means among (uuid, name) pairs: a UUID, a name, or the beginning of one UUID.
 
     A whole UUID wins over a name, a name over a beginning.
 
-    :raises NotFoundError: nothing matches. :raises UsageError: a beginning that several UUIDs share, or "".
+    :param shared: several may have one name, and such a name is refused; else the first that has it is meant.
+    :raises NotFoundError: nothing matches. :raises UsageError: a beginning that several share, such a name, or "".
     """
     pairs = list(entries)
     if not reference:
@@ -46,9 +47,13 @@ def find_by_reference(reference: str, entries: Iterable[tuple[str, str]], what: 
     for uuid_, _ in pairs:
         if uuid_ == reference:
             return uuid_
-    for uuid_, name in pairs:
-        if name == reference:
-            return uuid_
+    named = [uuid_ for uuid_, name in pairs if name == reference]
+    if shared and len(named) > 1:
+        raise UsageError(
+            f"{len(named)} {what}s are called {reference!r}", hint=f"give the UUID: {', '.join(named[:8])}"
+        )
+    if named:
+        return named[0]
     begun = sorted({uuid_ for uuid_, _ in pairs if uuid_.startswith(reference)})
     if len(begun) > 1:
         raise UsageError(f"{reference!r} is the beginning of {len(begun)} {what}s", hint="give more of the UUID")

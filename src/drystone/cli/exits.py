@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
@@ -16,6 +17,9 @@ from drystone.cli.output import print_error
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 + SIGINT, as shells count it."""
+
+SIGNALLED = {129: "SIGHUP", 143: "SIGTERM"}
+"""The exit codes of a process that a signal had end in an orderly way: 128 + its number, as shells count it."""
 
 BROKEN_PIPE = 141
 """The exit code when the reader of stdout went away: 128 + SIGPIPE, as shells count it."""
@@ -86,7 +90,8 @@ def name_failure(error: OSError) -> DrystoneError:
 def run(command: click.Command, arguments: Sequence[str] | None = None, *, name: str = "drystone") -> int:
     """Run a click command; its exit code. Errors are printed to stderr, as JSON when `--json` was given.
 
-    0 success · a class of drystone.base.errors its own code · 2 wrong arguments · 130 Ctrl-C · 141 broken pipe.
+    0 success · a class of drystone.base.errors its own code · 2 wrong arguments · 129, 143 SIGHUP,
+    SIGTERM · 130 Ctrl-C · 141 broken pipe.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     own_words = words[: words.index("--")] if "--" in words else words
@@ -97,11 +102,17 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, *, name:
         if as_json:
             print_error({"code": "usage", "message": error.format_message()}, as_json=True)
         else:
-            error.show()
+            with contextlib.suppress(OSError):
+                error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         print_error({"code": "interrupted", "message": "interrupted"}, as_json=as_json)
         return INTERRUPTED
+    except SystemExit as ended:
+        if ended.code not in SIGNALLED:
+            raise
+        print_error({"code": "interrupted", "message": f"ended by {SIGNALLED[ended.code]}"}, as_json=as_json)
+        return ended.code
     except BrokenPipeError:
         return BROKEN_PIPE
     except DrystoneError as error:

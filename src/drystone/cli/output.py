@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -41,16 +42,22 @@ def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:
         click.echo(f"{name.ljust(width)}  {value}")
 
 
+def tell(line: str) -> None:
+    """A line on stderr. When it cannot be written it is lost: a full disk below a log must not end a backup."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+
+
 def print_error(document: dict[str, object], *, as_json: bool) -> None:
     """An error on stderr: its JSON object, or one line (and a line with the hint)."""
     if as_json:
         import json
 
-        click.echo(json.dumps(document, ensure_ascii=False, default=str), err=True)
+        tell(json.dumps(document, ensure_ascii=False, default=str))
         return
-    click.echo(f"drystone: {document['message']}", err=True)
+    tell(f"drystone: {document['message']}")
     if hint := document.get("hint"):
-        click.echo(f"  hint: {hint}", err=True)
+        tell(f"  hint: {hint}")
 
 
 def interactive() -> bool:

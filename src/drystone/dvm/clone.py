@@ -70,7 +70,10 @@ def metadata_size(size: int, region: int) -> int:
 
 
 def creation(wanted: Wanted) -> Program:
-    """The program that makes the clone, on metadata that is zero, or on its own of before."""
+    """The program that makes the clone, on metadata that is zero, or on its own of before.
+
+    What was cut off before it had a table must be removed first: see `find_remnant`.
+    """
     writer = Writer()
     create = Create(wanted.name, wanted.uuid)
     writer.do(create, undo=inverse(create) or ())
@@ -95,8 +98,15 @@ def removal(dm: DeviceMapper, name: str) -> Program:
     return activate(observe(dm, lambda entry: entry.number == number), State())
 
 
+def find_remnant(dm: DeviceMapper, name: str, uuid: str) -> Program | None:
+    """The program that removes what a cut-off creation has left: our device, without a table. None: there is none."""
+    if find_clone(dm, name, uuid) is None and name in {each.name for each in dm.list_devices()}:
+        return removal(dm, name)
+    return None
+
+
 def find_clone(dm: DeviceMapper, name: str, uuid: str) -> Clone | Linear | None:
-    """The table of the device of that name; None when there is none.
+    """The table of the device of that name; None when there is none, or ours was cut off before it had a table.
 
     :raises ExistsError: it is somebody else's.
     """
@@ -104,6 +114,8 @@ def find_clone(dm: DeviceMapper, name: str, uuid: str) -> Clone | Linear | None:
         return None
     info = dm.info(name)
     table = dm.table(name)
+    if info.uuid == uuid and not table:
+        return None
     if info.uuid == uuid and len(table) == 1:
         if table[0].target == Clone.kind:
             return Clone.parse(table[0].params)

@@ -16,6 +16,7 @@ import fcntl
 import os
 import stat
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn, Self
@@ -41,6 +42,8 @@ _PUNCH_HOLE = 2
 _ZERO_RANGE = 16
 _RANGE = struct.Struct("=QQ")
 _ZEROS_AT_ONCE = 1 << 20
+_STAGED = 4 << 20
+_OWN = threading.local()
 _NOT_OFFERED = frozenset({errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS})
 
 
@@ -123,7 +126,7 @@ class BlockDevice:
         if (begin, end) == (offset, offset + source.size) and (self.unit == 1 or _aligned(source)):
             self._drain(begin, source)
             return
-        staged = aligned_buffer(end - begin)
+        staged = _staging(end - begin)
         if begin < offset:
             self._fill(begin, staged[: self.unit], self.unit)
         if end > offset + source.size:
@@ -306,6 +309,16 @@ def aligned_buffer(size: int) -> NDArray[np.uint8]:
     room = np.empty(size + BLOCK, dtype=np.uint8)
     skip = -room.ctypes.data % BLOCK
     return room[skip : skip + size]
+
+
+def _staging(size: int) -> NDArray[np.uint8]:
+    """An aligned buffer of this thread, of any content; kept for its next write where it is not large."""
+    if size > _STAGED:
+        return aligned_buffer(size)
+    if not hasattr(_OWN, "buffer") or len(_OWN.buffer) < size:
+        _OWN.buffer = aligned_buffer(size)
+    staged: NDArray[np.uint8] = _OWN.buffer[:size]
+    return staged
 
 
 def device_number(path: str) -> DeviceNumber:

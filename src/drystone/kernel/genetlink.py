@@ -16,7 +16,7 @@ from drystone.base.errors import KernelError, UnsupportedError
 
 _GENERIC = 16
 _REQUEST_ACK = 5
-_ERROR, _DONE = 2, 3
+_ERROR = 2
 _LEAST_FAMILY = 16
 _CONTROL, _GET_FAMILY = 16, 3
 _FAMILY_ID, _FAMILY_NAME = 1, 2

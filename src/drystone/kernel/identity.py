@@ -18,6 +18,19 @@ _MOST_LAYERS = 64
 """Devices upon each other that are looked through."""
 
 
+_LASTING = (
+    "dm/uuid",
+    "md/uuid",
+    "loop/backing_file",
+    "wwid",
+    "device/wwid",
+    "serial",
+    "device/serial",
+    "device/cid",
+)
+"""Files below a device's folder in sysfs that name it for good, the best one first."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileNumber:
     """A plain file: its file system's device number as stat has it, and its inode."""
@@ -74,6 +87,26 @@ def list_below(place: Place, sysfs: str = SYSFS) -> set[Place]:
             break
         found |= level
     return found
+
+
+def lasting_name(number: DeviceNumber, sysfs: str = SYSFS) -> str:
+    """What a device is known by after a restart as well, when its path and its number may be another one's.
+
+    The UUID of device-mapper or md, a loop device's file, a disk's world wide name or serial number, a partition's
+    place on such a disk. "" when the kernel knows nothing of the kind.
+
+    :raises NotFoundError: no such device.
+    """
+    folder = block_folder(number, sysfs)
+    if (folder / "partition").exists():
+        disk = read_device(folder.resolve().parent / "dev")
+        name = "" if disk is None else lasting_name(disk, sysfs)
+        return f"{name}, from sector {read_text(folder / 'start')}" if name else ""
+    for place in _LASTING:
+        if text := (read_text(folder / place) or "").strip():
+            more = f", from byte {read_text(folder / 'loop' / 'offset')}" if place.startswith("loop") else ""
+            return f"{place} {text}{more}"
+    return ""
 
 
 def _step_down(place: Place, sysfs: str) -> set[Place]:

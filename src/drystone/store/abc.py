@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from drystone.base.errors import UsageError
 
@@ -56,6 +56,30 @@ class Store(Protocol):
 
     def clean(self) -> int:
         """Remove what killed writers left behind that is no object; how many. Living writers are not harmed."""
+
+
+class Parts(Protocol):
+    """An object that is put piece by piece. Used by one thread at a time; ended by `finish` or by `abandon`.
+
+    Errors are those of the store.
+    """
+
+    def write(self, data: Data) -> None:
+        """Append bytes; their buffer is its owner's again when this returns."""
+
+    def finish(self) -> bool:
+        """Give the object its key: durable, and seen by others, when this returns True. False as in `put_if_absent`."""
+
+    def abandon(self) -> None:
+        """Leave nothing behind; after `finish`, or a second time, it does nothing."""
+
+
+@runtime_checkable
+class PartStore(Store, Protocol):
+    """A store to which an object can be put without it being in memory as a whole."""
+
+    def begin(self, key: str) -> Parts:
+        """A new object, of which nothing is seen before it is finished."""
 
 
 def check_key(key: str) -> str:

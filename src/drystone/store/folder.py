@@ -8,6 +8,9 @@ Folders are never removed, so what was once made durable stays so.
 A killed writer leaves a passing file at most. It holds a POSIX lock on it while it lives; `clean` removes those that
 nobody holds. Where locks are not seen (another machine's, over some network file systems), a living writer finds its
 passing file gone when it links it, and starts over.
+
+A long range is read, and an object that comes in parts is written, past the page cache where the file
+system lets it (kernel/direct.py); the sync at its end then finds little left to write.
 """
 
 from __future__ import annotations
@@ -29,12 +32,21 @@ from drystone.base.errors import (
     UsageError,
 )
 from drystone.base.files import write_all
+from drystone.kernel.direct import read_directly, write_directly
 from drystone.store.abc import Data, check_key
 
 _PASSING = ".passing."
 _ATTEMPTS = 10
+_STREAM = 2 << 20
+"""Bytes of a range from which on it is taken for a part of a long stream, and is not put into the page cache."""
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 """What link(2) answers on FAT and on some network and FUSE file systems."""
+
+_HINTS = {
+    errno.EACCES: "this user has no right to it",
+    errno.EPERM: "this user has no right to it",
+    errno.EROFS: "mount it for writing: what is mounted read-only can be listed, verified and restored",
+}
 
 _WRITING: set[str] = set()
 """Names of passing files that this process writes: a POSIX lock does not keep out its own process. A process id in the
@@ -46,6 +58,15 @@ class Steps(Protocol):
 
     def write(self, path: Path, data: Data) -> int:
         """Make a new file, lock it, write all of `data`, fsync; its open descriptor."""
+
+    def create(self, path: Path) -> int:
+        """Make a new file and lock it; its open descriptor."""
+
+    def append(self, handle: int, data: Data) -> None:
+        """Write all of `data` behind what was written before."""
+
+    def sync(self, handle: int) -> None:
+        """fsync."""
 
     def link(self, path: Path, target: Path) -> None:
         """Give the file a second name; FileExistsError when that is taken."""
@@ -65,9 +86,8 @@ class SystemSteps:
 
     def write(self, path: Path, data: Data) -> int:
         """Written and fsynced, or no file is left."""
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = self.create(path)
         try:
-            os.lockf(handle, os.F_LOCK, 0)
             write_all(handle, memoryview(data))
             os.fsync(handle)
         except BaseException:
@@ -76,6 +96,28 @@ class SystemSteps:
                 path.unlink()
             raise
         return handle
+
+    def create(self, path: Path) -> int:
+        """open(2) and lockf(3), or no file is left."""
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.lockf(handle, os.F_LOCK, 0)
+        except BaseException:
+            os.close(handle)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+        return handle
+
+    def append(self, handle: int, data: Data) -> None:
+        """Directly where address, length and place are aligned and the file system can, else by the page cache."""
+        view = memoryview(data)
+        view = view[write_directly(handle, view) :]
+        write_all(handle, view)
+
+    def sync(self, handle: int) -> None:
+        """fsync(2)."""
+        os.fsync(handle)
 
     def link(self, path: Path, target: Path) -> None:
         """link(2)."""
@@ -103,11 +145,13 @@ class FolderStore:
 
     What the file system refuses comes as KernelError; a full one as ExhaustedError, one without hard links as
     UnsupportedError, a file where a folder is needed as UsageError.
+
+    :ivar steps: the calls of the file system that it makes.
     """
 
     def __init__(self, root: str | Path, steps: Steps | None = None) -> None:
         self.root = Path(root)
-        self._steps = steps or SystemSteps()
+        self.steps = steps or SystemSteps()
         self._durable: set[Path] = set()
 
     def put_if_absent(self, key: str, data: Data) -> bool:
@@ -117,7 +161,7 @@ class FolderStore:
             for _ in range(_ATTEMPTS):
                 self._make_folders(target.parent)
                 if target.exists():
-                    self._steps.sync_folder(target.parent)
+                    self.steps.sync_folder(target.parent)
                     return False
                 try:
                     return self._put(target, data)
@@ -134,27 +178,63 @@ class FolderStore:
             _WRITING.discard(passing.name)
 
     def _put_as(self, target: Path, passing: Path, data: Data) -> bool:
-        handle = self._steps.write(passing, data)
+        handle = self.steps.write(passing, data)
         try:
-            try:
-                self._steps.link(passing, target)
-            except FileExistsError:
-                won = False
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                raise UnsupportedError(
-                    f"the file system at {self.root} makes no hard links, which a store needs",
-                    hint="use one that does, such as ext4 or xfs",
-                ) from error
-            else:
-                won = True
-            self._steps.sync_folder(target.parent)
-            return won
+            return self._link(passing, target)
         finally:
             with contextlib.suppress(FileNotFoundError):
-                self._steps.unlink(passing)
+                self.steps.unlink(passing)
             os.close(handle)
+
+    def _link(self, passing: Path, target: Path) -> bool:
+        """Give a whole and durable file its name, durably; False: somebody else's has it."""
+        try:
+            self.steps.link(passing, target)
+        except FileExistsError:
+            won = False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise UnsupportedError(
+                f"the file system at {self.root} makes no hard links, which a store needs",
+                hint="use one that does, such as ext4 or xfs",
+            ) from error
+        else:
+            won = True
+        self.steps.sync_folder(target.parent)
+        return won
+
+    def begin(self, key: str) -> FolderParts:
+        """A passing file that takes the parts."""
+        target = self._path(key)
+        with _told("put", target):
+            for _ in range(_ATTEMPTS):
+                self._make_folders(target.parent)
+                passing = target.with_name(f"{_PASSING}{os.urandom(12).hex()}")
+                _WRITING.add(passing.name)
+                try:
+                    return FolderParts(self, key, passing, self.steps.create(passing))
+                except FileNotFoundError:  # the folder is gone
+                    _WRITING.discard(passing.name)
+                    self._durable.discard(target.parent)
+                except BaseException:
+                    _WRITING.discard(passing.name)
+                    raise
+        raise DrystoneError(f"{target} could not be put: its folder vanished {_ATTEMPTS} times")
+
+    def finish(self, key: str, passing: Path, handle: int) -> bool:
+        """Make what was written to a passing file the object of `key`; the caller removes the file and closes it."""
+        target = self._path(key)
+        with _told("put", target):
+            self.steps.sync(handle)
+            try:
+                return self._link(passing, target)
+            except FileNotFoundError:  # somebody's `clean` took the passing file: what it held goes the other way
+                pass
+        with _told("put", target), os.fdopen(os.dup(handle), "rb") as held:
+            held.seek(0)
+            data = held.read()
+        return self.put_if_absent(key, data)
 
     def get(self, key: str) -> bytes:
         """The file's bytes."""
@@ -169,6 +249,11 @@ class FolderStore:
         path = self._path(key)
         with _told("get", path, key), path.open("rb", buffering=0) as file:
             parts = bytearray()
+            if length >= _STREAM:
+                part = read_directly(file.fileno(), offset, length)
+                if len(part) == length:
+                    return part
+                parts += part
             while len(parts) < length:
                 part = os.pread(file.fileno(), length - len(parts), offset + len(parts))
                 if not part:
@@ -191,10 +276,10 @@ class FolderStore:
         path = self._path(key)
         with _told("delete", path):
             try:
-                self._steps.unlink(path)
+                self.steps.unlink(path)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return
-            self._steps.sync_folder(path.parent)
+            self.steps.sync_folder(path.parent)
 
     def clean(self) -> int:
         """Remove passing files that no living process holds."""
@@ -224,19 +309,53 @@ class FolderStore:
             raise UsageError(f"{at} is a file where a folder is needed", hint="name a folder as the destination")
         for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
-                self._steps.make_folder(path)
+                self.steps.make_folder(path)
         # Also the parents that were there: whoever made them may not have synced them yet.
         top = self.root.absolute()
         within = [path for path in (folder.absolute(), *folder.absolute().parents) if path.is_relative_to(top)]
         for path in sorted({each.parent for each in [*within, *missing]}, reverse=True):
             try:
-                self._steps.sync_folder(path)
+                self.steps.sync_folder(path)
             except PermissionError:
                 if (
                     path != top.parent or missing
                 ):  # we may not read the folder that holds the root, nor did we change it
                     raise
         self._durable.add(folder)
+
+
+class FolderParts:
+    """An object of a folder that is put piece by piece: `FolderStore.begin` makes it."""
+
+    def __init__(self, store: FolderStore, key: str, passing: Path, handle: int) -> None:
+        self._store = store
+        self._key = key
+        self._passing = passing
+        self._handle = handle
+
+    def write(self, data: Data) -> None:
+        """To the passing file."""
+        with _told("put", self._passing):
+            self._store.steps.append(self._handle, data)
+
+    def finish(self) -> bool:
+        """fsync, link, fsync of the folder: as `put_if_absent`."""
+        try:
+            return self._store.finish(self._key, self._passing, self._handle)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove the passing file."""
+        handle, self._handle = self._handle, -1
+        if handle < 0:
+            return
+        try:
+            with _told("put", self._passing), contextlib.suppress(FileNotFoundError):
+                self._store.steps.unlink(self._passing)
+        finally:
+            os.close(handle)
+            _WRITING.discard(self._passing.name)
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
@@ -282,5 +401,4 @@ def _told(operation: str, path: Path, key: str | None = None) -> Iterator[None]:
             raise NotFoundError(f"there is no object {key} at {path}", key=key) from error
         if number in {errno.ENOSPC, errno.EDQUOT}:
             raise ExhaustedError(f"{operation} {path}: no space left", hint="make room in the store") from error
-        hint = "this user has no right to it" if number in {errno.EACCES, errno.EPERM} else ""
-        raise KernelError(operation, number, device=str(error.filename or path), hint=hint) from error
+        raise KernelError(operation, number, device=str(error.filename or path), hint=_HINTS.get(number, "")) from error

@@ -3,8 +3,10 @@
 obstore's calls do not look at signals, and wait as long as a store is silent: half a minute, and again. A program that
 is told to end shall end within seconds, yet clean up where the store answers. So within `heed_interrupts` Ctrl-C does
 not only raise KeyboardInterrupt in the main thread: from then on a request, of any thread, has `GRACE` seconds, and
-raises it too when it takes longer. Once one that began after Ctrl-C took longer the stores count as gone, and none is
-asked any more. A request that nobody waits for ends with the process: what it was to do may be done or not.
+raises it too when it takes longer. SIGTERM and SIGHUP, which would end the process at once and leave what it was at,
+are heeded in the same way; they raise SystemExit. Once one that began after Ctrl-C took longer the stores count as
+gone, and none is asked any more. A request that nobody waits for ends with the process: what it was to do may be done
+or not.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ from typing import TypeVar
 GRACE = 2.0
 """Seconds that a request may take after Ctrl-C."""
 
+SIGNALLED = 128
+"""Added to a signal's number it is the exit code of what that ended, as shells count it."""
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _POLL = 0.1
 """Seconds between two looks at whether Ctrl-C came. An event would not do: a signal's handler may not take its lock."""
 
@@ -31,7 +37,7 @@ class _Interrupts:
     """What this process was told by its user; written by the main thread's handler, read by all.
 
     :ivar heeded: Ctrl-C is looked for. :ivar grace: seconds that a request may take once it came.
-    :ivar came: when it came (monotonic seconds); infinity: it did not.
+    :ivar came: when it or another signal came (monotonic seconds); infinity: none did. :ivar number: of the first.
     :ivar given_up: a request that began since took longer than its grace.
     """
 
@@ -39,12 +45,14 @@ class _Interrupts:
         self.heeded = False
         self.grace = GRACE
         self.came = math.inf
+        self.number = signal.SIGINT
         self.given_up = False
 
     def begin(self, grace: float) -> None:
         """Look for it from now on; none came."""
         self.grace = grace
         self.came = math.inf
+        self.number = signal.SIGINT
         self.given_up = False
         self.heeded = True
 
@@ -55,9 +63,19 @@ class _Interrupts:
         self.given_up = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """SIGINT's handler."""
-        self.came = min(self.came, time.monotonic())
-        signal.default_int_handler(number, frame)
+        """The handler of SIGINT and of _ENDING: of the latter the first raises, and none once another came."""
+        first = self.came == math.inf
+        if first:
+            self.came = time.monotonic()
+            self.number = signal.Signals(number)
+        if number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        if first:
+            raise self.error()
+
+    def error(self) -> BaseException:
+        """What the signal that came raises."""
+        return KeyboardInterrupt() if self.number == signal.SIGINT else SystemExit(SIGNALLED + self.number)
 
 
 _INTERRUPTS = _Interrupts()
@@ -66,20 +84,26 @@ _INTERRUPTS = _Interrupts()
 
 @contextlib.contextmanager
 def heed_interrupts(grace: float = GRACE) -> Iterator[None]:
-    """While the block runs, Ctrl-C ends requests too.
+    """While the block runs, Ctrl-C ends requests too; and SIGTERM and SIGHUP unwind the main thread, as it does.
 
-    Changes nothing outside the main thread, and where SIGINT is ignored or has another handler than Python's own.
+    Changes nothing outside the main thread, nor for a signal that is ignored or handled by somebody already.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(_ENDING, signal.SIG_DFL)}
+    before = {each: usual for each, usual in wanted.items() if signal.getsignal(each) is usual}
+    if not before:
         yield
         return
     _INTERRUPTS.begin(grace)
-    signal.signal(signal.SIGINT, _INTERRUPTS.handle)
+    for each in before:
+        signal.signal(each, _INTERRUPTS.handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, usual in before.items():
+            signal.signal(each, usual)
         _INTERRUPTS.end()
 
 
@@ -89,7 +113,7 @@ def wait_for(action: Callable[[], _T]) -> _T:
     The main thread, which alone gets signals, runs the action in a thread of its own, which costs about 0.1 ms; within
     `heed_interrupts` every thread does.
 
-    :raises KeyboardInterrupt: Ctrl-C came, and the action took longer than its grace.
+    :raises KeyboardInterrupt: Ctrl-C came, and the action took longer than its grace. SystemExit: another signal came.
     """
     if not _INTERRUPTS.heeded and threading.current_thread() is not threading.main_thread():
         return action()
@@ -118,13 +142,13 @@ def wait_for(action: Callable[[], _T]) -> _T:
 def check_interrupts(begun: float) -> None:
     """Go on with a request that began at `begun` (monotonic seconds).
 
-    :raises KeyboardInterrupt: Ctrl-C came and its grace is over.
+    :raises KeyboardInterrupt: Ctrl-C came and its grace is over. SystemExit: another signal, likewise.
     """
     overdue = time.monotonic() > max(begun, _INTERRUPTS.came) + _INTERRUPTS.grace
     if overdue and begun > _INTERRUPTS.came:
         _INTERRUPTS.given_up = True
     if overdue or _INTERRUPTS.given_up:
-        raise KeyboardInterrupt
+        raise _INTERRUPTS.error()
 
 
 def pause(seconds: float) -> None:

@@ -54,6 +54,16 @@ class BackupWorld:
         self.tuning = TUNING
         self._now = datetime(2026, 1, 1, tzinfo=UTC)
 
+    def copy(self) -> BackupWorld:
+        """Another world that is as this one is now."""
+        other = BackupWorld.__new__(BackupWorld)
+        other.__dict__.update(self.__dict__)
+        other.store = MemoryStore()
+        other.store.objects.update(self.store.objects)
+        other.vault = Vault(other.store, self.vault.document, self.vault.ring)
+        other.images = dict(self.images)
+        return other
+
     @property
     def objects(self) -> dict[str, bytes]:
         """What is in the store."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from drystone.base.errors import DamagedError, DrystoneError, NotFoundError, UnavailableError, UsageError
-from drystone.store.abc import Data, Store, check_key
+from drystone.store.abc import Data, PartStore, Store, check_key
 from drystone.store.folder import Steps, SystemSteps
 
 _RACERS = 16
@@ -171,6 +171,23 @@ class RecordedSteps:
         handle = self._system.write(path, data)
         self.log.append(("write", path))
         return handle
+
+    def create(self, path: Path) -> int:
+        """Recorded as a write: it is the name that the log tells of."""
+        self._begin("write")
+        handle = self._system.create(path)
+        self.log.append(("write", path))
+        return handle
+
+    def append(self, handle: int, data: Data) -> None:
+        """May fail; not written down."""
+        self._begin("append")
+        self._system.append(handle, data)
+
+    def sync(self, handle: int) -> None:
+        """May fail; not written down."""
+        self._begin("sync")
+        self._system.sync(handle)
 
     def link(self, path: Path, target: Path) -> None:
         """Recorded."""
@@ -341,6 +358,34 @@ def _raises(kind: type[DrystoneError], action: Callable[..., object], *arguments
     raise AssertionError(f"no {kind.__name__} was raised")
 
 
+def check_parts(store: Store) -> None:
+    """An object that comes in parts is seen when it is whole, and the first put wins. For stores that take parts."""
+    if not isinstance(store, PartStore):
+        return
+    parts = store.begin("parts/a")
+    parts.write(b"first, ")
+    buffer = bytearray(b"second")
+    parts.write(memoryview(buffer))
+    buffer[:] = b"other "
+    assert list(store.list("")) == []
+    _raises(NotFoundError, store.get, "parts/a")
+    assert parts.finish()
+    parts.abandon()
+    assert store.get("parts/a") == b"first, second"
+    late = store.begin("parts/a")
+    late.write(b"late")
+    assert not late.finish()
+    assert store.get("parts/a") == b"first, second"
+    given_up = store.begin("parts/b")
+    given_up.write(b"x" * 100_000)
+    given_up.abandon()
+    given_up.abandon()
+    assert dict(store.list("")) == {"parts/a": 13}
+    assert store.begin("parts/b").finish(), "no part at all"
+    assert store.get("parts/b") == b""
+    _raises(UsageError, store.begin, "a/../b")
+
+
 CONFORMANCE: tuple[Callable[[Store], None], ...] = (
     check_put_and_get,
     check_first_put_wins,
@@ -351,5 +396,6 @@ CONFORMANCE: tuple[Callable[[Store], None], ...] = (
     check_deleting,
     check_wrong_keys,
     check_cleaning,
+    check_parts,
 )
 """Every check takes an empty store."""

@@ -22,7 +22,7 @@ import msgspec
 
 from drystone.backup.pipeline import Progress
 from drystone.backup.reading.image import CachedImage
-from drystone.backup.serving import Failed, attached, padded_size
+from drystone.backup.serving import Failed, attached, is_left, padded_size
 from drystone.base.documents import decode, encode
 from drystone.base.errors import BusyError, DamagedError, MismatchError, NotFoundError, UsageError
 from drystone.base.files import replace_file, sync_folder
@@ -35,6 +35,8 @@ from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
 from drystone.kernel.dm.clone import Clone
 from drystone.kernel.dm.nodes import make_node, remove_node
 from drystone.kernel.dm.targets import Linear
+from drystone.kernel.filelock import locked_folder
+from drystone.kernel.identity import lasting_name
 from drystone.kernel.users import user_of
 
 FOLDER = Path("/var/lib/drystone/instant")
@@ -46,12 +48,16 @@ Run = Callable[[Program], Result]
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What goes on: `size` and `region` in bytes, `device` the path as it was given."""
+    """What goes on: `size` and `region` in bytes, `device` the path as it was given.
+
+    :ivar disk: what the device at that path is known by after a restart: its size where the kernel knows no better.
+    """
 
     version: int = 1
     name: str
     url: str
     device: str
+    disk: str
     size: int
     region: int
 
@@ -68,6 +74,11 @@ class Request:
     device: str
     larger: bool = False
     folder: Path = FOLDER
+
+    @property
+    def uuid(self) -> str:
+        """The dm UUID of the new device."""
+        return clone.UUID_PREFIX + self.name
 
     @property
     def document(self) -> Path:
@@ -99,33 +110,28 @@ def restore_instantly(
     :param usable: called with the new device's path as soon as there is one.
     :param failed: told what could not be read of the backup; it is tried again.
 
-    :raises MismatchError: another size, or there is a session of that name for another backup or device.
+    :raises MismatchError: another size, or there is a session of that name for another backup or device, or what is
+        there by the device's name now is another disk.
     :raises BusyError: the device is in use. :raises ExistsError: there is another device of that name.
-    :raises KernelError: a program failed; nothing is left of it.
+    :raises UsageError: it is no device. :raises KernelError: a program failed.
+
+    Whatever is raised before `usable` was called, no file and no device is left that was not there before.
     """
-    session = _begin(image, request)
-    uuid = clone.UUID_PREFIX + request.name
-    found = clone.find_clone(dm, request.name, uuid)
-    if isinstance(found, Linear):  # it was whole, and cut off before its files went
-        _end(request)
-        usable(make_node(request.name, dm.info(request.name).number))
-        return True
     destination = device_number(request.device)
-    with attached(image, request.url, failed=failed, ended=over.set) as source, _metadata(request, found) as metadata:
-        wanted = clone.Wanted(
-            request.name, request.name, metadata, destination, device_number(source.path), session.size, session.region
-        )
-        if found is None:
-            if user := user_of(request.device, destination):
-                raise BusyError(f"{request.device} is in use: {user}", device=request.device)
-            run(clone.creation(wanted)).require_done()
-        else:
-            if found.destination != str(destination):
-                raise MismatchError(
-                    f"{request.name} stands over {found.destination}, and {request.device} is {destination}"
-                )
-            _release(DeviceNumber.parse(found.source))
-            run(clone.continuation(wanted)).require_done()
+    with contextlib.ExitStack() as served:
+        request.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked_folder(request.folder, f"the folder {request.folder}, in which a restore begins,"):
+            found = clone.find_clone(dm, request.name, request.uuid)
+            with _begun(dm, image, request, destination) as session:
+                if isinstance(found, Linear):  # it was whole, and cut off before its files went
+                    _end(request)
+                    usable(make_node(request.name, dm.info(request.name).number))
+                    return True
+                source = served.enter_context(attached(image, request.url, failed=failed, ended=over.set))
+                metadata = served.enter_context(_metadata(request, found))
+                from_, to = device_number(source.path), destination
+                wanted = clone.Wanted(request.name, request.name, metadata, to, from_, session.size, session.region)
+                _put_over(dm, request, run, wanted, found)
         usable(make_node(request.name, dm.info(request.name).number))
         whole = _await(dm, session, progress, over)
         if whole:
@@ -138,6 +144,23 @@ def restore_instantly(
     return whole
 
 
+def _put_over(dm: DeviceMapper, request: Request, run: Run, wanted: clone.Wanted, found: Clone | None) -> None:
+    """Have the clone over the device: a new one, or the one that is there with the new source."""
+    if found is not None:
+        if found.destination != str(wanted.destination):
+            raise MismatchError(
+                f"{request.name} stands over {found.destination}, and {request.device} is {wanted.destination}"
+            )
+        _release(DeviceNumber.parse(found.source))
+        run(clone.continuation(wanted)).require_done()
+        return
+    if user := user_of(request.device, wanted.destination):
+        raise BusyError(f"{request.device} is in use: {user}", device=request.device)
+    if remnant := clone.find_remnant(dm, request.name, request.uuid):
+        run(remnant).require_done()
+    run(clone.creation(wanted)).require_done()
+
+
 def _release(source: DeviceNumber) -> None:
     """End the old source, whose server is gone: what is asked of it waits, and suspending would wait with it.
 
@@ -147,7 +170,7 @@ def _release(source: DeviceNumber) -> None:
         device = nbd.find_device(source)
         if not nbd.is_connected(device):
             return
-        if not nbd.is_orphaned(device):
+        if not is_left(device):
             raise BusyError(f"{device.path} is served by another process", hint="the restore is under way there")
         nbd.disconnect(device)
 
@@ -163,12 +186,26 @@ def _await(dm: DeviceMapper, session: Session, progress: Progress, over: threadi
             return False
 
 
-def _begin(image: CachedImage, request: Request) -> Session:
+@contextlib.contextmanager
+def _begun(dm: DeviceMapper, image: CachedImage, request: Request, device: DeviceNumber) -> Iterator[Session]:
+    """The session. A new one is forgotten when the block fails, and no clone was made."""
+    was_there = request.document.exists()
+    session = _begin(image, request, device)
+    try:
+        yield session
+    except BaseException:
+        if not was_there and clone.find_clone(dm, request.name, request.uuid) is None:
+            _end(request)
+        raise
+
+
+def _begin(image: CachedImage, request: Request, device: DeviceNumber) -> Session:
     """The session, written down; durable when this returns."""
     session = Session(
         name=request.name,
         url=request.url,
         device=request.device,
+        disk=lasting_name(device) or f"{size_of(request.device)} bytes",
         size=padded_size(image),
         region=image.chunks.chunk_size,
     )
@@ -176,7 +213,6 @@ def _begin(image: CachedImage, request: Request) -> Session:
         data = request.document.read_bytes()
     except FileNotFoundError:
         _check_device(request, session)
-        request.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         request.metadata.unlink(missing_ok=True)  # of one that was cut off before it was written down
         handle = os.open(request.metadata, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -191,6 +227,11 @@ def _begin(image: CachedImage, request: Request) -> Session:
         before = decode(data, Session, str(request.document))
     except UsageError as error:
         raise DamagedError(error.message) from error
+    if msgspec.structs.replace(before, disk=session.disk) == session != before:
+        raise MismatchError(
+            f"{request.device} is not the disk that it was: it was {before.disk}, and is {session.disk}",
+            hint="give the disk its name back: what is restored already is on it",
+        )
     if before != session:
         raise MismatchError(
             f"a restore of {before.url} to {before.device} as {before.name} is under way",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 
@@ -42,6 +43,16 @@ def in_one_thread() -> Iterator[None]:
 
 def make_world() -> BackupWorld:
     """Three backups; once the first is deleted, packs are used in part."""
+    return _whole_world().copy()
+
+
+@cache
+def _whole_world() -> BackupWorld:
+    with serial(2):  # other names than those that the tests draw
+        return _make_world()
+
+
+def _make_world() -> BackupWorld:
     world = BackupWorld()
     first = world.back_up(IMAGE_1, backup=FIRST)
     second = world.back_up(IMAGE_2, first, [(1, 1), (4, 1), (7, 1)], backup=SECOND)
@@ -261,6 +272,11 @@ def repair(vault: Vault) -> None:
 
 def make_damaged_world() -> BackupWorld:
     """A chunk of the first and later backups is damaged, and a pack of map segments is gone."""
+    return _damaged_world().copy()
+
+
+@cache
+def _damaged_world() -> BackupWorld:
     world = make_world()
     digest = world.vault.hasher.digest(IMAGE_3[9 * 65536 : 10 * 65536])
     for pack, size in world.packs().items():

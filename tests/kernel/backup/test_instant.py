@@ -19,11 +19,15 @@ from drystone.kernel import loop
 from drystone.kernel.blockdev import open_device
 from drystone.kernel.dm.abc import TableLine
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
+from drystone.kernel.filelock import locked_folder
 from drystone.kernel.mounts import mount, unmount
 from drystone.store.folder import FolderStore
 from drystone.testing.sources import MemorySource
 
 pytestmark = pytest.mark.lab(memory="640M", disks=["16M", "8M"])
+
+PF_MEMALLOC_NOIO = 0x80000
+"""Linux 6.1 `include/linux/sched.h`."""
 
 DISK, SMALL = "/dev/lab/disk0", "/dev/lab/disk1"
 NAME = "fresh"
@@ -105,6 +109,9 @@ def test_it_is_used_while_it_is_restored(place: Place) -> None:
             assert device.size == SIZE
             for at in (SIZE - 4096, 7 * CHUNK + 512, 3 * CHUNK):
                 assert device.pread(at, 4096) == IMAGE[at : at + 4096]
+        for task in Path(f"/proc/{process.pid}/task").iterdir():
+            flags = int((task / "stat").read_text().rpartition(")")[2].split()[6])
+            assert flags & PF_MEMALLOC_NOIO, "a thread may wait for the disk that it serves"
         write(image, SIZE - 3 * CHUNK + 4096, b"new" * 4096)
         assert [each.target for each in table()] == ["clone"]
         assert process.wait(120) == 0
@@ -156,6 +163,57 @@ def test_a_signal_leaves_a_device_that_is_used(place: Place) -> None:
     check_whole(place, bytes(image))
 
 
+def test_the_device_that_it_reads_from_is_not_unmounted_under_it(place: Place) -> None:
+    with place.begin() as process:
+        (source,) = find_devices(place.url)
+        for what in (place.url, source.path):
+            words = [*DRYSTONE[:4], "unmount", what]
+            refused = subprocess.run(words, capture_output=True, text=True, check=False)
+            assert refused.returncode == 5, refused.stderr
+        assert process.wait(120) == 0
+    check_whole(place, IMAGE)
+
+
+def test_another_disk_by_the_same_name_is_refused(place: Place, tmp_path: Path) -> None:
+    link, other = tmp_path / "disk", tmp_path / "other"
+    link.symlink_to(DISK)
+    other.write_bytes(b"kept" * (SIZE // 4))
+    slowly = place.words("--limit-rate", "1m", target=str(link))
+    with subprocess.Popen(slowly, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{NODE}\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    link.unlink()
+    with loop.hold(str(other)) as held:
+        link.symlink_to(held.path)
+        refused = place.run(target=str(link))
+        assert refused.returncode == 11
+        assert "is not the disk that it was" in refused.stderr
+        link.unlink()
+    assert other.read_bytes() == b"kept" * (SIZE // 4)
+    link.symlink_to(DISK)
+    assert place.run(target=str(link)).returncode == 0
+    check_whole(place, IMAGE)
+
+
+def test_two_do_not_begin_at_once(place: Place) -> None:
+    place.state.mkdir()
+    with locked_folder(place.state, "it"):
+        refused = place.run()
+    assert refused.returncode == 5
+    assert "in which a restore begins" in refused.stderr
+    assert list(place.state.iterdir()) == []
+
+
+def test_one_that_was_cut_off_before_it_had_a_table_is_gone_on_with(place: Place) -> None:
+    with KernelDeviceMapper() as dm:
+        dm.create(NAME, f"DRYSTONE-CLONE-{NAME}")
+    done = place.run()
+    assert done.returncode == 0, done.stderr
+    check_whole(place, IMAGE)
+
+
 def test_what_does_not_fit_is_refused_and_nothing_is_changed(place: Place, tmp_path: Path) -> None:
     assert place.run(target=SMALL).returncode == 11
     assert place.run(target=str(tmp_path / "nothing")).returncode == 3
@@ -171,6 +229,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(place: Place, tmp_p
         dm.remove(NAME)
         assert dm.list_devices() == []
     assert find_devices("") == []
+    assert list(place.state.iterdir()) == []
 
 
 def test_another_restore_under_the_same_name_is_refused(place: Place) -> None:

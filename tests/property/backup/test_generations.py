@@ -51,8 +51,7 @@ class StraightWriter(PackWriter):
     """Puts in the caller's thread: a process of the test does one thing at a time."""
 
     def __init__(self, vault: Vault, writer: bytes) -> None:
-        super().__init__(vault, writer, 1 << 20)
-        self._store = vault
+        super().__init__(vault, writer, Tuning(pack=1 << 20))
         self._name = writer
         self._builders: dict[Kind, PackBuilder] = {}
 
@@ -64,7 +63,7 @@ class StraightWriter(PackWriter):
 
     def flush(self) -> None:
         for builder in self._builders.values():
-            put_own(self._store.store, pack_key(builder.pack), builder.finish())
+            put_own(self._vault.store, pack_key(builder.pack), builder.finish())
 
 
 def write(vault: Vault, numbers: list[int]) -> str:

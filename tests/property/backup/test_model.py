@@ -221,7 +221,7 @@ resizes = st.tuples(st.just("resize"), st.integers(1, MOST), st.just(0), st.just
 actions = st.lists(st.tuples(st.integers(0, 1), st.one_of(writes, writes, acts, acts, resizes)), max_size=25)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(actions, st.integers(1, MOST), st.booleans())
 def test_every_backup_restores_to_its_copy(
     script: list[tuple[int, tuple[str, int, int, int]]], size: int, encrypted: bool

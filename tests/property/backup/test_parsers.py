@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Callable
 
 import msgspec
+import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from drystone.backup.format import slot as slots
 from drystone.backup.format.cipher import Keyring
 from drystone.backup.format.codec import Compressor
 from drystone.backup.format.digest import NOTHING, Hasher, checksum
-from drystone.backup.format.keys import slot_key, state_key
+from drystone.backup.format.keys import REPOSITORY, operation_key, slot_key, state_key
 from drystone.backup.format.manifest import Head, Manifest, Shape, make_packs, make_segments, root_of
 from drystone.backup.format.pack import (
     HEADER,
@@ -33,15 +35,20 @@ from drystone.backup.format.pack import (
 from drystone.backup.format.progress import Step
 from drystone.backup.format.segment import Segment
 from drystone.backup.format.slot import KeyFile
+from drystone.backup.key_copy import put_slots_back
 from drystone.backup.reading.locate import find_in
 from drystone.backup.source import chunk_runs
 from drystone.backup.state import document
 from drystone.backup.state.document import Doom, State
+from drystone.backup.state.operations import read_operations
+from drystone.backup.vault import create_vault, read_document
 from drystone.backup.writing.index import make_index, make_table
 from drystone.base.clock import SystemClock
 from drystone.base.errors import DamagedError, UnsupportedError
 from drystone.testing.sources import MemorySource
+from drystone.testing.stores import MemoryStore
 
+NAME = "11111111-1111-4111-8111-111111111111"
 PACK = b"p" * 16
 REFUSED = (DamagedError, UnsupportedError)
 
@@ -227,6 +234,53 @@ def test_slots(change: dict[str, object]) -> None:
     with contextlib.suppress(*REFUSED):
         slot = slots.parse(data, key)
         slots.open_slot(slot, KeyFile(bytes(32)))
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+def deep_manifest(head: bytes) -> bytes:
+    found = manifests.parse(MANIFEST, "it", HASHER)
+    front = MANIFEST[:12] + len(head).to_bytes(4, "little") + MANIFEST[16:24]
+    data = front + head + found.segments.tobytes() + found.packs.tobytes()
+    return data + checksum(data)
+
+
+def read_repository(data: bytes) -> object:
+    store = MemoryStore()
+    store.objects[REPOSITORY] = data
+    return read_document(store)
+
+
+def read_an_operation(data: bytes) -> object:
+    store = MemoryStore()
+    vault = create_vault(store)
+    store.objects[operation_key(NAME)] = data
+    return read_operations(vault)
+
+
+def put_back(data: bytes) -> object:
+    store = MemoryStore()
+    create_vault(store)
+    return put_slots_back(store, data)
+
+
+JSON_PARSERS: dict[str, Callable[[bytes], object]] = {
+    "generation": lambda data: document.parse(zstandard.compress(data), 7),
+    "progress": lambda data: progress.parse(zstandard.compress(data), "it"),
+    "manifest": lambda data: manifests.parse(deep_manifest(data), "it", HASHER),
+    "slot": lambda data: slots.parse(data, slot_key(SLOT.slot)),
+    "repository": read_repository,
+    "operation": read_an_operation,
+    "copy of slots": put_back,
+}
+
+
+@pytest.mark.parametrize("parse", JSON_PARSERS.values(), ids=JSON_PARSERS)
+@pytest.mark.parametrize("data", [DEEP, b'{"x":' + DEEP + b"}"], ids=["bare", "in a field that nobody knows"])
+def test_json_of_great_depth(parse: Callable[[bytes], object], data: bytes) -> None:
+    with pytest.raises(DamagedError):
+        parse(data)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 9)), max_size=12), st.sampled_from([1, 4, 7]))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from drystone.backup.reading.qcow2 import CLUSTER, Qcow2Writer
 from drystone.backup.repository import BackupRequest, create_repository
 from drystone.backup.source import DeviceSource
 from drystone.backup.tuning import Tuning
@@ -78,6 +79,40 @@ def test_qemu_finds_the_qcow2_file_sound_and_equal(tmp_path: Path, image: Path, 
     assert bool(check.get("compressed-clusters")) is compress
     qemu("compare", "-f", "raw", "-F", "qcow2", str(image), str(path))
     assert path.stat().st_size < 4 << 20
+
+
+def test_qemu_finds_an_image_of_20_tib_sound_and_its_clusters_in_place(tmp_path: Path) -> None:
+    size, cluster = 20 << 40, random.Random(2).randbytes(CLUSTER)
+    numbers = [0, (4 << 30) // CLUSTER - 1, (4 << 30) // CLUSTER, (1 << 40) // CLUSTER + 3, size // CLUSTER - 1]
+    with (tmp_path / "q").open("wb") as file:
+
+        def write(offset: int, data: bytes | memoryview) -> None:
+            file.seek(offset)
+            file.write(data)
+
+        writer = Qcow2Writer(size, write)
+        for each in numbers:
+            writer.add(each, memoryview(cluster))
+        writer.finish()
+    check = json.loads(qemu("check", "--output=json", str(tmp_path / "q")))
+    assert (check["check-errors"], check["allocated-clusters"]) == (0, len(numbers))
+    assert not any(check.get(each) for each in ("leaks", "corruptions"))
+    map_ = json.loads(qemu("map", "--output=json", str(tmp_path / "q")))
+    data = [(each["start"], each["length"]) for each in map_ if each["data"]]
+    assert data == [(each * CLUSTER, CLUSTER) for each in numbers]
+
+
+@pytest.mark.parametrize("size", [1, 700_001])
+def test_qemu_sees_an_image_that_ends_within_a_sector_to_its_end(tmp_path: Path, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    repository = create_repository(FolderStore(tmp_path / "store"))
+    (tmp_path / "image").write_bytes(data)
+    with DeviceSource(tmp_path / "image") as source:
+        made = repository.create(source, BackupRequest(VOLUME, "image"))
+    url = f"{tmp_path / 'store'}?backup={made.backup}&volume={VOLUME}"
+    run("export", url, str(tmp_path / "q"), "--format", "qcow2")
+    qemu("convert", "-O", "raw", str(tmp_path / "q"), str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == data.ljust(-(-size // 512) * 512, b"\0")
 
 
 def test_a_raw_file_and_a_stream_are_the_image(tmp_path: Path, image: Path, url: str) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import msgspec
 import pytest
 
+from drystone.backup.format import slot as slots
+from drystone.backup.format.cipher import Keyring
 from drystone.backup.format.keys import REPOSITORY, SLOTS, slot_key
 from drystone.backup.format.slot import Hardness, KeyFile, Passphrase
 from drystone.backup.key_slots import add_slot, change_slot, list_slots, remove_slot
 from drystone.backup.state.generations import read_state
 from drystone.backup.vault import Vault, create_vault, open_vault
-from drystone.base.errors import DamagedError, NotFoundError, RefusedError, UsageError
+from drystone.base.errors import DamagedError, NotFoundError, RefusedError, UnsupportedError, UsageError
 from drystone.store.abc import Data
 from drystone.testing.stores import MemoryStore
 
@@ -146,3 +152,45 @@ def test_what_is_not_encrypted_has_no_keys(store: MemoryStore) -> None:
     with pytest.raises(RefusedError):
         create_vault(store, FIRST)
     open_vault(store, FIRST)
+
+
+@pytest.mark.parametrize("change", [{"version": 9}, {"kdf": "newer"}, {"salt": "zz"}, {"wrapped": "zz"}])
+def test_a_slot_that_cannot_be_used_keeps_nobody_out(vault: Vault, change: dict[str, object]) -> None:
+    """Whichever is listed first."""
+    made = add_slot(vault, SECOND, "work", hardness=QUICK)
+    key = slot_key(made.slot)
+    objects = dict(vault.store.objects) if isinstance(vault.store, MemoryStore) else {}
+    objects[key] = slots.encode(msgspec.structs.replace(made, **change))
+    for order in (sorted(objects), sorted(objects, key=lambda each: each != key), sorted(objects, reverse=True)):
+        store = MemoryStore()
+        store.objects.update({each: objects[each] for each in order})
+        open_vault(store, FIRST)
+        with pytest.raises((DamagedError, UnsupportedError)):
+            open_vault(store, SECOND)
+
+
+def test_a_slot_that_needs_more_memory_than_there_is_says_so() -> None:
+    """In a process of its own, which may have a gigabyte."""
+    code = """
+import resource
+from drystone.backup.format import slot as slots
+from drystone.backup.format.cipher import Keyring
+from drystone.base.clock import SystemClock
+from drystone.base.errors import ExhaustedError
+import msgspec
+made = slots.make_slot(Keyring(bytes(32)), slots.Passphrase(b"p"), "", SystemClock().now(), slots.Hardness(64, 1, 1))
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+try:
+    slots.open_slot(msgspec.structs.replace(made, memory=slots.MOST_MEMORY), slots.Passphrase(b"p"))
+except ExhaustedError as error:
+    print(error.message)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "4.0 GiB" in done.stdout
+
+
+def test_nothing_that_is_printed_holds_a_key() -> None:
+    ring = Keyring(b"secretsecretsecretsecretsecret!!")
+    for each in (ring, ring.hasher(), Passphrase(b"secret"), KeyFile(b"secret" * 6)):
+        assert "secret" not in repr(each)
+    assert "key" not in repr(ring.hasher())

@@ -52,6 +52,30 @@ def test_ranges_end_with_the_device(metadata: Path, tmp_path: Path) -> None:
     assert clip(np.array([[8, 8]], dtype=np.uint64), 8).tolist() == []
 
 
+SHARED = {0: (10, 1), 1: (11, 2), 5: (12, 1)}
+
+
+@pytest.mark.parametrize("base", [None, 1])
+def test_a_snapshot_is_known_again_until_it_is_written_to(tmp_path: Path, base: int | None) -> None:
+    """A write maps a block anew, and their number stays."""
+
+    def identity(mappings: dict[int, tuple[int, int]]) -> str:
+        held = {1: {0: (10, 1), 1: (9, 0)}, 2: mappings}
+        data, metadata = tmp_path / "data", tmp_path / "metadata"
+        data.write_bytes(bytes(20 * BLOCK))
+        details = {1: (1, 2, 4), 2: (3, 4, 4)}
+        metadata.write_bytes(write_thin_metadata({1: {0: 99}}, held=held, details=details, time=6, nr_data_blocks=100))
+        with ThinSource(str(data), ThinMap(str(metadata), held_root(metadata), 2, base)) as source:
+            return source.identity
+
+    first = identity(SHARED)
+    assert first
+    assert identity(SHARED) == first
+    written = identity({**SHARED, 1: (50, 5)})
+    assert written != first
+    assert bool(written) == (base is not None)
+
+
 def test_a_device_that_is_not_in_the_snapshot(metadata: Path, tmp_path: Path) -> None:
     for device, base in ((7, None), (1, 7)):
         with pytest.raises(NotFoundError):

@@ -40,7 +40,7 @@ def test_nothing_changed(data: str) -> None:
     [
         "1 2 3 4\n", "1\n2\n", "a b\n", "-1 5\n", "5 -1\n", f"{1 << 62} {1 << 62}\n", f"{1 << 70} 1\n",
         "{}", '{"ranges": [[1]]}', '[{"offset": 1}]', "[1, 2]", "[[0, 1.5]]", '["a"]', "[[0, 4096]",
-        f"[[{1 << 70}, 1]]",
+        f"[[{1 << 70}, 1]]", '{"x": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
 )  # fmt: skip
 def test_what_is_no_list_is_refused(data: str) -> None:

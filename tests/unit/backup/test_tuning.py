@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drystone.backup.tuning import Tuning
+from drystone.backup.tuning import FETCH, Tuning
 from drystone.base.errors import UsageError
 
 
@@ -12,13 +12,19 @@ from drystone.base.errors import UsageError
 def test_buffers_packs_and_index_fit(memory: int) -> None:
     tuning = Tuning(memory=memory, threads=8)
     held = (
-        tuning.batches * 2 * tuning.batch_size
+        tuning.batches_of(1 << 20) * 2 * tuning.batch_size
         + 4 * tuning.pack_size
         + tuning.index_entries * 104
         + tuning.index_spill * 640
     )
     assert held <= memory
-    assert tuning.batches >= 2
+    in_parts = held - 4 * tuning.pack_size + 4 * tuning.piece_size
+    assert in_parts <= memory
+    assert tuning.piece_size % 4096 == 0, "so that it can be written directly"
+    assert tuning.fetches * 3 * FETCH <= memory
+    assert tuning.batches_of(1 << 20) >= 2
+    large = 4 << 20
+    assert tuning.batches_of(large) * 2 * large <= max(memory - tuning.memory // 8 - 4 * tuning.pack_size, 4 * large)
 
 
 def test_too_little_is_refused() -> None:

@@ -6,6 +6,8 @@ import pytest
 from drystone.base.documents import decode, encode
 from drystone.base.errors import UsageError
 
+DEEP = b'[{"path": "a", "begin": 1, "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]"
+
 
 class Region(msgspec.Struct, frozen=True):
     path: str
@@ -16,7 +18,7 @@ def test_a_document_becomes_typed_values() -> None:
     assert decode(b'[{"path": "/dev/sda", "begin": 1}]', list[Region]) == [Region("/dev/sda", 1)]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[{"path": 1, "begin": 1}]', b"\xff\xfe", b"[]]"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[{"path": 1, "begin": 1}]', b"\xff\xfe", b"[]]", DEEP])
 def test_bad_input_names_the_document(data: bytes) -> None:
     with pytest.raises(UsageError, match=r"^regions: "):
         decode(data, list[Region], "regions")

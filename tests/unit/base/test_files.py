@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from drystone.base.errors import UsageError
 from drystone.base.files import replace_file, replacing, write_all
 
 
@@ -93,3 +94,13 @@ def test_a_folder_that_is_not_there_is_told_by_the_name_that_was_given(tmp_path:
     with pytest.raises(FileNotFoundError) as caught:
         replace_file(path, b"")
     assert caught.value.filename == str(path)
+
+
+def test_only_a_plain_file_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path / "link", tmp_path):
+        with pytest.raises(UsageError, match="no plain file"):
+            replace_file(path, b"new")
+    assert (tmp_path / "fifo").is_fifo()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["fifo", "link"]

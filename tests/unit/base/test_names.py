@@ -47,3 +47,11 @@ def test_what_matches_nothing_is_not_found() -> None:
 def test_uuids_are_36_characters_and_differ() -> None:
     assert len(new_uuid()) == 36
     assert new_uuid() != new_uuid()
+
+
+def test_a_name_that_several_may_have_is_refused_when_they_do() -> None:
+    entries = [*ENTRIES, ("cccc", "vol1")]
+    assert find_by_reference("vol1", entries, "volume") == A
+    assert find_by_reference("vol10", entries, "key slot", shared=True) == B
+    with pytest.raises(UsageError, match="2 key slots are called 'vol1'"):
+        find_by_reference("vol1", entries, "key slot", shared=True)

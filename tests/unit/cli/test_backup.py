@@ -173,3 +173,33 @@ def test_prune_removes_what_no_backup_names(
     assert (done["packs"], done["bytes"]) == (1, 4)
     assert answer(capsys, "prune", dest).endswith("done: 0 packs deleted, 0 B\n")
     answer(capsys, "verify", url)
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "\x1b[2J"])
+def test_a_name_fits_in_a_line(name: str, image: Path, dest: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, error = refuse(capsys, "create", image, "--dest", dest, "--no-encryption", "--name", name)
+    assert (code, "is no name for a source" in error) == (2, True)
+
+
+def test_a_url_holds_in_every_folder(
+    image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = make(capsys, image, "backups")
+    assert url.startswith(f"{tmp_path}/backups?backup=")
+    assert json.loads(answer(capsys, "list", "backups", "--json"))[0]["url"] == url
+    make(capsys, image, "backups", "--base", f"vfs://{url}")
+
+
+def test_scrubs_and_prunes_are_measured(
+    image: Path, dest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(capsys, image, dest)
+    make(capsys, image, dest, "--full")
+    answer(capsys, "prune", dest, "--keep-last", "1", "--metrics", tmp_path / "prune")
+    answer(capsys, "scrub", dest, "--metrics", tmp_path / "scrub")
+    pruned, scrubbed = (tmp_path / "prune").read_text(), (tmp_path / "scrub").read_text()
+    labels = f'{{command="prune",source="{dest}"}}'
+    assert f"drystone_backup_deleted_backups{labels} 1.0" in pruned
+    assert f"drystone_backup_freed_bytes{labels}" in pruned
+    assert 'drystone_backup_damaged_places{command="scrub"' in scrubbed

@@ -56,3 +56,22 @@ def test_damage_there_is_told_after_the_list(dest: str, tmp_path: Path, capsys: 
     printed = capsys.readouterr()
     assert json.loads(printed.out) == []
     assert json.loads(printed.err)["code"] == "damaged"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_both_are_read_where_we_go_on_where_convoy_left_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], named: bool
+) -> None:
+    dest, image, out = f"vfs://{tmp_path}/store", tmp_path / "image", tmp_path / "out"
+    volume, name = ("vol1", "b1") if named else (VOLUME, BACKUP)
+    writer = ConvoyWriter(tmp_path / "store", named=named)
+    writer.write_volume(volume, len(IMAGE))
+    writer.write_backup(volume, name, IMAGE)
+    image.write_bytes(b"ours" * 4096)
+    made = answer(capsys, "create", image, "--dest", dest, "--no-encryption")["url"]
+    theirs = f"{dest}?backup={name}&volume={volume}"
+    assert [each["url"] for each in answer(capsys, "list", dest)] == [theirs, made]
+    for url, data in ((theirs, IMAGE), (made, image.read_bytes())):
+        answer(capsys, "restore", "--overwrite", url, out)
+        assert out.read_bytes() == data
+    assert run(backup, ["restore", theirs.replace("?backup=", "?backup=0"), str(tmp_path / "none")]) == 3

@@ -102,6 +102,10 @@ def test_an_unencrypted_one_takes_no_notice_of_a_passphrase(
     answer(capsys, "create", image, "--dest", dest)
     assert len(answer(capsys, "list", dest)) == 2
     assert answer(capsys, "key", "list", dest) == []
+    monkeypatch.delenv("DRYSTONE_PASSPHRASE")
+    file = secret(tmp_path, "file", b"word")
+    code, said = refuse(capsys, "create", image, "--dest", dest, "--passphrase-file", file)
+    assert (code, "is not encrypted" in said) == (0, True)
 
 
 def test_a_file_that_others_can_read_gives_a_warning(

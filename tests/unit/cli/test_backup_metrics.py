@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import click
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from drystone.base.errors import DamagedError, NotFoundError
+from drystone.base.errors import DamagedError, NotFoundError, UsageError
 from drystone.cli.backup.metrics import measured
 
 
@@ -39,7 +41,15 @@ def test_a_run_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(DamagedError("x"), 10), (KeyboardInterrupt(), 130), (ValueError(), 70), (OSError(28, "x"), 8)]
+    ("error", "code"),
+    [
+        (DamagedError("x"), 10),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(143), 143),
+        (click.exceptions.Exit(130), 130),
+        (ValueError(), 70),
+        (OSError(28, "x"), 8),
+    ],
 )
 def test_a_failure_keeps_the_time_of_the_last_success(error: BaseException, code: int, tmp_path: Path) -> None:
     path = tmp_path / "drystone.prom"
@@ -73,6 +83,13 @@ def test_a_folder_that_is_not_there_is_told_before_anything_is_run(tmp_path: Pat
 def test_a_file_that_cannot_be_written_does_not_fail_the_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "folder").mkdir()
-    run(tmp_path / "folder")
+    with measured(tmp_path / "folder", command="create", source="x"):
+        (tmp_path / "folder").mkdir()
     assert "the metrics cannot be written" in capsys.readouterr().err
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UsageError, match="no plain file"):
+        run(tmp_path / "fifo", ValueError())
+    assert (tmp_path / "fifo").is_fifo()

@@ -137,8 +137,9 @@ def test_what_standard_input_must_be(dest: str, capsys: pytest.CaptureFixture[st
     assert (code, "--name" in error) == (2, True)
     words = ["backup", "create", "-", "--name", "x", "--dest", dest, "--no-encryption"]
     command = [sys.executable, "-m", "drystone.cli.main", *words]
-    ran = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
+    ran = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert ran.returncode == 0, "an empty stream is an image of no bytes"
+    assert "nothing came from standard input" in ran.stderr
 
 
 def test_progress_of_a_stream_has_no_end(dest: str, piped: Pipe, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ def example(what: str, as_json: bool) -> None:
         "defect": ZeroDivisionError("a defect"),
         "system": PermissionError(13, "Permission denied", "/dev/sda"),
         "pipe": BrokenPipeError(),
+        "term": SystemExit(143),
     }
     if what in errors:
         raise errors[what]
@@ -35,7 +36,9 @@ def test_success_is_zero(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "fine\n"
 
 
-@pytest.mark.parametrize(("what", "code"), [("busy", 5), ("interrupt", INTERRUPTED), ("system", 12), ("defect", 70)])
+@pytest.mark.parametrize(
+    ("what", "code"), [("busy", 5), ("interrupt", INTERRUPTED), ("term", 143), ("system", 12), ("defect", 70)]
+)
 def test_a_failure_has_the_exit_code_of_its_class(what: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DRYSTONE_DEBUG", raising=False)
     assert run(example, [what]) == code
@@ -132,3 +135,10 @@ def test_leaving_ends_with_the_code_and_runs_what_is_to_run_at_the_end(code: int
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (code, "text end\n")
+
+
+@pytest.mark.parametrize(("words", "code"), [(["list", "/nonesuch"], 3), (["list", "--json", "/nonesuch"], 3), ([], 2)])
+def test_a_full_disk_behind_stderr_does_not_change_the_code(words: list[str], code: int) -> None:
+    command = [sys.executable, "-m", "drystone.cli.main", "backup", *words]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(command, stderr=full, check=False).returncode == code

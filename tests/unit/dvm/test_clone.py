@@ -85,6 +85,22 @@ def test_a_clone_that_cannot_be_made_leaves_nothing(dm: SimulatedDeviceMapper, d
     assert dm.list_devices() == []
 
 
+def test_what_was_cut_off_before_it_had_a_table_is_removed(dm: SimulatedDeviceMapper, wanted: clone.Wanted) -> None:
+    assert clone.find_remnant(dm, "new", wanted.uuid) is None
+    dm.create("new", wanted.uuid)
+    for loaded in (False, True):
+        if loaded:
+            dm.create("new", wanted.uuid)
+            dm.load("new", [TableLine(0, 8, "zero")])
+        assert clone.find_clone(dm, "new", wanted.uuid) is None
+        remnant = clone.find_remnant(dm, "new", wanted.uuid)
+        assert remnant is not None
+        run(dm, remnant)
+        assert dm.list_devices() == []
+    run(dm, clone.creation(wanted))
+    assert clone.find_remnant(dm, "new", wanted.uuid) is None
+
+
 def test_somebody_elses_device_is_not_taken_for_ours(dm: SimulatedDeviceMapper, wanted: clone.Wanted) -> None:
     dm.create("new", "OTHER")
     with pytest.raises(ExistsError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,25 @@ def test_sizes_and_numbers_of_paths(path: str, tmp_path: Path) -> None:
         size_of(str(tmp_path / "missing"))
     with pytest.raises(UsageError):
         size_of("/dev/null")
+
+
+def test_what_is_in_the_page_cache_and_not_on_the_disk_is_read_too(tmp_path: Path) -> None:
+    content = bytearray(np.random.default_rng(3).bytes(64 * BLOCK + 100))
+    path = tmp_path / "half"
+    path.write_bytes(content)
+    with path.open("r+b", buffering=0) as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for offset in (0, 30 * BLOCK, 64 * BLOCK):
+            content[offset : offset + 10] = b"0123456789"
+            os.pwrite(file.fileno(), b"0123456789", offset)
+        with open_device(str(path)) as device:
+            for offset, length in (
+                (0, 64 * BLOCK),
+                (0, len(content)),
+                (29 * BLOCK, 3 * BLOCK),
+                (BLOCK + 1, 40 * BLOCK),
+            ):
+                buffer = aligned_buffer(length)
+                device.read_into(offset, buffer)
+                assert bytes(buffer) == content[offset : offset + length]

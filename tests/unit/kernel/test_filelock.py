@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drystone.base.errors import BusyError
-from drystone.kernel.filelock import FileLock
+from drystone.kernel.filelock import FileLock, locked_folder
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:
@@ -36,3 +36,14 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
     assert path.read_text().strip().isdigit()
     with FileLock(path):
         assert path.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_folder_is_locked_by_one_and_nothing_is_written_to_it(tmp_path: Path) -> None:
+    with locked_folder(tmp_path, "the state"):
+        with pytest.raises(BusyError, match="the state is in use"), locked_folder(tmp_path, "the state"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(BlockingIOError, match="its own"), locked_folder(tmp_path, "the state"):
+        raise BlockingIOError("its own")
+    with locked_folder(tmp_path, "the state"):
+        pass

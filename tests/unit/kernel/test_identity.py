@@ -6,7 +6,7 @@ import pytest
 
 from drystone.base.errors import NotFoundError
 from drystone.kernel.dm.abc import DeviceNumber
-from drystone.kernel.identity import FileNumber, find_place, list_below, share_storage
+from drystone.kernel.identity import FileNumber, find_place, lasting_name, list_below, share_storage
 
 
 def test_links_lead_to_the_same_storage(tmp_path: Path) -> None:
@@ -63,3 +63,22 @@ def test_what_a_device_is_built_upon(sysfs: Path) -> None:
 def test_a_loop_whose_file_is_gone(sysfs: Path) -> None:
     (sysfs / "file").unlink()
     assert list_below(DeviceNumber(7, 0), str(sysfs)) == {DeviceNumber(7, 0)}
+
+
+def test_what_a_device_is_known_by_after_a_restart(sysfs: Path, tmp_path: Path) -> None:
+    devices = tmp_path / "devices"
+    disk, part = DeviceNumber(8, 0), DeviceNumber(8, 1)
+    assert lasting_name(disk, str(sysfs)) == lasting_name(part, str(sysfs)) == ""
+    (devices / "sda" / "device").mkdir()
+    (devices / "sda" / "device" / "serial").write_text("A1 \n")
+    (devices / "sda" / "sda1" / "start").write_text("2048\n")
+    assert lasting_name(disk, str(sysfs)) == "device/serial A1"
+    assert lasting_name(part, str(sysfs)) == "device/serial A1, from sector 2048"
+    (devices / "sda" / "wwid").write_text("eui.1\n")
+    assert lasting_name(disk, str(sysfs)) == "wwid eui.1"
+    (devices / "dm-0" / "dm").mkdir(exist_ok=True)
+    (devices / "dm-0" / "dm" / "uuid").write_text("LVM-x\n")
+    assert lasting_name(DeviceNumber(253, 0), str(sysfs)) == "dm/uuid LVM-x"
+    assert lasting_name(DeviceNumber(7, 0), str(sysfs)).startswith("loop/backing_file /")
+    with pytest.raises(NotFoundError):
+        lasting_name(DeviceNumber(9, 9), str(sysfs))

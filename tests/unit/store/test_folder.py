@@ -10,10 +10,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from drystone.base.errors import DrystoneError, ExhaustedError, KernelError, UnsupportedError, UsageError
+from drystone.base.errors import DamagedError, DrystoneError, ExhaustedError, KernelError, UnsupportedError, UsageError
+from drystone.kernel.blockdev import aligned_buffer
 from drystone.store import Store
+from drystone.store.abc import Data
 from drystone.store.folder import FolderStore, SystemSteps
 from drystone.testing.stores import CONFORMANCE, MemoryStore, RecordedSteps, surely_there
 
@@ -102,6 +105,96 @@ def test_no_power_cut_loses_an_acknowledged_object(tmp_path: Path) -> None:
     root = tmp_path / "new" / "store"
     acknowledged = put_some(steps, root)
     assert lost_at_power_cuts(steps, root, acknowledged) == []
+
+
+def put_in_parts(store: FolderStore, key: str, *parts: Data) -> bool:
+    put = store.begin(key)
+    try:
+        for each in parts:
+            put.write(each)
+        return put.finish()
+    finally:
+        put.abandon()
+
+
+def test_no_power_cut_loses_an_acknowledged_object_of_parts(tmp_path: Path) -> None:
+    steps = RecordedSteps()
+    root = tmp_path / "new" / "store"
+    store = FolderStore(root, steps)
+    acknowledged = []
+    for key in ("packs/3f/1", "packs/3f/2", "packs/40/1"):
+        assert put_in_parts(store, key, b"some", b"bytes")
+        acknowledged.append((len(steps.log), key))
+    assert lost_at_power_cuts(steps, root, acknowledged) == []
+
+
+def test_parts_are_synced_before_they_have_a_name(tmp_path: Path) -> None:
+    done: list[str] = []
+    assert put_in_parts(FolderStore(tmp_path, RecordedSteps(lambda _at, step: done.append(step))), "a", b"1", b"2")
+    assert [each for each in done if each not in {"make_folder", "sync_folder"}] == [
+        "write", "append", "append", "sync", "link", "unlink",
+    ]  # fmt: skip
+    assert done[-2] == "sync_folder", "the name is durable before it is acknowledged"
+
+
+def test_large_parts_go_round(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    buffer = aligned_buffer(4 << 20)
+    buffer[:] = np.frombuffer(np.random.default_rng(2).bytes(len(buffer)), dtype=np.uint8)
+    parts: list[Data] = [buffer.data, buffer[: 1 << 20].data, buffer[7:5000].data, buffer.data, b"end"]
+    assert put_in_parts(store, "a/b", *parts)
+    whole = b"".join(parts)
+    assert store.get("a/b") == whole
+    for offset, length in ((0, len(whole)), (1, len(whole) - 1), (5_000_001, 3_000_000), (4096, 2 << 20)):
+        assert store.get_range("a/b", offset, length) == whole[offset : offset + length]
+    with pytest.raises(DamagedError):
+        store.get_range("a/b", 1, len(whole))
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_a_failing_step_of_parts_leaves_no_object_or_a_whole_one(tmp_path: Path, number: int) -> None:
+    failed = []
+
+    def fail(at: int, step: str) -> None:
+        if at == number:
+            failed.append(step)
+            raise OSError(errno.ENOSPC, "no space")
+
+    store = FolderStore(tmp_path / "store", RecordedSteps(fail))
+    try:
+        put_in_parts(store, "a/b", b"da", b"ta")
+    except ExhaustedError:
+        assert failed
+    objects = dict(FolderStore(tmp_path / "store").list(""))
+    assert objects in ({}, {"a/b": 4})
+    assert objects or failed
+    if failed != ["unlink"]:
+        assert passing_files(tmp_path) == []
+
+
+def test_parts_whose_passing_file_was_cleaned_are_put_all_the_same(tmp_path: Path) -> None:
+    class Cleaned(RecordedSteps):
+        def link(self, path: Path, target: Path) -> None:
+            if "link" not in (step for step, _ in self.log) and not lost:
+                lost.append(path)
+                path.unlink()
+            super().link(path, target)
+
+    lost: list[Path] = []
+    store = FolderStore(tmp_path, Cleaned())
+    assert put_in_parts(store, "a", b"da", b"ta")
+    assert lost
+    assert store.get("a") == b"data"
+    assert passing_files(tmp_path) == []
+
+
+def test_clean_spares_the_parts_that_this_process_writes(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    put = store.begin("a")
+    assert FolderStore(tmp_path).clean() == 0
+    put.write(b"data")
+    assert put.finish()
+    assert store.get("a") == b"data"
 
 
 @pytest.mark.parametrize("forgotten", ["own folder", "parents"])

@@ -115,3 +115,15 @@ def test_other_handlers_are_left_alone() -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(heed_interrupts().__enter__).result()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_unwind_once_and_end_waiting(number: signal.Signals, silence: Callable[[], bool]) -> None:
+    with heed_interrupts(GRACE), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait_for, silence)
+        with pytest.raises(SystemExit, match=str(128 + number)):
+            signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM)  # while it is unwound already
+        with pytest.raises(SystemExit, match=str(128 + number)):
+            waiting.result()
+    assert signal.getsignal(number) is signal.SIG_DFL

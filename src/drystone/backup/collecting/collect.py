@@ -271,16 +271,17 @@ def remove(job: Job, needs: Needs, since: State, moves: Moves | None = None) -> 
 
 
 def _is_elsewhere(job: Job, state: State, pack: str, moves: Moves | None) -> bool:
-    """Whether a pack was moved, and all that it was moved to is there and whole, or was moved on."""
-    targets = state.moved.get(pack, ())
-    for name in targets:
-        target = bytes.fromhex(name)
+    """Whether a pack was moved, and all that it was moved to, however often, is there and whole, or was moved on."""
+    own = bytes.fromhex(pack)
+    unneeded = moves is not None and not moves.needed(own)
+    for target in reach(state, [own]) - {own}:
+        name = target.hex()
         there = target in job.listing.packs or name in state.moved or pack_writer(target) == job.writer
-        # Where a copy is damaged this pack may have the only whole one: then it is counted.
-        counted = moves is not None and not moves.needed(bytes.fromhex(pack))
+        # Where a copy is damaged this pack may have the only whole one: then it is counted, by what was known then.
+        counted = unneeded and state.damaged.get(name) == job.own.state.damaged.get(name)
         if not there or (state.damaged.get(name) and not counted):
             return False
-    return bool(targets)
+    return bool(state.moved.get(pack))
 
 
 def _backup_of(key: str) -> str:

@@ -74,8 +74,8 @@ def move_packs(job: Job, chosen: list[PackUse], mark: Mark, tuning: Tuning, prog
     wrong: set[bytes] = set()
     total, done = sum(each.used for each in chosen), 0
     progress(0, total)
-    with PackWriter(job.vault, job.writer, tuning.pack_size) as writer:
-        ahead = max(1, min(2 * job.threads, tuning.memory // (4 * RANGE)))
+    with PackWriter(job.vault, job.writer, tuning) as writer:
+        ahead = max(1, min(job.threads + 1, tuning.memory // (4 * RANGE)))
         with ThreadPoolExecutor(job.threads, thread_name_prefix="copy") as pool:
 
             def read(run: Run) -> list[Record] | DamagedError:

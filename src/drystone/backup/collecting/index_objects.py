@@ -133,6 +133,8 @@ class IndexRewriter:
         key = index_key(name)
         try:
             count = _FRONT.unpack(self._vault.store.get_range(key, 0, _FRONT.size))[3]
+            if count > MOST_ENTRIES:
+                return None
             packs = self._vault.store.get_range(key, _FRONT.size, count * PACK_ID)
         except (NotFoundError, DamagedError):
             return None

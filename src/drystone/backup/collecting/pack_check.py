@@ -66,7 +66,7 @@ def check_packs(vault: Vault, packs: dict[bytes, int], *, tuning: Tuning, progre
     progress(0, total)
     with ThreadPoolExecutor(tuning.workers, thread_name_prefix="scrub") as pool:
         todo = _runs(vault, packs, checked)
-        ahead = max(1, min(2 * tuning.workers, tuning.memory // (4 * RANGE)))
+        ahead = max(1, min(tuning.workers + 1, tuning.memory // (4 * RANGE)))
 
         def check(run: Run) -> tuple[Run, list[BadRecord]]:
             return run, _check_run(vault, run)

@@ -12,14 +12,25 @@ from dataclasses import dataclass
 from drystone.backup.collecting.index_objects import IndexRewriter, Names, index_packs, read_index
 from drystone.backup.collecting.needs import reach
 from drystone.backup.format.digest import checksum
-from drystone.backup.format.keys import INDEX, STATE, new_writer, parse_index_key, parse_state_key, state_key
+from drystone.backup.format.keys import (
+    INDEX,
+    STATE,
+    manifest_key,
+    new_writer,
+    pack_key,
+    parse_index_key,
+    parse_slot_key,
+    parse_state_key,
+    state_key,
+)
 from drystone.backup.format.manifest import Manifest
 from drystone.backup.objects import pack_sizes, read_manifests
 from drystone.backup.state import document
 from drystone.backup.state.document import Entry, State
 from drystone.backup.state.generations import replace_state
+from drystone.backup.state.operations import is_dead, read_operations
 from drystone.backup.vault import Vault
-from drystone.base.errors import DamagedError, NotFoundError, RefusedError
+from drystone.base.errors import BusyError, DamagedError, NotFoundError, RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +57,14 @@ def rebuild(vault: Vault, *, force: bool = False) -> Rebuilt:
 
     Nothing is deleted. What is not named by it is garbage for the next collection: look at `left_out` before.
 
-    :param force: also when the newest generation can be read.
+    :param force: also when the newest generation can be read, and while somebody collects.
 
     :raises RefusedError: the newest generation can be read, and `force` was not said: deleted backups could come back.
+    :raises BusyError: somebody collects, and may be deleting what only the damaged generation said of.
     """
     left_out: list[DamagedError] = []
+    if not force:
+        _check_nobody_collects(vault)
 
     def compute(state: State | None) -> State:
         if state is not None and state.number and not force:
@@ -65,11 +79,23 @@ def rebuild(vault: Vault, *, force: bool = False) -> Rebuilt:
     return Rebuilt(made.number, made.backups, tuple(left_out))
 
 
+def _check_nobody_collects(vault: Vault) -> None:
+    for key, each in read_operations(vault, []).items():
+        if each.operation == "collect" and not is_dead(key, each):
+            raise BusyError(
+                f"process {each.pid} of host {each.host.rpartition('/')[2]} collects: it may delete what comes back",
+                hint="let it end, or say --force where it is known to be dead",
+            )
+
+
 def _make(vault: Vault, known: State, left_out: list[DamagedError]) -> State:
-    sizes = pack_sizes(vault)
+    removed = set(known.removed)
+    sizes = {pack: size for pack, size in pack_sizes(vault).items() if pack_key(pack) not in removed}
     backups: list[Entry] = []
     wanted: set[bytes] = set()
     for manifest, stored in read_manifests(vault, damaged=left_out.append):
+        if manifest_key(manifest.head.volume, manifest.head.backup) in removed:
+            continue
         missing = _missing(known, manifest.pack_ids(), sizes)
         if missing:
             left_out.append(_lost(manifest, missing))
@@ -78,10 +104,15 @@ def _make(vault: Vault, known: State, left_out: list[DamagedError]) -> State:
         backups.append(Entry(**fields, manifest=checksum(stored).hex()))
         wanted |= manifest.pack_ids()
     needed = reach(known, wanted)
+    named = {(each.volume, each.backup) for each in backups}
+    named |= {(str(error.facts.get("volume")), str(error.facts.get("backup"))) for error in left_out}
+    left_out += [_gone(entry, known) for entry in known.backups if (entry.volume, entry.backup) not in named]
     return State(
         backups=tuple(sorted(backups, key=lambda each: (each.created, each.backup))),
         # Over packs that manifests name, and no others: repair.py says why.
-        indexes=_indexes(vault, {pack: size for pack, size in sizes.items() if pack in wanted}, set(sizes)),
+        indexes=_indexes(vault, {pack: size for pack, size in sizes.items() if pack in wanted}, set(sizes), removed),
+        # Somebody may be about to delete these still. A key slot comes back rather than that the last one goes.
+        removed=tuple(key for key in known.removed if parse_slot_key(key) is None),
         moved={pack: new for pack, new in known.moved.items() if bytes.fromhex(pack) in needed},
         damaged={pack: offsets for pack, offsets in known.damaged.items() if bytes.fromhex(pack) in needed},
     )
@@ -94,6 +125,15 @@ def _lost(manifest: Manifest, missing: bytes) -> DamagedError:
         backup=head.backup,
         volume=head.volume,
         pack=missing.hex(),
+    )
+
+
+def _gone(entry: Entry, known: State) -> DamagedError:
+    return DamagedError(
+        f"backup {entry.backup} of volume {entry.volume} is left out: generation {known.number} has it, and its "
+        "manifest is not there; it may have been deleted since",
+        backup=entry.backup,
+        volume=entry.volume,
     )
 
 
@@ -121,13 +161,13 @@ def _numbers(vault: Vault) -> Iterator[int]:
     yield from sorted((number for number in found if number is not None), reverse=True)
 
 
-def _indexes(vault: Vault, needed: dict[bytes, int], there: set[bytes]) -> tuple[str, ...]:
+def _indexes(vault: Vault, needed: dict[bytes, int], there: set[bytes], removed: set[str]) -> tuple[str, ...]:
     """The indexes that can be read, without packs that are gone; and new ones over packs that none of them has."""
     names: list[str] = []
     covered: set[bytes] = set()
     sizes: dict[str, int] = {}
     for key, size in vault.store.list(INDEX):
-        name = parse_index_key(key)
+        name = parse_index_key(key) if key not in removed else None
         index = read_index(vault, name) if name is not None else None
         if name is not None and index is not None:
             names.append(name)

@@ -13,7 +13,7 @@ from drystone.backup.format.pack import HEAD, Kind, Place, Record, make_record
 from drystone.backup.vault import Vault
 from drystone.base.errors import DamagedError
 
-RANGE = 8 << 20
+RANGE = 4 << 20
 """Bytes that are read at once."""
 GAP = 64 << 10
 """Bytes that nobody wants and that are read all the same, for one request instead of two."""
@@ -60,7 +60,11 @@ def copy_record(vault: Vault, pack: bytes, row: np.void, data: memoryview) -> Re
 
     :raises DamagedError: it is not as it was written.
     """
-    kind, codec, name, plain = Kind(row["kind"]), Codec(row["codec"]), bytes(row["digest"]), int(row["plain"])
+    name, plain = bytes(row["digest"]), int(row["plain"])
+    try:
+        kind, codec = Kind(row["kind"]), Codec(row["codec"])
+    except ValueError as error:
+        raise DamagedError(f"the index of pack {pack.hex()} tells of a record that nobody knows: {error}") from error
     stored = make_record(kind, codec, name, data[HEAD:], plain)
     if stored.crc != int.from_bytes(data[:4], "little"):
         raise DamagedError(f"the record at byte {row['offset']} of pack {pack.hex()} is wrong: its checksum differs")

@@ -186,7 +186,8 @@ def mend(job: Job, state: State, findings: Findings, source: Source | None, tuni
     """
     locator = Locator(job.vault, state)
     left: list[Loss] = []
-    with PackWriter(job.vault, job.writer, tuning.pack_size) as writer:
+    # A name of its own each time: packs are counted from 0.
+    with PackWriter(job.vault, bytes.fromhex(job.names.take()), tuning) as writer:
         mender = Mender(job, locator, source, writer)
         for loss in findings.losses:
             if loss.kind is Kind.CHUNK:

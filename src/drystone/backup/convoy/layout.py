@@ -73,7 +73,9 @@ def likely_folders(volume: str) -> list[Folder]:
     check_id(volume, "volume")
     by_sum = hashlib.sha512(volume.encode()).hexdigest()
     pairs = [(volume[:2], volume[2:4]), (by_sum[:2], by_sum[2:4])]
-    return [Folder(volume, f"{VOLUMES}/{one}/{two}/{volume}") for one, two in pairs if len(two) == 2 and two[0] != "."]
+    return [
+        Folder(volume, f"{VOLUMES}/{one}/{two}/{volume}") for one, two in pairs if len(two) == 2 and two[0] not in ".-"
+    ]
 
 
 def parse_backup_key(key: str) -> tuple[Folder, str] | None:

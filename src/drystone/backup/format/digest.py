@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from blake3 import blake3
@@ -35,7 +35,7 @@ class Hasher:
     :ivar key: 32 bytes; None for no key.
     """
 
-    key: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
 
     def digest(self, data: bytes | bytearray | memoryview) -> bytes:
         """The digest of a chunk's plain bytes."""

@@ -158,7 +158,7 @@ def parse(data: bytes, what: str, hasher: Hasher) -> Manifest:
         raise DamagedError(f"{what} has {len(data)} bytes, and its tables need others")
     try:
         head = msgspec.json.decode(data[_FRONT.size : tables], type=Head)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError(f"{what}: {error}") from error
     manifest = Manifest(
         head,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -31,6 +32,9 @@ HEADER = _HEADER.size
 HEAD = _HEAD.size
 """Bytes of a record before its payload: 48."""
 TRAILER = _TRAILER.size
+
+Data = bytes | memoryview
+Append = Callable[[Data], None]
 
 INDEX = np.dtype(
     [
@@ -97,22 +101,27 @@ def readable(data: bytes | memoryview) -> bytes | NDArray[np.uint8]:
 
 
 class PackBuilder:
-    """A pack that is being filled, in memory: `size` bytes are wanted, and the last record may go beyond.
+    """A pack that is being filled: `size` bytes are wanted, and the last record may go beyond.
 
-    With a key ring its records are encrypted when it is finished.
+    :param ring: its records are encrypted. :param append: takes the bytes of the pack in order, which are the caller's
+        own again when it returns; None: they are kept, for `finish`.
     """
 
-    def __init__(self, pack: bytes, size: int, ring: Keyring | None = None) -> None:
+    def __init__(self, pack: bytes, size: int, ring: Keyring | None = None, append: Append | None = None) -> None:
         self.pack = pack
         self._size = size
-        self._ring = ring
-        self._parts = bytearray(_HEADER.pack(_MAGIC, VERSION, 0 if ring is None else 1, pack))
+        self._cipher = None if ring is None else ring.pack_cipher(pack)
+        self._header = _HEADER.pack(_MAGIC, VERSION, 0 if ring is None else 1, pack)
+        self._whole = bytearray()
+        self._append = append
+        self._add(self._header)
+        self._length = len(self._header)
         self._index: list[tuple[bytes, int, int, int, int, int, int]] = []
 
     @property
     def full(self) -> bool:
         """Whether it has the size that is wanted."""
-        return len(self._parts) >= self._size
+        return self._length >= self._size
 
     @property
     def places(self) -> list[tuple[bytes, Place]]:
@@ -121,42 +130,38 @@ class PackBuilder:
 
     def add(self, record: Record) -> Place:
         """Append a record; where it is."""
-        offset = len(self._parts)
-        length = len(record.payload) + (0 if self._ring is None else TAG)
-        assert (record.crc is None) == (self._ring is not None), "a record is made for packs of one kind"
-        self._parts += _HEAD.pack(
-            record.crc or 0, length, record.plain_length, record.kind, record.codec, 0, record.digest
-        )
-        self._parts += record.payload
-        if self._ring is not None:
-            self._parts += bytes(TAG)
+        offset = self._length
+        assert (record.crc is None) == (self._cipher is not None), "a record is made for packs of one kind"
+        payload, crc = record.payload, record.crc or 0
+        length = len(payload) + (0 if self._cipher is None else TAG)
+        head = _HEAD.pack(crc, length, record.plain_length, record.kind, record.codec, 0, record.digest)
+        if self._cipher is not None:
+            payload = self._cipher.encrypt(record_nonce(offset), payload, head[4:])
+            crc = google_crc32c.extend(google_crc32c.value(head[4:]), payload)
+            head = struct.pack("<I", crc) + head[4:]
+        self._add(head)
+        self._add(payload)
         length += HEAD
+        self._length += length
         self._index.append((record.digest, offset, length, record.plain_length, record.kind, record.codec, 0))
         return Place(self.pack, offset, length)
 
     def finish(self) -> bytearray:
-        """The whole object."""
-        if self._ring is not None:
-            self._encrypt(self._ring)
-        at = len(self._parts)
+        """Append index and trailer; the whole object where it was kept."""
         index = np.array(self._index, dtype=INDEX).tobytes()
-        front = struct.pack("<III", len(self._index), google_crc32c.value(index), at)
-        own = google_crc32c.value(bytes(self._parts[: _HEADER.size]) + front)
-        self._parts += index
-        self._parts += front + struct.pack("<I8s", own, _END)
-        return self._parts
+        front = struct.pack("<III", len(self._index), google_crc32c.value(index), self._length)
+        own = google_crc32c.value(self._header + front)
+        self._add(index)
+        self._add(front + struct.pack("<I8s", own, _END))
+        return self._whole
 
-    def _encrypt(self, ring: Keyring) -> None:
-        """Every payload in its place, then the sum over what is stored."""
-        cipher = ring.pack_cipher(self.pack)
-        with memoryview(self._parts) as parts:
-            for _, offset, length, *_ in self._index:
-                head, end = bytes(parts[offset + 4 : offset + HEAD]), offset + length
-                parts[offset + HEAD : end] = cipher.encrypt(
-                    record_nonce(offset), parts[offset + HEAD : end - TAG], head
-                )
-                crc = google_crc32c.value(readable(parts[offset + 4 : end]))
-                parts[offset : offset + 4] = struct.pack("<I", crc)
+    def _add(self, data: Data) -> None:
+        # A method that were kept as `append` would lead back here, and a pack in a cycle stays until garbage is looked
+        # for: long after it was put.
+        if self._append is None:
+            self._whole += data
+        else:
+            self._append(data)
 
 
 def parse_record(

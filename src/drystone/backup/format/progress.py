@@ -79,7 +79,7 @@ def parse(data: bytes, what: str) -> Step:
         document = msgspec.json.decode(plain, type=_Document)
         packs = [bytes.fromhex(each) for each in document.packs]
         raw = base64.b64decode(document.segments, validate=True)
-    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, ValueError, binascii.Error) as error:
+    except (zstandard.ZstdError, msgspec.DecodeError, ValueError, binascii.Error, RecursionError) as error:
         raise DamagedError(f"{what} is damaged: {error}") from error
     if document.version != VERSION or len(raw) % SEGMENTS.itemsize or any(len(each) != PACK_ID for each in packs):
         raise DamagedError(f"{what} is damaged, or of another version")

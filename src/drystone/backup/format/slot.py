@@ -11,8 +11,9 @@ import msgspec
 from drystone.backup.format.cipher import MASTER, Keyring, aes_gcm, decrypt, derive
 from drystone.backup.format.keys import SLOTS, slot_key
 from drystone.base.clock import format_rfc3339
-from drystone.base.errors import DamagedError, UnsupportedError, UsageError
+from drystone.base.errors import DamagedError, ExhaustedError, UnsupportedError, UsageError
 from drystone.base.names import new_uuid
+from drystone.base.sizes import format_size
 
 VERSION = 1
 ARGON = "argon2id"
@@ -55,10 +56,14 @@ Credential = Passphrase | KeyFile
 
 @dataclass(frozen=True, slots=True)
 class Hardness:
-    """What a guess at a passphrase costs: KiB of memory, iterations, lanes (RFC 9106's second recommendation)."""
+    """What a guess at a passphrase costs: KiB of memory, iterations, lanes.
 
-    memory: int = 64 << 10
-    iterations: int = 3
+    By default as much work as RFC 9106's second recommendation (64 MiB three times), in half the memory: whoever opens
+    a repository has it too, and it would be the most that a restore takes.
+    """
+
+    memory: int = 32 << 10
+    iterations: int = 6
     lanes: int = 4
 
 
@@ -111,7 +116,7 @@ def parse(data: bytes, key: str) -> Slot:
     """
     try:
         slot = msgspec.json.decode(data, type=Slot)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError(f"{key} is no key slot: {error}") from error
     if slot.version > VERSION or slot.kdf not in {ARGON, FILE}:
         raise UnsupportedError(
@@ -130,7 +135,10 @@ def parse(data: bytes, key: str) -> Slot:
 
 
 def open_slot(slot: Slot, credential: Credential) -> Keyring | None:
-    """The keys that `credential` leads to; None when it does not fit this slot. :raises DamagedError: a broken slot."""
+    """The keys that `credential` leads to; None when it does not fit this slot.
+
+    :raises DamagedError: a broken slot. :raises ExhaustedError: it asks for more memory than there is.
+    """
     if (slot.kdf == ARGON) != isinstance(credential, Passphrase):
         return None
     try:
@@ -156,4 +164,8 @@ def _wrapping_key(credential: Credential, salt: bytes, cost: Hardness) -> bytes:
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     kdf = Argon2id(salt=salt, length=MASTER, iterations=cost.iterations, lanes=cost.lanes, memory_cost=cost.memory)
-    return kdf.derive(credential.text)
+    try:
+        return kdf.derive(credential.text)
+    except MemoryError as error:
+        size = format_size(cost.memory << 10)
+        raise ExhaustedError(f"a key slot needs {size} of memory to be opened, and there is less") from error

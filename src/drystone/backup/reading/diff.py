@@ -74,8 +74,10 @@ def diff_device(
         for at in range(offset, end, chunk):
             data = buffer[at - offset : min(at + chunk, end) - offset]
             number = at // chunk
-            cut = at + len(data) == size < image.size  # the image's chunk is longer
-            if not (image.chunks.matches(number, data.data) if number in stored and not cut else is_zero(data)):
+            cut = len(data) < min(chunk, image.size - at)  # the image's chunk is longer
+            # Of a chunk that is cut here only the bytes tell.
+            same = not cut and image.chunks.matches(number, data.data) if number in stored else is_zero(data)
+            if not same:
                 found += _compare(at, data, image.read(at, len(data))) if exact or cut else [(at, len(data))]
         return end, found
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from drystone.backup.pipeline import Progress, ordered
 from drystone.backup.reading.image import Image
-from drystone.backup.reading.new_file import NewFile
+from drystone.backup.reading.new_file import NewFile, find_place
 from drystone.backup.reading.qcow2 import CLUSTER, Qcow2Writer, deflate
 from drystone.backup.reading.target import FileTarget, told
 from drystone.backup.tuning import Tuning
@@ -56,9 +56,9 @@ def _write_zeros(write: Callable[[bytes | memoryview], object], length: int) -> 
 def export_raw(image: Image, path: str, *, overwrite: bool, tuning: Tuning, progress: Progress) -> None:
     """Write the image to a new sparse file, which has its name when it is whole and durable.
 
-    :raises DamagedError: stored bytes are wrong. :raises: as `FileTarget` does.
+    :raises DamagedError: stored bytes are wrong. :raises: as `find_place` and `FileTarget` do.
     """
-    with FileTarget(path, image.size, overwrite=overwrite) as target:
+    with FileTarget(find_place(path, overwrite=overwrite), image.size, overwrite=overwrite) as target:
 
         def keep(offset: int, data: bytes) -> int:
             target.write(offset, data)
@@ -78,9 +78,10 @@ def export_qcow2(
     :param compress: deflate clusters where it pays; three to ten times slower.
 
     :raises DamagedError: stored bytes are wrong. :raises UsageError: the image is too large for the format.
-    :raises: as `NewFile` does, and ExhaustedError.
+    :raises: as `find_place` and `NewFile` do, and ExhaustedError.
     """
-    with NewFile(path, overwrite=overwrite) as new, _Output(new.passing) as file:
+    place = find_place(path, overwrite=overwrite)
+    with NewFile(place, overwrite=overwrite) as new, _Output(new.passing, path) as file:
         writer = Qcow2Writer(image.size, file.write)
         with contextlib.closing(_read(image, tuning, partial(_make_clusters, compress))) as pieces:
             for offset, clusters in pieces:
@@ -135,10 +136,10 @@ def _pieces(image: Image) -> Iterator[tuple[int, int]]:
 
 
 class _Output:
-    """A file that is written mostly in order, buffered."""
+    """A file that is written mostly in order, buffered. :param name: what errors call it."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, name: str) -> None:
+        self._name = name
         self._file = path.open("r+b", buffering=_BUFFER)
         self._at = 0
 
@@ -151,7 +152,7 @@ class _Output:
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write bytes at a place. :raises ExhaustedError: no room is left. :raises KernelError: it failed."""
-        with _told(self._path):
+        with _told(self._name):
             if offset != self._at:
                 self._file.seek(offset)
             self._file.write(data)
@@ -159,15 +160,15 @@ class _Output:
 
     def sync(self) -> None:
         """All is durable when this returns. :raises: as `write` does."""
-        with _told(self._path):
+        with _told(self._name):
             self._file.flush()
             os.fsync(self._file.fileno())
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    with told(str(path)):
+def _told(name: str) -> Iterator[None]:
+    with told(name):
         try:
             yield
         except OSError as error:
-            raise KernelError("write", error.errno or 0, device=str(path)) from error
+            raise KernelError("write", error.errno or 0, device=name) from error

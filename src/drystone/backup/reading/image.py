@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, Self
 
 from drystone.backup.reading.chunk_cache import ChunkCache, Plain
-from drystone.base.errors import DamagedError, UsageError
+from drystone.base.errors import DamagedError, DrystoneError, InternalError, UsageError
 
 CACHE = 64 << 20
 """Bytes of chunks that an image keeps by default."""
@@ -163,8 +163,8 @@ class CachedImage:
         """Have the threads fetch chunks from `first` on, if nobody does."""
         try:
             ahead = self.chunks.stored(min(first, self._count), min(first + self._ahead, self._count))
-        except DamagedError:
-            return  # whoever comes to read there is told
+        except DrystoneError:
+            return  # whoever comes to read there is told; what this reader has claimed must be fetched all the same
         _, missing = self._cache.claim(ahead)
         if not missing:
             return
@@ -193,11 +193,13 @@ class CachedImage:
             del waiting[number]
             self._cache.fail(number, error)
 
+        left: BaseException = InternalError("a chunk was neither fetched nor failed")
         try:
             self.chunks.fetch(claimed, take, fail)
         except BaseException as error:  # noqa: BLE001  # a supervisor: it is handed to all who wait for these chunks
-            for number in waiting:
-                self._cache.fail(number, error)
+            left = error
+        for number in waiting:
+            self._cache.fail(number, left)
 
 
 def check_range(size: int, offset: int, length: int) -> None:

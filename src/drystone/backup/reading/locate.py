@@ -18,7 +18,16 @@ from drystone.backup.format import index_object
 from drystone.backup.format.digest import DIGEST
 from drystone.backup.format.index_object import Index
 from drystone.backup.format.keys import index_key, pack_key
-from drystone.backup.format.pack import HEADER, TRAILER, Kind, Place, index_length, parse_index, parse_record
+from drystone.backup.format.pack import (
+    HEADER,
+    LARGEST_PACK,
+    TRAILER,
+    Kind,
+    Place,
+    index_length,
+    parse_index,
+    parse_record,
+)
 from drystone.backup.objects import pack_sizes, read_place
 from drystone.backup.pipeline import ordered
 from drystone.backup.state.document import State
@@ -155,7 +164,7 @@ def read_pack_index(vault: Vault, pack: bytes, size: int = -1) -> NDArray[np.voi
         size = pack_sizes(vault, f"{pack.hex()[:2]}").get(pack, -1)
     if size < 0:
         raise DamagedError(f"pack {pack.hex()} is missing", pack=pack.hex())
-    if size < HEADER + TRAILER:
+    if not HEADER + TRAILER <= size <= LARGEST_PACK:
         raise DamagedError(f"pack {pack.hex()} has {size} bytes", pack=pack.hex())
     try:
         length = index_length(vault.store.get_range(key, size - TRAILER, TRAILER), size, pack)

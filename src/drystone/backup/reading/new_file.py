@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from drystone.base.errors import ExistsError, KernelError, NotFoundError
+from drystone.base.errors import ExistsError, KernelError, NotFoundError, UsageError
 from drystone.base.files import sync_folder
+
+
+def find_place(path: str, *, overwrite: bool) -> str:
+    """Where the new file is to be made that `path` names: what a symbolic link leads to is replaced, not the link.
+
+    :raises UsageError: it names no file, or something else is there: a device's node would be replaced by a file, with
+        all that others write to it. :raises NotFoundError: there is nothing, below /dev, where no file is made: it
+        would fill the memory.
+    """
+    if not path:
+        raise UsageError("the file to write has an empty name")
+    real = Path(path).resolve()
+    try:
+        mode = real.stat().st_mode
+    except OSError as error:
+        parents = real.parents
+        if Path("/dev") in parents and Path("/dev/shm") not in parents:  # noqa: S108  # the one place for files there
+            raise NotFoundError(f"there is no device {path}", hint="no file is made below /dev") from error
+        if path.endswith("/"):
+            raise UsageError(f"{path} names a folder, and a file is to be made", hint="name the file") from error
+        return path
+    if stat.S_ISBLK(mode):
+        raise UsageError(f"{path} is a block device, and a file is to be made", hint="`restore` writes to devices")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is neither a block device nor a plain file")
+    return str(real) if overwrite else path
 
 
 class NewFile:

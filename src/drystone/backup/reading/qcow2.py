@@ -52,13 +52,15 @@ def deflate(cluster: memoryview) -> bytes | None:
 class Qcow2Writer:
     """Takes clusters in ascending order, and lays them out.
 
-    :param size: bytes of the image. :raises UsageError: more than the format has room for.
+    :param size: bytes of the image; in the file they are whole sectors, for QEMU leaves the rest of the last one out.
+
+    :raises UsageError: more than the format has room for.
     """
 
     def __init__(self, size: int, write: Write) -> None:
         if size > LARGEST:
             raise UsageError(f"an image of {size} bytes is too large for qcow2: {LARGEST} are the most")
-        self._size = size
+        self._size = -(-size // _SECTOR) * _SECTOR
         self._write = write
         tables = -(-size // (_ENTRIES * CLUSTER))
         self._level1 = np.zeros(max(tables, 1), dtype=">u8")

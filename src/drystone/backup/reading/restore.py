@@ -17,7 +17,7 @@ from drystone.backup.reading.damage import Damage, Damages
 from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.segments import read_segment
 from drystone.backup.reading.target import Target
-from drystone.backup.reading.walk import FETCH, Stretch, Take, present_runs, read_stretch, stretches
+from drystone.backup.reading.walk import Stretch, Take, present_runs, read_stretch, stretches
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError
 
@@ -45,7 +45,7 @@ def restore_backup(
     progress(0, total)
     with target, ThreadPoolExecutor(tuning.workers, thread_name_prefix="restore") as pool:
         fetch = partial(_fetch, locator, manifest, target.write, skip_damaged)
-        results = ordered(pool, fetch, _restored(locator, manifest, target, lost), _ahead(tuning))
+        results = ordered(pool, fetch, _restored(locator, manifest, target, lost), tuning.fetches)
         with contextlib.closing(results):
             for size, found in results:
                 damages += found
@@ -74,11 +74,6 @@ def _fetch(
             offset = chunk * manifest.shape.chunk_size
             damages.append(Damage(offset, manifest.shape.length_of(chunk), error.message))
     return size, damages
-
-
-def _ahead(tuning: Tuning) -> int:
-    """Stretches under way at once: each holds what was fetched, and a chunk or two unpacked."""
-    return max(1, min(2 * tuning.workers, tuning.memory // (2 * FETCH)))
 
 
 def _restored(locator: Locator, manifest: Manifest, target: Target, lost: Damages | None) -> Iterator[Stretch]:

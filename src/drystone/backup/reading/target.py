@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,15 +12,13 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.reading.new_file import NewFile
+from drystone.backup.reading.new_file import NewFile, find_place
 from drystone.base.errors import (
     DrystoneError,
     ExhaustedError,
     KernelError,
     MismatchError,
-    NotFoundError,
     UnsupportedError,
-    UsageError,
 )
 from drystone.kernel.blockdev import BlockDevice, open_device
 from drystone.kernel.identity import refuse_loops
@@ -169,7 +166,7 @@ class FileTarget:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             undo.enter_context(self._file)
-            self._device = open_device(str(self._file.passing), write=True, direct=False)
+            self._device = open_device(str(self._file.passing), write=True)
             undo.pop_all()
         return self
 
@@ -202,23 +199,11 @@ def choose_target(
 ) -> DeviceTarget | FileTarget:
     """The target of an image of `size` bytes at `path`, not entered yet: a device that is there, or a file.
 
-    :raises UsageError: there is something else, such as a folder.
-    :raises NotFoundError: no such device; no file is made below /dev, where it would fill the memory.
+    :raises: as `find_place` does.
     """
-    real = Path(path).resolve()
-    try:
-        mode = real.stat().st_mode
-    except OSError as error:
-        parents = real.parents
-        if Path("/dev") in parents and Path("/dev/shm") not in parents:  # noqa: S108  # the one place for files there
-            raise NotFoundError(f"there is no device {path}", hint="no file is made below /dev") from error
-        return FileTarget(path, size, overwrite=overwrite)
-    if stat.S_ISBLK(mode):
+    if Path(path).is_block_device():
         return DeviceTarget(path, size, zeroed=zeroed, larger=larger)
-    if not stat.S_ISREG(mode):
-        raise UsageError(f"{path} is neither a block device nor a plain file")
-    # What a symbolic link leads to is replaced, not the link.
-    return FileTarget(str(real) if overwrite else path, size, overwrite=overwrite)
+    return FileTarget(find_place(path, overwrite=overwrite), size, overwrite=overwrite)
 
 
 def _check_size(device: BlockDevice, size: int, *, larger: bool) -> None:
@@ -236,4 +221,4 @@ def told(path: str) -> Iterator[None]:
     except KernelError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        raise ExhaustedError(f"no space is left to restore to {path}", hint="make room, then restore again") from error
+        raise ExhaustedError(f"no space is left for {path}", hint="make room, then try again") from error

@@ -21,7 +21,7 @@ from drystone.backup.pipeline import Progress, ordered
 from drystone.backup.reading.damage import NAMED, Damage, raise_damages
 from drystone.backup.reading.locate import Locator, read_pack_index
 from drystone.backup.reading.segments import read_segment
-from drystone.backup.reading.walk import FETCH, Stretch, read_stretch, stretches
+from drystone.backup.reading.walk import Stretch, read_stretch, stretches
 from drystone.backup.source import Source
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError, MismatchError, UsageError
@@ -104,7 +104,7 @@ def verify_backup(
             return _check_zeros(manifest, part, source)
         return _check_stretch(locator, manifest, part.stretch, source)
 
-    ahead = max(1, min(2 * tuning.workers, tuning.memory // (2 * FETCH)))
+    ahead = tuning.fetches
     with ThreadPoolExecutor(tuning.workers, thread_name_prefix="verify") as pool:
         parts = _parts(locator, manifest, sample, verified.damages, zeros=source is not None)
         results = ordered(pool, check, parts, ahead)

@@ -12,10 +12,8 @@ from drystone.backup.format.pack import Kind, Place, parse_record
 from drystone.backup.format.segment import Segment
 from drystone.backup.objects import read_place
 from drystone.backup.reading.locate import Locator
+from drystone.backup.tuning import FETCH
 from drystone.base.errors import DamagedError
-
-FETCH = 8 << 20
-"""Bytes that are fetched at once, when records of neighbours in the image are neighbours in a pack."""
 
 Take = Callable[[int, bytes | memoryview], None]
 """Called with (offset in the image, plain bytes) by several threads."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 import zstandard
 
+from drystone.backup.format.keys import parse_index_key, parse_manifest_key, parse_pack_key, parse_slot_key
 from drystone.backup.format.manifest import Head
+from drystone.backup.format.pack import LARGEST_PACK
 from drystone.base.errors import DamagedError, UnsupportedError
 
 VERSION = 2
 LARGEST = 1 << 30
 """Bytes of a generation's plain JSON."""
+
+_PACK = re.compile(r"[0-9a-f]{32}")
+_GOES = (parse_pack_key, parse_manifest_key, parse_index_key, parse_slot_key)
+"""Whose keys may be under `removed`."""
 
 
 class Entry(Head, frozen=True, kw_only=True):
@@ -83,8 +90,25 @@ def parse(data: bytes, number: int) -> State:
                 f"{what} is of version {version}; this program reads up to {VERSION}", hint="use a newer drystone"
             )
         state = msgspec.json.decode(plain, type=State)
-    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError(f"{what} is damaged: {error}", hint=hint) from error
     if state.number != number:
         raise DamagedError(f"{what} says that it is number {state.number}", hint=hint)
+    if not _is_sound(state):
+        raise DamagedError(f"{what} names packs or objects that can be none", hint=hint)
     return state
+
+
+def _is_sound(state: State) -> bool:
+    """Whether what it names can be packs, and objects that may go: a collector deletes what it finds under `removed`.
+
+    What else it names is looked at where it is used.
+    """
+    packs = [each.pack for each in state.doomed]
+    packs += [*state.damaged, *state.moved, *(each for targets in state.moved.values() for each in targets)]
+    offsets = (offset for each in state.damaged.values() for offset in each)
+    return (
+        all(_PACK.fullmatch(each) for each in packs)
+        and all(0 <= offset < LARGEST_PACK for offset in offsets)
+        and all(any(parse(key) is not None for parse in _GOES) for key in state.removed)
+    )

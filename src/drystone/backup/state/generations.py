@@ -25,6 +25,7 @@ FIRST = 1
 KEPT = 15
 """Generations before the newest that are kept."""
 _ATTEMPTS = 1000
+_REBUILD = "drystone backup rebuild makes a new one out of what is whole"
 
 Change = Callable[[State], State]
 """From a state to the next one. It may look at the store. Returning the very state it was given means: no change."""
@@ -89,6 +90,7 @@ def _parse(vault: Vault, number: int, stored: bytes) -> tuple[State | None, Dama
     try:
         return document.parse(vault.unseal(state_key(number), stored), number), None
     except DamagedError as error:
+        error.hint = error.hint or _REBUILD
         return None, error
 
 
@@ -101,7 +103,7 @@ def _has_manifests(vault: Vault) -> bool:
 def _lost() -> DamagedError:
     return DamagedError(
         "the repository has backups, and no generation of its state is there",
-        hint="drystone backup rebuild makes a new one out of what is whole",
+        hint=_REBUILD,
     )
 
 

@@ -21,11 +21,13 @@ from drystone.backup.format.keys import OPEN, operation_key, parse_operation_key
 from drystone.backup.state.document import State
 from drystone.backup.state.generations import begin_state, read_state
 from drystone.backup.vault import VERSION, Vault
-from drystone.base.errors import DamagedError, DrystoneError, NotFoundError, UnsupportedError
+from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnsupportedError
 from drystone.base.names import new_uuid
 
 _WRITER = re.compile(r"[0-9a-f]{24}")
 _BOOT = "/proc/sys/kernel/random/boot_id"
+
+_ATTEMPTS = 100
 
 _UNDER_WAY: set[str] = set()
 """Keys of this process's own operations: another one of its pid is left from a store that failed when it ended."""
@@ -34,9 +36,9 @@ _UNDER_WAY: set[str] = set()
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What is being done ("backup", "collect" or "read"), to which backup, upon which base, and by which process.
 
-    :ivar generation: the number of the newest one when it began. :ivar writers: names (24 hex digits) in the ids of
-        the packs that it puts or has taken over, and of its indexes. :ivar identity: what the source is; "" for
-        a source that may have changed.
+    :ivar generation: the number of the newest one when it began, or when that one began which it goes on with.
+    :ivar writers: names (24 hex digits) in the ids of the packs that it puts or has taken over, and of its indexes.
+    :ivar identity: what the source is; "" for a source that may have changed.
     """
 
     version: int = VERSION
@@ -79,8 +81,11 @@ def announced(
     base: str = "",
     writers: tuple[str, ...] = (),
     identity: str = "",
+    since: int | None = None,
 ) -> Iterator[Announced]:
     """Say that an operation is under way while the block runs.
+
+    :param since: the generation that one saw which is gone on with: what was doomed later stays for this one too.
 
     Its object and its progress are gone afterwards, unless the block fails and they are to be kept, or the store does
     not answer: then it counts as dead.
@@ -91,8 +96,15 @@ def announced(
     begin_state(vault)
     name = new_uuid()
     key = operation_key(name)
+    number = read_state(vault).number
     described = describe(
-        operation, read_state(vault).number, volume, backup, base=base, writers=writers, identity=identity
+        operation,
+        number if since is None else min(number, since),
+        volume,
+        backup,
+        base=base,
+        writers=writers,
+        identity=identity,
     )
     own: Announced | None = None
     failed = True
@@ -143,20 +155,30 @@ def is_there(vault: Vault, key: str) -> bool:
 def read_operations(vault: Vault, damaged: list[DamagedError] | None = None) -> dict[str, Operation]:
     """All operations by key, living or dead.
 
+    One that goes between its listing and its reading may have been taken over by another, which the listing had not
+    yet: then they are listed again.
+
     :param damaged: takes the errors of objects that tell nothing; the fact `key` names them.
     :raises DamagedError: there is such an object and no `damaged`. :raises UnsupportedError: one of a newer program.
     """
-    found: dict[str, Operation] = {}
-    for key, _ in list(vault.store.list(OPEN)):
-        try:
-            found[key] = _parse(key, vault.store.get(key))
-        except NotFoundError:
-            continue
-        except DamagedError as error:
-            if damaged is None:
-                raise
-            damaged.append(error)
-    return found
+    for _ in range(_ATTEMPTS):
+        found: dict[str, Operation] = {}
+        wrong: list[DamagedError] = []
+        listed = [key for key, _ in vault.store.list(OPEN)]
+        for key in listed:
+            try:
+                found[key] = _parse(key, vault.store.get(key))
+            except NotFoundError:
+                break
+            except DamagedError as error:
+                if damaged is None:
+                    raise
+                wrong.append(error)
+        else:
+            if damaged is not None:
+                damaged += wrong
+            return found
+    raise BusyError("operations begin and end faster than they can be read", hint="try again")
 
 
 def living(vault: Vault, *, force: bool = False, own: str = "") -> dict[str, Operation]:
@@ -238,7 +260,7 @@ def _parse(key: str, data: bytes) -> Operation:
     hint = "drystone backup prune --force removes it"
     try:
         operation = msgspec.json.decode(data, type=Operation)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedError(f"{key} tells no operation: {error}", hint=hint, key=key) from error
     if operation.version > VERSION:
         raise UnsupportedError(

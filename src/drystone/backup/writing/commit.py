@@ -61,7 +61,6 @@ class Draft:
         entry = Entry(**{name: getattr(head, name) for name in head.__struct_fields__}, manifest=checksum(stored).hex())
 
         def add(state: State) -> State:
-            self.committing = False
             found = state.find(head.volume, head.backup)
             if found is not None:
                 return state
@@ -75,7 +74,11 @@ class Draft:
     def _added(self, state: State, manifest: Manifest, entry: Entry) -> State:
         removed = set(state.removed)
         packs = needed(state, manifest.pack_ids(), set(sizes_of_closure(self.vault, state, manifest.pack_ids())))
-        if not is_there(self.vault, self.announced.key) or packs is None or not removed.isdisjoint(self.keys):
+        sound = is_there(self.vault, self.announced.key) and packs is not None and removed.isdisjoint(self.keys)
+        if self.committing:
+            # A put before this one may have held, and the backup may have been deleted since, with what was put for it.
+            sound = sound and all(is_there(self.vault, key) for key in self.keys)
+        if packs is None or not sound:
             raise BusyError(
                 f"backup {entry.backup} was overtaken: what it refers to is being removed", hint="make it again"
             )
@@ -88,6 +91,9 @@ class Draft:
 
     def take_back(self, packs: list[bytes]) -> None:
         """Delete what was put, unless the change may have taken effect, or may do so. Errors leave it to `prune`.
+
+        Once a change was put, all of it stays, also when a later try is refused: it may have held for a while, and
+        another backup may refer to these packs by the indexes that came with it.
 
         Packs stay where progress was put down: who takes this writer for dead may refer to them already.
         """
@@ -122,12 +128,15 @@ def needed(state: State, packs: set[bytes], listed: set[bytes]) -> set[bytes] | 
     A pack that is gone, or going, will do when its records were moved and all that it was moved to will do.
     """
     removed = set(state.removed)
-
-    def stays(pack: bytes, above: frozenset[bytes]) -> bool:
-        if pack in listed and pack_key(pack) not in removed:
-            return True
-        targets = [bytes.fromhex(each) for each in state.moved.get(pack.hex(), ())]
-        below = above | {pack}
-        return bool(targets) and all(target not in below and stays(target, below) for target in targets)
-
-    return closure(state, packs) if all(stays(pack, frozenset()) for pack in packs) else None
+    found = closure(state, packs)
+    stays = {pack for pack in found if pack in listed and pack_key(pack) not in removed}
+    waiting = {
+        pack: {bytes.fromhex(each) for each in state.moved[pack.hex()]}
+        for pack in found - stays
+        if state.moved.get(pack.hex())
+    }
+    while ready := {pack for pack, targets in waiting.items() if targets <= stays}:
+        stays |= ready
+        for pack in ready:
+            del waiting[pack]
+    return found if packs <= stays else None

@@ -62,8 +62,9 @@ def create_backup(
     """Back `source` up. When this returns the backup is durable; when it raises there is none, or a whole one.
 
     :raises NotFoundError: the base is not there. :raises MismatchError: the base is of another size.
-    :raises ExistsError: there is a backup of that UUID, or was. :raises BusyError: the same backup is being made, or
-        this one was taken for dead by somebody who cleaned up. :raises DamagedError: the base is damaged.
+    :raises ExistsError: there is a backup of that UUID, or what is left of one.
+    :raises BusyError: the same backup is being made, or this one was taken for dead by somebody who cleaned up.
+    :raises DamagedError: the base is damaged.
     """
     backup = request.backup or new_uuid()
     key = manifest_key(request.volume, backup)
@@ -77,8 +78,9 @@ def create_backup(
     names = [new_writer() for _ in range(1 + _index_names(source, tuning))]
     own_names = tuple(each.hex() for each in names)
     writers = own_names + (past.operation.writers if past is not None else ())
+    since = None if past is None else past.operation.generation
     with announced(
-        vault, "backup", request.volume, backup, base=request.base, writers=writers, identity=identity
+        vault, "backup", request.volume, backup, base=request.base, writers=writers, identity=identity, since=since
     ) as own:
         _check_nobody(vault, request, backup, own)
         locator = Locator(vault, own.state)
@@ -90,7 +92,7 @@ def create_backup(
         shape = _shape(source, base, tuning)
         job = Job(locator, source, extents, shape, base, tuning, progress, draft, request.anew, past)
         created = clock.now().astimezone(UTC).isoformat(timespec="microseconds")
-        writer = PackWriter(vault, names[0], tuning.pack_size)
+        writer = PackWriter(vault, names[0], tuning)
         try:
             with writer:
                 filled = fill(job, writer)

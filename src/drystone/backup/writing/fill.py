@@ -7,7 +7,7 @@ map segments; two more put full packs. What a killed run had done is taken over 
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -122,7 +122,7 @@ def fill(job: Job, writer: PackWriter) -> Filled:
     with ThreadPoolExecutor(job.tuning.workers, thread_name_prefix="chunk") as pool:
         runs = _behind(all_runs, begun.segment * job.shape.slots)
         batches = _stream_batches(job, source, chunker) if isinstance(source, Stream) else _batches(job, runs, index)
-        results = ordered(pool, chunker.chunk, batches, job.tuning.batches)
+        results = ordered(pool, chunker.chunk, batches, job.tuning.batches_of(job.shape.chunk_size))
         with contextlib.closing(results):
             for result in results:
                 if new is None or new.number != result.batch.segment:
@@ -205,7 +205,7 @@ def _prove(job: Job, runs: Runs, pool: Executor) -> None:
     base, source = job.base, job.source
     if base is None or isinstance(source, Stream) or not source.relative:
         return
-    seed = secrets.randbits(64) if job.tuning.seed is None else job.tuning.seed
+    seed = int.from_bytes(os.urandom(8)) if job.tuning.seed is None else job.tuning.seed
     sample = choose_sample(runs, job.shape.chunks, seed)
     hasher = job.locator.vault.hasher
     check_sample(source, job.shape, lambda number: read_segment(job.locator, base, number), hasher, sample, pool)

@@ -25,6 +25,8 @@ from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.segments import read_segment_at
 from drystone.backup.state.operations import Announced, Operation, dead, is_there
 from drystone.backup.vault import Vault
+from drystone.backup.writing.commit import closure, needed
+from drystone.backup.writing.presence import sizes_of
 from drystone.base.errors import DamagedError, DrystoneError, NotFoundError
 
 
@@ -88,7 +90,7 @@ def read_done(
 ) -> Generator[tuple[int, Row, Segment | None], None, None]:
     """The segments that a dead run had gone through, ascending, read back.
 
-    :raises DamagedError: one cannot be read, or refers to a pack of that run which is not there: none is of use then.
+    :raises DamagedError: one cannot be read, or refers to a pack which is not there or going: none is of use then.
     """
 
     def read(number: int) -> Segment | None:
@@ -102,9 +104,15 @@ def read_done(
         return segment
 
     numbers = sorted(done.rows)
+    others: set[bytes] = set()
     with ThreadPoolExecutor(threads, thread_name_prefix="resume") as pool:
         for number, segment in zip(numbers, ordered(pool, read, numbers, 4 * threads), strict=True):
+            others.update(segment.packs if segment is not None else ())
             yield number, done.rows[number], segment
+    others = {pack for pack in others if pack_writer(pack) not in done.writers}
+    there = sizes_of(locator.vault, closure(locator.state, others))
+    if needed(locator.state, others, set(there)) is None:
+        raise DamagedError("a pack is missing that an earlier run refers to")
 
 
 def _read_steps(vault: Vault, name: str, shape: Shape) -> list[Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drystone.base.errors import NotFoundError
+from drystone.base.errors import NotFoundError, UsageError
 from drystone.cli.backup.opening import Access, open_destination
 
 if TYPE_CHECKING:
@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from drystone.backup.url import BackupUrl
 
 
-def find_backups(dest: str, access: Access) -> Repository | ConvoyStore:
-    """What is at a destination. :raises NotFoundError: neither. And as `open_destination`."""
-    try:
-        return open_destination(dest, access)
-    except NotFoundError:
-        from drystone.backup.convoy.store import ConvoyStore, is_convoy_store
+def find_backups(dest: str, access: Access) -> list[Repository | ConvoyStore]:
+    """What is at a destination: one, or both where we go on where Convoy left off.
 
-        store = access.store(dest)
-        if not is_convoy_store(store):
+    :raises NotFoundError: neither. And as `open_destination`.
+    """
+    from drystone.backup.convoy.store import ConvoyStore, is_convoy_store
+
+    store = access.store(dest)
+    theirs = [ConvoyStore(store, tuning=access.tuning())] if is_convoy_store(store) else []
+    try:
+        return [open_destination(dest, access), *theirs]
+    except NotFoundError:
+        if not theirs:
             raise
-        return ConvoyStore(store, tuning=access.tuning())
+        return [*theirs]
 
 
 def find_backup(text: str, access: Access) -> tuple[Repository | ConvoyStore, BackupUrl]:
@@ -31,4 +35,10 @@ def find_backup(text: str, access: Access) -> tuple[Repository | ConvoyStore, Ba
     from drystone.backup.convoy.url import parse_convoy_url
 
     url = parse_convoy_url(text)
-    return find_backups(url.destination, access), url
+    first, *more = find_backups(url.destination, access)
+    if more:
+        try:
+            first.inspect(url.volume, url.backup)
+        except (NotFoundError, UsageError):  # a name of Convoy's is no UUID
+            return more[0], url
+    return first, url

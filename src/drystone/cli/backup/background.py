@@ -60,9 +60,14 @@ def wait_for_end(over: threading.Event) -> None:
 def _run_child(work: Callable[[Report], None], tell: int) -> NoReturn:
     """What is left of this process is the work: nothing of the command that it came from runs on."""
 
+    listening = True
+
     def say(document: dict[str, Any]) -> None:
-        os.write(tell, json.dumps(document, default=str).encode())
-        os.close(tell)
+        nonlocal listening
+        if listening:  # else the number of `tell` may be another file's by now
+            listening = False
+            os.write(tell, json.dumps(document, default=str).encode())
+            os.close(tell)
 
     def report(document: dict[str, Any]) -> None:
         os.setsid()

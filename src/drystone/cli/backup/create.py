@@ -12,7 +12,7 @@ from drystone.base.errors import UsageError
 from drystone.cli.backup.era import EraOptions
 from drystone.cli.backup.kinds import STDIN, back_up
 from drystone.cli.backup.metrics import current_measures, metrics_option
-from drystone.cli.backup.opening import Access, access_options, make_destination, warn
+from drystone.cli.backup.opening import Access, access_options, make_destination, name_destination, warn
 from drystone.cli.backup.progress import show_progress
 from drystone.cli.backup.wish import Wish
 from drystone.cli.era_backup import era_options
@@ -90,7 +90,7 @@ def create(
     from drystone.backup.url import BackupUrl
     from drystone.cli.backup.document import describe_backup
 
-    known = _name(source, name)
+    known, dest = _name(source, name), name_destination(dest)
     access = replace(access, level=compression)
     opening = functools.partial(make_destination, dest, access, no_encryption=no_encryption)
     with show_progress("backup", as_json=as_json) as progress:
@@ -107,7 +107,10 @@ def create(
 
 
 def _name(source: Path, name: str | None) -> str:
-    """What the source is called."""
+    """What the source is called. :raises UsageError: no name, or one that does not fit in a line of a list."""
     if source == STDIN and name is None:
         raise UsageError("what comes from standard input has no name", hint="give it one: --name NAME")
-    return name or str(source.absolute())
+    known = str(source.absolute()) if name is None else name
+    if not known.strip() or not known.isprintable():
+        raise UsageError(f"{known!r} is no name for a source", hint="give it one that can be printed: --name NAME")
+    return known

@@ -20,8 +20,8 @@ from drystone.cli.programs import device_mapper, run_program
 
 INTERRUPTED = 130
 
-_STACK = 1 << 20
-"""Bytes of the stack of a thread that serves."""
+STACK = 4 << 20
+"""Bytes of the stack of a thread that serves: half of the usual. With less a recursion too many ends the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def restore_at_once(url: str, target: str, instant: Instant, *, larger: bool, ac
     """
     from drystone.base.names import check_name
     from drystone.dvm.signals import unwound_by_signals
+    from drystone.kernel.memory import become_io_flusher
     from drystone.volumes.instant import FOLDER, Request, restore_instantly
 
     name = check_name(instant.name)
@@ -74,7 +75,8 @@ def restore_at_once(url: str, target: str, instant: Instant, *, larger: bool, ac
     context = click.get_current_context()
     dm = device_mapper(context)
     # While a program runs all memory is locked, and with it the whole stack of each thread: 8 MiB by default.
-    threading.stack_size(_STACK)
+    threading.stack_size(STACK)
+    become_io_flusher()
     over, told = threading.Event(), _Told()
     backups, parsed = find_backup(url, access)
 

@@ -70,7 +70,10 @@ def _back_up_stream(wish: Wish) -> BackupInfo:
     repository = wish.open()
     volume, base = wish.find_base(repository)
     request = BackupRequest(volume, wish.known, base, anew=wish.full)
-    return repository.create(PipeStream(sys.stdin.fileno()), request, progress=wish.progress)
+    made = repository.create(PipeStream(sys.stdin.fileno()), request, progress=wish.progress)
+    if not made.size:
+        wish.warnings.append("nothing came from standard input: did the program before it fail?")
+    return made
 
 
 def _back_up_told(wish: Wish, changes: Path) -> BackupInfo:

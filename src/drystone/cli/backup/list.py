@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drystone.cli.backup.anywhere import find_backups
-from drystone.cli.backup.opening import Access, access_options
+from drystone.cli.backup.opening import Access, access_options, name_destination
 from drystone.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -35,9 +35,14 @@ def list_(dest: str, *, access: Access, as_json: bool) -> None:
     from drystone.base.sizes import format_size
     from drystone.cli.backup.document import describe_backup
 
+    dest = name_destination(dest)
     damaged: list[DamagedError] = []
-    backups = find_backups(dest, access).list(damaged=damaged.append)
-    found = [describe_backup(str(BackupUrl(dest, each.backup, each.volume)), each) for each in backups]
+    found = [
+        describe_backup(str(BackupUrl(dest, each.backup, each.volume)), each)
+        for backups in find_backups(dest, access)
+        for each in backups.list(damaged=damaged.append)
+    ]
+    found.sort(key=lambda each: str(each["created"]))
     if as_json:
         print_json(found)
     else:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from drystone.base.errors import DrystoneError, InternalError, NotFoundError
+from drystone.base.errors import DrystoneError, InternalError, NotFoundError, UsageError
 from drystone.cli.backup.opening import warn
 from drystone.cli.exits import INTERRUPTED, name_failure
 
@@ -35,6 +35,10 @@ _MEANINGS = {
     "drystone_backup_read_bytes": "Bytes that were read from the source.",
     "drystone_backup_stored_bytes": "Bytes that were added to the store.",
     "drystone_backup_chunks": "Chunks of the image that are not zero.",
+    "drystone_backup_scrubbed_bytes": "Bytes of packs that a scrub has read.",
+    "drystone_backup_damaged_places": "Chunks and map segments that are lost or misplaced, after repair.",
+    "drystone_backup_deleted_backups": "Backups that a prune has deleted.",
+    "drystone_backup_freed_bytes": "Bytes of packs that a prune has deleted.",
 }
 _LARGEST_FILE = 1 << 20
 _MEASURES = "drystone.cli.backup.metrics"
@@ -97,14 +101,17 @@ def measured(path: Path | None, **labels: str) -> Iterator[Measures]:
     """Measure the block; the file is written at its end, whatever that is.
 
     :param path: of the file; None: nothing is written.
-    :raises NotFoundError: its folder is not there; nothing was run.
+    :raises NotFoundError: its folder is not there; nothing was run. :raises UsageError: it is no plain file; likewise.
     """
+    from drystone.base.files import check_replaceable
+
     measures = Measures(labels)
     if path is None:
         yield measures
         return
     if not path.parent.is_dir():
         raise NotFoundError(f"there is no folder {path.parent} for the metrics")
+    check_replaceable(path)
     begun = time.monotonic()
     code = InternalError.exit_code
     try:
@@ -119,8 +126,16 @@ def measured(path: Path | None, **labels: str) -> Iterator[Measures]:
     except KeyboardInterrupt:
         code = INTERRUPTED
         raise
+    except (SystemExit, click.exceptions.Exit) as ended:
+        code = _exit_code(ended)
+        raise
     finally:
         _write(path, measures, time.monotonic() - begun, code)
+
+
+def _exit_code(ended: SystemExit | click.exceptions.Exit) -> int:
+    code = ended.code if isinstance(ended, SystemExit) else ended.exit_code
+    return code if isinstance(code, int) else InternalError.exit_code
 
 
 def _write(path: Path, measures: Measures, seconds: float, code: int) -> None:
@@ -140,8 +155,8 @@ def _write(path: Path, measures: Measures, seconds: float, code: int) -> None:
         if succeeded is not None:
             values[_SUCCESS_TIME] = succeeded
         replace_file(path, render(values, measures.labels), mode=0o644)
-    except OSError as error:
-        warn(f"the metrics cannot be written: {path}: {error.strerror}")
+    except (OSError, UsageError) as error:
+        warn(f"the metrics cannot be written: {path}: {getattr(error, 'strerror', None) or error}")
 
 
 def render(values: dict[str, float], labels: dict[str, str]) -> bytes:

@@ -71,8 +71,10 @@ def _serve(url: str, folder: Path | None, path: Path | None, access: Access, rep
     """Serve until the end; `report` is called when it is there."""
     from drystone.backup.serving import attached, listening, mount_device
     from drystone.dvm.signals import unwound_by_signals
+    from drystone.kernel.memory import become_io_flusher
 
     over = threading.Event()
+    become_io_flusher()
     with unwound_by_signals(), contextlib.ExitStack() as stack:
         backups, parsed = find_backup(url, access)
         image = stack.enter_context(backups.image(parsed.volume, parsed.backup, cache=access.memory // 4))

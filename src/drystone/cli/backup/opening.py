@@ -14,7 +14,7 @@ import click
 
 from drystone.base.errors import NotFoundError, RefusedError, UsageError
 from drystone.base.sizes import parse_size
-from drystone.cli.output import interactive
+from drystone.cli.output import interactive, tell
 
 if TYPE_CHECKING:
     from drystone.backup.format.slot import Credential
@@ -64,11 +64,20 @@ class Access:
         return find_credential(os.environ, warn, passphrase_file=self.passphrase_file, key_file=self.key_file)
 
 
+def name_destination(dest: str) -> str:
+    """As a backup's URL has it: the whole path of a folder, so that the URL holds in every working directory."""
+    from drystone.store.destination import FolderPlace, parse_destination
+
+    place = parse_destination(dest)
+    relative = isinstance(place, FolderPlace) and not Path(place.path).is_absolute()
+    return str(Path(dest).absolute()) if relative else dest
+
+
 def warn(line: str) -> None:
     """A warning on stderr; an object `{"warning": ...}` where the command was given --json."""
     context = click.get_current_context(silent=True)
     as_json = context is not None and bool(context.params.get("as_json"))
-    click.echo(json.dumps({"warning": line}) if as_json else f"drystone: warning: {line}", err=True)
+    tell(json.dumps({"warning": line}) if as_json else f"drystone: warning: {line}")
 
 
 _OPTIONS = (
@@ -81,7 +90,7 @@ _OPTIONS = (
     ),
     click.option(
         "--memory",
-        default="256m",
+        default="96m",
         show_default=True,
         metavar="SIZE",
         help="What buffers may take: 64m, 1g; at least 48m.",
@@ -147,6 +156,8 @@ def make_destination(dest: str, access: Access, *, no_encryption: bool) -> Repos
     store, credential = access.store(dest), access.credential()
     repository = _open(dest, store, credential, access)
     if repository is not None:
+        if not repository.vault.encrypted and (access.passphrase_file or access.key_file):
+            warn(f"the repository at {dest} is not encrypted: what was given to open it is of no use")
         return repository
     if credential is not None and no_encryption:
         raise UsageError("a passphrase or a key file was given, and --no-encryption", hint="say one of the two")

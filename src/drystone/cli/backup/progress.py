@@ -7,10 +7,8 @@ import json
 import time
 from collections.abc import Callable, Iterator
 
-import click
-
 from drystone.base.sizes import format_size
-from drystone.cli.output import interactive
+from drystone.cli.output import interactive, tell
 
 Report = Callable[[int, int], None]
 """Called with (bytes done, bytes in all); 0 in all: nobody knows how many."""
@@ -70,7 +68,7 @@ def _json_lines(what: str, clock: Clock) -> Report:
         line["rate"] = round(rate)
         if rate and total:
             line["left"] = round((total - done) / rate)
-        click.echo(json.dumps(line), err=True)
+        tell(json.dumps(line))
 
     return report
 
@@ -90,7 +88,7 @@ def _lines(what: str, clock: Clock) -> Report:
         parts.append(f"{format_size(round(rate))} a second")
         if rate and total:
             parts.append(f"{_spell_time(round((total - done) / rate))} left")
-        click.echo(f"{what}: {', '.join(parts)}", err=True)
+        tell(f"{what}: {', '.join(parts)}")
 
     return report
 

@@ -8,13 +8,13 @@ import click
 
 from drystone.base.errors import UsageError
 from drystone.base.sizes import format_size, parse_size
-from drystone.cli.backup.metrics import metrics_option
+from drystone.cli.backup.metrics import current_measures, metrics_option
 from drystone.cli.backup.opening import Access, access_options, open_destination
 from drystone.cli.backup.progress import show_progress
 from drystone.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from drystone.backup.collecting.prune import Plan, Wish
+    from drystone.backup.collecting.prune import Plan, Pruned, Wish
     from drystone.backup.repository import Repository
 
 _RULES = {
@@ -92,16 +92,26 @@ def prune(
     limits = Limits(_share(max_unused), None if max_rewrite is None else parse_size(max_rewrite))
     repository = open_destination(dest, access)
     wish = Wish(policy, limits, "" if volume is None else _volume(repository, volume))
-    shown: list[Plan] = []
 
     def show(plan: Plan) -> None:
-        shown.append(plan)
         if not as_json:
             _print_plan(plan, wish)
 
     with show_progress("rewrite", as_json=as_json) as progress:
         pruned = repository.prune(wish, dry_run=dry_run, force=force, show=show, progress=progress)
+    _report(pruned, as_json=as_json)
+    raise_damages(pruned)
+
+
+prune.params[1:1] = [_keep(rule) for rule in _RULES]
+
+
+def _report(pruned: Pruned, *, as_json: bool) -> None:
+    """Print what was done, and measure it; the plan was shown before."""
     done = pruned.collected
+    if done is not None:
+        deleted = sum(not each.kept for each in pruned.plan.decisions)
+        current_measures().values |= {"deleted_backups": deleted, "freed_bytes": done.bytes}
     if as_json:
         counted = None if done is None else {name: getattr(done, name) for name in done.__slots__}
         print_json({**pruned.plan.to_document(), "damages": list(pruned.damages), "done": counted})
@@ -109,10 +119,6 @@ def prune(
         click.echo(f"done: {done.packs} packs deleted, {format_size(done.bytes)}")
         if done.waiting:
             click.echo(f"{done.waiting} packs, {format_size(done.waiting_bytes)}, wait for operations under way")
-    raise_damages(pruned)
-
-
-prune.params[1:1] = [_keep(rule) for rule in _RULES]
 
 
 def _share(text: str) -> float:
@@ -124,11 +130,11 @@ def _share(text: str) -> float:
 
 
 def _volume(repository: Repository, reference: str) -> str:
-    """The UUID that is meant. :raises NotFoundError: no backup is of it."""
+    """The UUID that is meant. :raises NotFoundError: no backup is of it. :raises UsageError: several have that name."""
     from drystone.base.names import find_by_reference
 
     heads = repository.list()
-    return find_by_reference(reference, {(head.volume, head.source): None for head in heads}, "volume")
+    return find_by_reference(reference, {(head.volume, head.source): None for head in heads}, "volume", shared=True)
 
 
 def _print_plan(plan: Plan, wish: Wish) -> None:

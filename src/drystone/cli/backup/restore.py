@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     help="Go on past what is damaged in the store, list it, and end with exit code 10.",
 )
 @instant_options
-@metrics_option("restore", lambda given: str(given["url"]))
+@metrics_option("restore", lambda given: given["url"].partition("?backup=")[0])
 @access_options
 @json_option
 def restore(

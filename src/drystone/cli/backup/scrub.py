@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drystone.base.sizes import format_size
-from drystone.cli.backup.metrics import metrics_option
+from drystone.cli.backup.metrics import current_measures, metrics_option
 from drystone.cli.backup.opening import Access, access_options, open_destination
 from drystone.cli.backup.progress import show_progress
 from drystone.cli.output import json_option, print_json
@@ -62,6 +62,10 @@ def scrub(dest: str, *, percent: float, repair: bool, repair_from: Path | None, 
     repository = open_destination(dest, access)
     with _opened(repair_from) as source, show_progress("scrub", as_json=as_json) as progress:
         scrubbed = repository.scrub(percent=percent, repair=repair, source=source, progress=progress)
+    current_measures().values |= {
+        "scrubbed_bytes": scrubbed.found.checked.size,
+        "damaged_places": len(scrubbed.left.losses),
+    }
     if as_json:
         print_json(scrubbed.to_document())
     else:

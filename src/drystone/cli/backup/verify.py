@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="Compare with a device or file: the snapshot that was backed up. It is only read.",
 )
 @click.option("--sample", metavar="PERCENT", help="Only so many percent of the chunks, others each time: 5, 0.5%.")
-@metrics_option("verify", lambda given: str(given["url"]))
+@metrics_option("verify", lambda given: given["url"].partition("?backup=")[0])
 @access_options
 @json_option
 def verify(url: str, *, source: Path | None, sample: str | None, access: Access, as_json: bool) -> None:

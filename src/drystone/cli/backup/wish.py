@@ -41,13 +41,14 @@ class Wish:
         :raises UsageError: `full` and a base. :raises MismatchError: the base is elsewhere.
         """
         from drystone.backup.url import parse_backup_url
+        from drystone.store.destination import parse_destination
 
         if self.base is not None and self.full:
             raise UsageError("--full builds upon no backup, --base upon one", hint="say one of the two")
         if self.base is None:
             return str(uuid.uuid5(_NAMES, self.known)), ""
         url = parse_backup_url(self.base)
-        if url.destination != self.dest:
+        if parse_destination(url.destination) != parse_destination(self.dest):
             raise MismatchError(f"the base is at {url.destination!r} and the new backup would be at {self.dest!r}")
         return url.volume, url.backup
 

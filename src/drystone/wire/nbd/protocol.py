@@ -59,7 +59,6 @@ class Reply(IntEnum):
     UNSUPPORTED = 0x80000001
     INVALID = 0x80000003
     UNKNOWN = 0x80000006
-    TOO_BIG = 0x80000009
 
 
 class Command(IntEnum):

@@ -1,7 +1,8 @@
-"""A server of one export that is only read: a thread a connection takes requests, a few threads answer them.
+"""A server of one export that is only read: of each connection a thread takes requests, and a few answer them.
 
 Replies go out as they are ready, in any order: each has its request's cookie. What a connection may have under way is
-bounded, so a client that asks much and reads nothing stops itself.
+bounded, so a client that asks much and reads nothing stops itself, and nobody else: it has threads of its own. The
+number of connections to a listening socket is bounded, too.
 """
 
 from __future__ import annotations
@@ -17,11 +18,17 @@ from drystone.base.errors import DrystoneError, InternalError
 from drystone.wire.nbd import protocol
 from drystone.wire.nbd.protocol import Command, Description, ProtocolError, Request
 
+CONNECTIONS = 16
+"""Connections that a listening server has at once; who comes then is sent away."""
+
 WORKERS = 4
-"""Threads that answer."""
+"""Threads of a connection that answer."""
 
 _UNDER_WAY = 16
 """Requests of a connection that are being answered."""
+
+_PAUSE_S = 0.1
+"""Until connections are taken again when the process had no file descriptor or thread for one."""
 
 _PIECE = 1 << 20
 """Bytes of a refused write that are taken off the line at once."""
@@ -58,9 +65,8 @@ class NbdServer:
         self._export = export
         self._read = read
         self._failed = failed
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="nbd")
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
         self._streams: dict[Stream, threading.Thread] = {}
         self._listeners: list[tuple[socket.socket, threading.Thread]] = []
 
@@ -84,16 +90,16 @@ class NbdServer:
         """
         thread = threading.Thread(target=self._serve, args=(stream, negotiate, ended), name="nbd-serve", daemon=True)
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 stream.close()
                 return
-            self._streams[stream] = thread
             thread.start()
+            self._streams[stream] = thread
 
     def close(self) -> None:
-        """End everything; what is being answered is waited for."""
+        """End everything; what is being read is waited for, and nothing more is."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             streams = dict(self._streams)
         for listener, thread in self._listeners:
             with contextlib.suppress(OSError):
@@ -104,15 +110,22 @@ class NbdServer:
             with contextlib.suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
             thread.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _accept(self, listener: socket.socket) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 stream, _ = listener.accept()
-            except OSError:
-                return  # it was shut down
-            self.serve(stream, negotiate=True)
+            except OSError:  # it was shut down, or there is no room for a file descriptor
+                self._closed.wait(_PAUSE_S)
+                continue
+            if len(self._streams) >= CONNECTIONS:
+                stream.close()
+                continue
+            try:
+                self.serve(stream, negotiate=True)
+            except RuntimeError:  # no thread can be made
+                stream.close()
+                self._closed.wait(_PAUSE_S)
 
     def _serve(self, stream: Stream, negotiate: bool, ended: Callable[[], None]) -> None:
         connection = _Connection(stream)
@@ -128,42 +141,39 @@ class NbdServer:
             ended()
 
     def _answer(self, connection: _Connection) -> None:
+        """Until the other side ends; what is being answered then is waited for."""
         room = threading.Semaphore(_UNDER_WAY)
-        try:
-            while True:
-                head = connection.receive(protocol.REQUEST.size)
-                if head is None:
-                    return
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="nbd") as pool:
+            while (head := connection.receive(protocol.REQUEST.size)) is not None:
                 request = protocol.parse_request(head)
-                if request.command == Command.DISCONNECT:
-                    return
-                if not connection.skip(request.payload):
+                if request.command == Command.DISCONNECT or not connection.skip(request.payload):
                     return
                 room.acquire()
-                try:
-                    work = self._pool.submit(self._execute, connection, request)
-                except RuntimeError:
-                    room.release()
-                    return  # closed meanwhile
-                work.add_done_callback(lambda _work: room.release())
-        finally:
-            for _ in range(_UNDER_WAY):
-                room.acquire()
+                pool.submit(self._execute, connection, request).add_done_callback(lambda _work: room.release())
 
     def _execute(self, connection: _Connection, request: Request) -> None:
         error = protocol.refusal(request, self._export.size)
         data: bytes | memoryview = b""
-        if not error and request.command == Command.READ:
-            try:
-                data = self._read(request.offset, request.length)
-            except DrystoneError as failure:
+        try:
+            if not error and request.command == Command.READ:
                 error = protocol.EIO
-                self._failed(failure)
-            except Exception as defect:  # noqa: BLE001  # a supervisor: a client without an answer waits for ever
-                error = protocol.EIO
-                self._failed(InternalError(f"{type(defect).__name__}: {defect}"))
-        with contextlib.suppress(OSError):  # the reader of requests sees the end, too
-            connection.reply(protocol.simple_reply(request.cookie, error), data)
+                data, error = self._take(request)
+        except DrystoneError as failure:
+            self._failed(failure)
+        except Exception as defect:  # noqa: BLE001  # a supervisor: a client without an answer waits for ever
+            self._failed(InternalError(f"{type(defect).__name__}: {defect}"))
+        finally:
+            with contextlib.suppress(OSError):  # the reader of requests sees the end, too
+                connection.reply(protocol.simple_reply(request.cookie, error), data)
+
+    def _take(self, request: Request) -> tuple[bytes | memoryview, int]:
+        """What is read, and no error; or no bytes, and an error."""
+        if self._closed.is_set():  # each of those that wait might take as long as the store does
+            return b"", protocol.ESHUTDOWN
+        data = self._read(request.offset, request.length)
+        if len(data) != request.length:  # the next reply would be taken for the rest of this one
+            raise ValueError(f"{len(data)} bytes were read at {request.offset}, not {request.length}")
+        return data, 0
 
 
 class _Connection:

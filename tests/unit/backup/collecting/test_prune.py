@@ -11,12 +11,14 @@ from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.collecting.prune import Plan, Pruned, Wish, prune, raise_damages
 from drystone.backup.collecting.retention import Policy
 from drystone.backup.collecting.scrubbing import scrub
-from drystone.backup.format.keys import manifest_key, pack_key
+from drystone.backup.format.keys import PACKS, manifest_key, pack_key
 from drystone.backup.format.manifest import Head
 from drystone.backup.state.generations import change_state
 from drystone.backup.state.operations import announced
 from drystone.base.errors import DamagedError, NotFoundError
+from drystone.store.abc import Data
 from drystone.testing.backup_world import CHUNK, OTHER, TUNING, VOLUME, BackupWorld, noise, with_chunk
+from drystone.testing.stores import MemoryStore
 
 NO_POLICY = Policy()
 ALL = Limits(max_unused=0)
@@ -261,3 +263,48 @@ def test_a_damaged_copy_does_not_count_as_one(world: BackupWorld) -> None:
     world.check()
     assert taken_back.isdisjoint(world.packs()), "what was whole in them is in a third place now"
     assert not scrub(world.vault, tuning=TUNING, clock=world).found.damaged
+
+
+def test_a_copy_that_is_found_damaged_while_a_prune_runs_does_not_count(world: BackupWorld) -> None:
+    """A scrub writes it down when the prune has looked already."""
+    half_used(world)
+    old = set(world.packs())
+    with announced(world.vault, "read"):
+        run(world)
+    change_state(world.vault, lambda state: msgspec.structs.replace(state, doomed=()))
+
+    def find_damage(_plan: Plan) -> None:
+        for pack in set(world.packs()) - old:
+            if world.packs()[pack] > CHUNK:
+                world.damage(pack_key(pack), 1000)
+        assert not [each for each in scrub(world.vault, tuning=TUNING, clock=world).found.losses if not each.mended]
+        assert world.state().damaged
+
+    prune(world.vault, Wish(Policy(), Limits(max_unused=0)), tuning=TUNING, show=find_damage)
+    world.check()
+    run(world)
+    run(world)
+    world.check()
+
+
+def test_a_backup_that_comes_while_packs_are_copied_keeps_what_it_refers_to(world: BackupWorld) -> None:
+    """It needs a chunk of a pack that nobody needed when the copying began."""
+
+    class Meanwhile(MemoryStore):
+        armed = True
+
+        def put_if_absent(self, key: str, data: Data) -> bool:
+            if self.armed and key.startswith(PACKS):
+                self.armed = False
+                world.back_up(noise(1, 2))
+            return super().put_if_absent(key, data)
+
+    whole = world.back_up(noise(1, 2), volume=OTHER)
+    world.back_up(noise(1, 2)[CHUNK:], volume=OTHER)
+    delete_backups(world.vault, [(OTHER, whole.backup)], tuning=TUNING)
+    store = Meanwhile()
+    store.objects = world.store.objects
+    for _ in range(3):
+        prune(world.vault_of(store), Wish(NO_POLICY, ALL), tuning=TUNING)
+        assert not store.armed
+        world.check()

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 
 from drystone.backup.collecting.choice import Limits
+from drystone.backup.collecting.collect import begin
 from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.collecting.prune import Wish, prune
+from drystone.backup.collecting.repair import mend
 from drystone.backup.collecting.retention import Policy
-from drystone.backup.collecting.scrub import Findings, raise_findings
+from drystone.backup.collecting.scrub import Findings, find_damage, note_damage, raise_findings
 from drystone.backup.collecting.scrubbing import Scrubbed, scrub
 from drystone.backup.format.keys import index_key, manifest_key, pack_key
 from drystone.backup.format.manifest import Head
 from drystone.backup.format.pack import Kind
 from drystone.backup.objects import read_manifest
+from drystone.backup.pipeline import silent
 from drystone.backup.reading.locate import read_pack_index
 from drystone.base.errors import DamagedError, UsageError
 from drystone.testing.backup_world import CHUNK, OTHER, TUNING, VOLUME, BackupWorld, noise, with_chunk
@@ -148,6 +151,17 @@ def test_a_source_that_has_changed_gives_what_it_still_has(world: BackupWorld) -
     scrubbed = run(world, source=with_chunk(IMAGE, 1, noise(8, 1)))
     assert scrubbed.chunks == 1
     assert {offset for _, _, offset, _ in hits(scrubbed.left)} == {CHUNK, 2 * CHUNK}
+
+
+def test_every_round_of_a_repair_puts_packs_of_its_own(world: BackupWorld) -> None:
+    """An id is used for one pack only: its key and nonces would be used twice."""
+    three(world)
+    with begin(world.vault, 2, operation="read") as job:
+        for chunk in (1, 6):
+            break_chunk(world, IMAGE[chunk * CHUNK : (chunk + 1) * CHUNK])
+            found = find_damage(world.vault, world.state(), percent=100, tuning=TUNING, clock=world, progress=silent)
+            assert mend(job, note_damage(job, found), found, MemorySource(IMAGE), TUNING).chunks == 1
+    check_clean(world)
 
 
 def test_an_equal_chunk_in_the_store_repairs(world: BackupWorld) -> None:

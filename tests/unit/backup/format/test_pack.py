@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+import weakref
+from collections.abc import Callable
 
 import pytest
 from blake3 import blake3
 
-from drystone.backup.format.codec import Compressor
+from drystone.backup.format.cipher import Keyring
+from drystone.backup.format.codec import Codec, Compressor
 from drystone.backup.format.digest import Hasher
 from drystone.backup.format.digest import checksum as digest
 from drystone.backup.format.pack import (
@@ -106,8 +110,42 @@ def test_a_record_of_another_kind_or_digest_is_refused() -> None:
     assert bytes(parse_record(cut(pack, place), Kind.CHUNK, None, Hasher())) == TEXT
 
 
+@pytest.mark.parametrize("kind", [Kind.CHUNK, Kind.OLD_SEGMENT])
+@pytest.mark.parametrize("ring", [None, Keyring(bytes(32))], ids=["plain", "encrypted"])
+def test_bytes_that_have_not_the_digest_of_their_record_are_refused(kind: Kind, ring: Keyring | None) -> None:
+    """All sums are right, and the key: whoever stored it was wrong, or meant to deceive."""
+    hasher = Hasher() if ring is None else ring.hasher()
+    builder = PackBuilder(PACK, 1 << 20, ring)
+    places = [
+        builder.add(make_record(kind, Codec.PLAIN, hasher.digest(name), b"right", 5, encrypted=ring is not None))
+        for name in (b"right", b"wrong")
+    ]
+    pack = bytes(builder.finish())
+    right, wrong = (cut(pack, place) for place in places)
+    openers = [None if ring is None else ring.opener(PACK, place.offset) for place in places]
+    assert bytes(parse_record(right, kind, hasher.digest(b"right"), hasher, openers[0])) == b"right"
+    with pytest.raises(DamagedError, match="digest"):
+        parse_record(wrong, kind, hasher.digest(b"wrong"), hasher, openers[1])
+    if openers[0] is not None:
+        with pytest.raises(DamagedError, match="decrypted"):
+            parse_record(right, kind, hasher.digest(b"right"), hasher, openers[1])
+
+
 def test_packs_of_newer_versions_are_refused_by_name() -> None:
     with pytest.raises(UnsupportedError, match="version 3"):
         parse_header(b"DRYPACK\n" + struct.pack("<II", 3, 0) + PACK, PACK)
     with pytest.raises(UnsupportedError, match="encryption 1"):
         parse_header(b"DRYPACK\n" + struct.pack("<II", 1, 1) + PACK, PACK)
+
+
+@pytest.mark.parametrize("append", [None, lambda _data: None])
+def test_a_pack_that_is_put_leaves_the_memory_at_once(append: Callable[[bytes | memoryview], None] | None) -> None:
+    gc.disable()  # a cycle would keep it until garbage is looked for
+    try:
+        builder = PackBuilder(PACK, 1 << 20, append=append)
+        builder.finish()
+        kept = weakref.ref(builder)
+        del builder
+        assert kept() is None
+    finally:
+        gc.enable()

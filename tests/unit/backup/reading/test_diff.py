@@ -140,3 +140,27 @@ def test_backups_that_are_cut_otherwise_are_compared(tmp_path: Path, chunk: int,
         assert isinstance(second, CachedImage)
         unit = FINE if chunk != CHUNK else CHUNK
         assert list(diff_backups(first, second, tuning=TUNING)) == differing(left, right, unit)
+
+
+def test_the_last_whole_chunk_of_a_shorter_device_is_told_whole(tmp_path: Path) -> None:
+    image = random.Random(4).randbytes(2 * CHUNK)
+    made = back_up(make(tmp_path / "store"), image)
+    (tmp_path / "file").write_bytes(b"new" + image[3:CHUNK])
+    with (
+        make(tmp_path / "store").image(made.volume, made.backup) as left,
+        open_device(str(tmp_path / "file")) as device,
+    ):
+        assert list(diff_device(left, device, tuning=TUNING, progress=silent)) == [(0, 2 * CHUNK)]
+
+
+def test_a_device_that_ends_with_zeros_within_a_chunk_is_compared_there(tmp_path: Path) -> None:
+    image = random.Random(3).randbytes(2 * CHUNK)
+    made = back_up(make(tmp_path / "store"), image)
+    (tmp_path / "file").write_bytes(image[:CHUNK] + bytes(8192))
+    with (
+        make(tmp_path / "store").image(made.volume, made.backup) as left,
+        open_device(str(tmp_path / "file")) as device,
+    ):
+        for exact in (False, True):
+            found = list(diff_device(left, device, tuning=TUNING, progress=silent, exact=exact))
+            assert found == [(CHUNK, CHUNK)]

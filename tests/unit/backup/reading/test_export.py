@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from drystone.backup.pipeline import silent
 from drystone.backup.reading import qcow2
 from drystone.backup.reading.export import export_qcow2, export_raw, export_stream
 from drystone.backup.tuning import Tuning
-from drystone.base.errors import DamagedError, ExistsError, UsageError
+from drystone.base.errors import DamagedError, ExistsError, NotFoundError, UsageError
 
 TUNING = Tuning(threads=2)
 CLUSTER = 65536
@@ -125,7 +127,8 @@ def test_qcow2_holds_the_image_and_no_zeros(tmp_path: Path, kinds: str, rest: in
     path = tmp_path / "image.qcow2"
     export_qcow2(MemoryImage(data), str(path), compress=compress, overwrite=True, tuning=TUNING, progress=silent)
     size, found = read_qcow2(path.read_bytes())
-    assert flatten(size, found) == data
+    assert size == -(-len(data) // 512) * 512
+    assert flatten(size, found) == data.ljust(size, b"\0")
     assert set(found) == {at for at in range(-(-len(data) // CLUSTER)) if data[at * CLUSTER :][:CLUSTER].strip(b"\0")}
 
 
@@ -133,7 +136,7 @@ def test_compressed_clusters_share_clusters_of_the_file(tmp_path: Path) -> None:
     data = make("t" * 40)
     export_qcow2(MemoryImage(data), str(tmp_path / "q"), compress=True, overwrite=False, tuning=TUNING, progress=silent)
     assert (tmp_path / "q").stat().st_size < 10 * CLUSTER
-    assert flatten(*read_qcow2((tmp_path / "q").read_bytes())) == data
+    assert flatten(*read_qcow2((tmp_path / "q").read_bytes()))[: len(data)] == data
 
 
 def test_the_table_of_each_512_mib_stands_by_itself() -> None:
@@ -186,3 +189,16 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
             MemoryImage(b""), str(tmp_path / "q"), compress=False, overwrite=False, tuning=TUNING, progress=silent
         )
     assert (tmp_path / "q").read_text() == "kept"
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_what_is_no_plain_file_is_not_replaced(kind: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    paths = [str(tmp_path / "fifo"), str(tmp_path), ".", "", f"{tmp_path}/none/"]
+    export = export_raw if kind == "raw" else partial(export_qcow2, compress=False)
+    for path in paths:
+        with pytest.raises(UsageError):
+            export(MemoryImage(b"x"), path, overwrite=True, tuning=TUNING, progress=silent)
+    assert (tmp_path / "fifo").is_fifo()
+    with pytest.raises(NotFoundError, match="no device"):
+        export_raw(MemoryImage(b"x"), "/dev/no-such-disk", overwrite=True, tuning=TUNING, progress=silent)

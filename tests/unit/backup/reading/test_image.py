@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drystone.backup.reading.image import CachedImage
-from drystone.base.errors import DamagedError, UnavailableError, UsageError
+from drystone.base.errors import DamagedError, InternalError, UnavailableError, UsageError
 
 CHUNK = 4096
 
@@ -164,3 +164,50 @@ def test_a_closed_image_leaves_no_reader_waiting() -> None:
     image.close()
     pool.shutdown()
     assert image.read(40 * CHUNK, CHUNK) == chunks.part(40)
+
+
+class Unmapped(MemoryChunks):
+    """Whose map can be read for the first chunk only."""
+
+    def stored(self, first: int, last: int) -> list[int]:
+        if last > 1:
+            raise UnavailableError("the store is away")
+        return super().stored(first, last)
+
+
+def test_a_store_that_fails_ahead_of_a_reader_does_not_keep_its_chunk_from_it() -> None:
+    chunks = Unmapped(make(4))
+    with CachedImage(chunks, cache=64 * CHUNK) as image:
+        assert image.read(0, CHUNK) == chunks.part(0)
+        with pytest.raises(UnavailableError):
+            image.read(CHUNK, 1)
+    assert chunks.fetched == [0]
+
+
+class Forgetful(MemoryChunks):
+    """Hands nothing on."""
+
+    def fetch(
+        self,
+        numbers: list[int],
+        take: Callable[[int, bytes | memoryview], None],
+        fail: Callable[[int, DamagedError], None],
+    ) -> None:
+        self.fetched += numbers
+
+
+def test_a_chunk_that_nobody_hands_on_keeps_no_reader_waiting() -> None:
+    told: list[str] = []
+    image = CachedImage(Forgetful(make(4)))
+
+    def read() -> None:
+        try:
+            image.read(2 * CHUNK, 1)
+        except InternalError as error:
+            told.append(error.code)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(20)
+    assert told == ["internal"]
+    image.close()

@@ -7,7 +7,7 @@ import pytest
 from drystone.backup.format import index_object
 from drystone.backup.format.codec import Codec
 from drystone.backup.format.keys import index_key, pack_key
-from drystone.backup.format.pack import Kind, PackBuilder, Place, make_record
+from drystone.backup.format.pack import LARGEST_PACK, Kind, PackBuilder, Place, make_record
 from drystone.backup.format.slot import Hardness, KeyFile
 from drystone.backup.reading.locate import Locator, read_pack_index
 from drystone.backup.state.document import State
@@ -24,6 +24,13 @@ PLAINS = [b"first " * 100, b"second" * 100, b"third"]
 def vault(request: pytest.FixtureRequest) -> Vault:
     credential = KeyFile(b"k" * 32) if request.param == "encrypted" else None
     return create_vault(MemoryStore(), credential, hardness=Hardness(64, 1, 1))
+
+
+def test_a_pack_that_is_too_large_is_not_read(vault: Vault) -> None:
+    """Its trailer may tell of an index of many gigabytes."""
+    put(vault, A, PLAINS)
+    with pytest.raises(DamagedError, match="bytes"):
+        read_pack_index(vault, A, LARGEST_PACK + 1)
 
 
 def put(vault: Vault, pack: bytes, plains: list[bytes]) -> list[Place]:

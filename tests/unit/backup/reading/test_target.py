@@ -25,6 +25,14 @@ def test_neither_a_folder_nor_a_character_device_is_replaced(tmp_path: Path) -> 
             choose_target(path, 4096, overwrite=True)
 
 
+@pytest.mark.parametrize("path", ["", "no-such-folder/"])
+def test_what_names_no_file_makes_none(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError):
+        choose_target(path, 4096)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_in_shared_memory_are_files() -> None:
     assert isinstance(choose_target("/dev/shm/no-such-file", 4096), FileTarget)
 

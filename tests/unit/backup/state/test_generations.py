@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+import zstandard
 
 from drystone.backup.format.digest import checksum
-from drystone.backup.format.keys import STATE, manifest_key, state_key
+from drystone.backup.format.keys import REPOSITORY, STATE, index_key, manifest_key, pack_key, slot_key, state_key
 from drystone.backup.format.slot import Hardness, KeyFile
 from drystone.backup.state import document
 from drystone.backup.state.document import Doom, State
@@ -18,6 +19,8 @@ from drystone.base.errors import DamagedError, UnavailableError, UnsupportedErro
 from drystone.base.names import new_uuid
 from drystone.store.abc import Data
 from drystone.testing.stores import FaultyStore, MemoryStore
+
+NAME = "11111111-1111-4111-8111-111111111111"
 
 
 def add(state: State, name: str) -> State:
@@ -55,12 +58,41 @@ def test_no_wish_puts_nothing(vault: Vault) -> None:
 
 
 def test_all_fields_are_kept(vault: Vault) -> None:
+    a, b, c, d = ("0a" * 16, "0b" * 16, "0c" * 16, "0d" * 16)
     wanted = State(
-        indexes=("a",), doomed=(Doom("00" * 16, 3),), removed=("x/y",), moved={"a": ("b", "c")}, damaged={"d": (1, 2)}
+        indexes=("a",),
+        doomed=(Doom("00" * 16, 3),),
+        removed=(pack_key(bytes(16)), index_key("00" * 12), slot_key(NAME), manifest_key(NAME, NAME)),
+        moved={a: (b, c)},
+        damaged={d: (1, 2)},
     )
     made = change_state(vault, lambda _: wanted)
     assert msgspec.structs.replace(made, number=0, previous="") == wanted
     assert read_state(vault) == made
+
+
+UNSOUND = {
+    "doomed": State(doomed=(Doom("nothing", 1),)),
+    "moved": State(moved={"0a" * 15: ()}),
+    "moved to": State(moved={"0a" * 16: ("0B" * 16,)}),
+    "damaged": State(damaged={"": ()}),
+    "an offset": State(damaged={"0a" * 16: (-1,)}),
+    "the repository removed": State(removed=(REPOSITORY,)),
+    "a generation removed": State(removed=(state_key(1),)),
+    "anything removed": State(removed=("../x",)),
+}
+
+
+@pytest.mark.parametrize("state", UNSOUND.values(), ids=UNSOUND)
+def test_what_can_be_no_state_is_refused(state: State) -> None:
+    with pytest.raises(DamagedError, match="generation 0"):
+        document.parse(document.encode(state), 0)
+
+
+def test_a_generation_of_great_depth_is_refused() -> None:
+    deep = b'{"version":2,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(DamagedError, match="generation 0"):
+        document.parse(zstandard.compress(deep), 0)
 
 
 class Racing(MemoryStore):

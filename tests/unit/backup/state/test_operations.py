@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 
@@ -18,7 +20,7 @@ from drystone.backup.state.operations import (
     reading,
 )
 from drystone.backup.vault import Vault, create_vault
-from drystone.base.errors import DamagedError, DrystoneError, RefusedError, UnsupportedError
+from drystone.base.errors import BusyError, DamagedError, DrystoneError, RefusedError, UnsupportedError
 from drystone.base.names import new_uuid
 from drystone.store.abc import Data
 from drystone.testing.repositories import left_over
@@ -137,3 +139,33 @@ def test_forgetting(vault: Vault) -> None:
         vault.store.put_if_absent(progress_key(name, number), b"x")
     forget(vault, key)
     assert left_over(vault.store) == []
+
+
+def test_one_that_is_taken_over_while_operations_are_read_is_not_missed() -> None:
+    """Its object goes between the listing and its reading; the one that went on with it was not listed yet."""
+
+    class TakenOver(MemoryStore):
+        after = ""
+
+        def get(self, key: str) -> bytes:
+            if self.after and key.startswith(OPEN):
+                self.objects[self.after] = self.objects.pop(key)
+                self.after = ""
+            return super().get(key)
+
+    store = TakenOver()
+    vault = create_vault(store)
+    with announced(vault, "backup", VOLUME, new_uuid()):
+        store.after = taken = operation_key(new_uuid())
+        assert list(read_operations(vault)) == [taken]
+        store.delete(taken)
+        assert read_operations(vault) == {}
+
+
+def test_a_listing_that_shows_what_is_not_there_is_no_answer() -> None:
+    class Wrong(MemoryStore):
+        def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+            return iter([(operation_key(VOLUME), 9)]) if prefix == OPEN else super().list(prefix)
+
+    with pytest.raises(BusyError):
+        read_operations(create_vault(Wrong()))

@@ -9,12 +9,18 @@ import msgspec
 import pytest
 from blake3 import blake3
 
+from drystone.backup.collecting.choice import Limits
+from drystone.backup.collecting.delete import delete_backups
+from drystone.backup.collecting.prune import Wish, prune
+from drystone.backup.collecting.retention import Policy
 from drystone.backup.format.keys import OPEN, PACKS, PROGRESS
 from drystone.backup.format.manifest import Head
 from drystone.backup.format.slot import Hardness, KeyFile
 from drystone.backup.repository import BackupRequest, Repository, create_repository, open_repository
+from drystone.backup.state import operations
 from drystone.backup.state.operations import Operation
 from drystone.backup.tuning import Tuning
+from drystone.store.abc import Data
 from drystone.testing.repositories import left_over, read_back
 from drystone.testing.sources import MemorySource
 from drystone.testing.stores import FaultyStore, Killed, MemoryStore
@@ -251,3 +257,58 @@ def test_an_encrypted_one_is_gone_on_with() -> None:
     made = repository.create(again, BackupRequest(VOLUME, "s"))
     assert sum(length for _, length in again.reads) < len(IMAGE) // 2
     assert read_back(repository.vault, VOLUME, made.backup, TUNING) == IMAGE
+
+
+OTHER = "22222222-2222-4222-8222-222222222222"
+THIRD = "33333333-3333-4333-8333-333333333333"
+
+
+def prune_elsewhere(store: MemoryStore) -> None:
+    """On another host, which cannot tell who is dead here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(operations, "is_dead", lambda _key, _operation: False)
+        prune(open_repository(store).vault, Wish(Policy(), Limits(max_unused=0)), tuning=TUNING)
+
+
+def test_what_another_host_compacted_meanwhile_stays() -> None:
+    """The dead run refers to a chunk that no backup needs, in a pack that is rewritten without it."""
+
+    class Pruned(MemoryStore):
+        """The other host prunes twice before the manifest is put."""
+
+        armed = True
+
+        def put_if_absent(self, key: str, data: Data) -> bool:
+            if self.armed and "/backups/" in key:
+                self.armed = False
+                prune_elsewhere(self)
+                prune_elsewhere(self)
+            return super().put_if_absent(key, data)
+
+    inner, _ = make_store(base=False)
+    repository = open_repository(inner, tuning=TUNING)
+    whole = repository.create(MemorySource(IMAGE[: 2 * CHUNK]), BackupRequest(OTHER, "s"))
+    repository.create(MemorySource(IMAGE[CHUNK : 2 * CHUNK]), BackupRequest(THIRD, "s"))
+    delete_backups(repository.vault, [(OTHER, whole.backup)], tuning=TUNING)
+    kill_late(inner, "")
+    prune_elsewhere(inner)
+    store = Pruned()
+    store.objects = inner.objects
+    source = MemorySource(IMAGE, None, "same")
+    made = open_repository(store, tuning=TUNING).create(source, BackupRequest(VOLUME, "s"))
+    assert not store.armed
+    assert sum(length for _, length in source.reads) < len(IMAGE)
+    assert read_back(store, VOLUME, made.backup, TUNING) == IMAGE
+
+
+def test_a_lost_pack_of_another_backup_stops_no_later_run() -> None:
+    store, _ = make_store(base=False)
+    open_repository(store, tuning=TUNING).create(MemorySource(IMAGE[: 2 * CHUNK]), BackupRequest(OTHER, "s"))
+    before = objects(store, PACKS)
+    kill_late(store, "")
+    for key in before:
+        del store.objects[key]
+    made, source, _ = run(store, "", "", "same", relative=False)
+    assert made is not None
+    assert sum(length for _, length in source.reads) == len(IMAGE)
+    assert read_back(store, VOLUME, made.backup, TUNING) == IMAGE

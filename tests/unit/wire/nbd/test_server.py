@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import resource
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 
 from drystone.base.errors import DamagedError, DrystoneError
 from drystone.wire.nbd.protocol import LARGEST_READ, TRANSMISSION_FLAGS, Description
-from drystone.wire.nbd.server import NbdServer
+from drystone.wire.nbd.server import CONNECTIONS, WORKERS, NbdServer
 
 DISK = random.Random(5).randbytes(1 << 20)
 REPLY = 0x3E889045565A9
@@ -239,3 +242,120 @@ def test_a_client_that_breaks_off_leaves_no_thread(server: NbdServer) -> None:
         near.close()
     server.close()
     assert not [each.name for each in threading.enumerate() if each.name.startswith("nbd")]
+
+
+def test_a_client_that_takes_no_replies_stops_itself_alone(server: NbdServer) -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    for _, far in pairs:
+        server.serve(far, negotiate=False)
+    stuck, other = (Client(near) for near, _ in pairs)
+    for cookie in range(14):
+        stuck.request(0, cookie, 4096 * 9, 900_000)
+    time.sleep(0.2)  # its replies fill the line
+    assert other.read(4096 * 9, 4096) == DISK[4096 * 9 :][:4096]
+    for near, _ in pairs:
+        near.close()
+
+
+def listen(server: NbdServer, path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    server.listen(listener)
+
+
+def connect(path: Path) -> Client:
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect(str(path))
+    return Client(stream)
+
+
+def test_connections_are_bounded_and_one_that_ends_makes_room(server: NbdServer, tmp_path: Path) -> None:
+    listen(server, tmp_path / "nbd")
+    clients = [connect(tmp_path / "nbd") for _ in range(CONNECTIONS)]
+    for each in clients:
+        each.greet()
+    refused = connect(tmp_path / "nbd")
+    with pytest.raises((EOFError, ConnectionResetError)):
+        refused.take(1)
+    refused.stream.close()
+    clients.pop().stream.close()
+    end = time.monotonic() + 20
+    while True:  # until the server has seen that it ended
+        client = connect(tmp_path / "nbd")
+        with contextlib.suppress(EOFError, ConnectionResetError):
+            client.greet()
+            break
+        client.stream.close()
+        assert time.monotonic() < end
+    for each in (*clients, client):
+        each.stream.close()
+
+
+def test_a_server_without_a_file_descriptor_left_takes_the_next_client(server: NbdServer, tmp_path: Path) -> None:
+    listen(server, tmp_path / "nbd")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first, second = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (second.fileno() + 1, limits[1]))
+    try:
+        first.connect(str(tmp_path / "nbd"))
+        time.sleep(0.1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    second.connect(str(tmp_path / "nbd"))
+    for each in (first, second):
+        Client(each).greet()
+        each.close()
+
+
+def test_what_has_not_begun_when_the_server_ends_is_not_read() -> None:
+    began, hold = threading.Semaphore(0), threading.Event()
+    reads: list[int] = []
+
+    def read(offset: int, length: int) -> bytes:
+        reads.append(offset)
+        began.release()
+        hold.wait(20)
+        return bytes(length)
+
+    server = NbdServer(Description("image", 1 << 20), read)
+    near, far = socket.socketpair()
+    server.serve(far, negotiate=False)
+    reader = Client(near)
+    for cookie in range(12):
+        reader.request(0, cookie, 512 * cookie, 512)
+    for _ in range(WORKERS):
+        assert began.acquire(timeout=20)
+    ending = threading.Thread(target=server.close)
+    ending.start()
+    assert near.recv(1) == b""  # it has been shut down
+    hold.set()
+    ending.join(20)
+    assert sorted(reads) == [512 * each for each in range(WORKERS)]
+    near.close()
+
+
+def test_a_client_is_answered_though_nobody_can_be_told() -> None:
+    def refuse(error: DrystoneError) -> None:
+        raise BrokenPipeError(str(error))
+
+    with NbdServer(Description("image", len(DISK)), read_disk, failed=refuse) as deaf:
+        near, far = socket.socketpair()
+        deaf.serve(far, negotiate=False)
+        reader = Client(near)
+        for at in (7, 8):
+            reader.request(0, at, 4096 * at, 4096)
+            assert reader.answer() == (5, at)
+        near.close()
+
+
+def test_a_read_that_gives_another_length_is_an_error_of_ours(failures: list[DrystoneError]) -> None:
+    with NbdServer(Description("image", 1 << 20), lambda _offset, _length: b"few", failed=failures.append) as server:
+        near, far = socket.socketpair()
+        server.serve(far, negotiate=False)
+        reader = Client(near)
+        reader.request(0, 7, 0, 4096)
+        assert reader.answer() == (5, 7)
+        assert reader.read(0, 3) == b"few"
+        near.close()
+    assert [each.code for each in failures] == ["internal"]
