@@ -17,7 +17,7 @@ CHUNK_SIZE = 1 << 20
 _LEAST_MEMORY = 48 << 20
 _BATCH = 1 << 20
 _PIECE = 2 << 20
-FETCH = 4 << 20
+FETCH = 2 << 20
 """Bytes that are fetched at once, when records of neighbours in the image are neighbours in a pack."""
 PACK_SIZE = 32 << 20
 _LOOSE_ENTRY = 320
@@ -87,8 +87,9 @@ class Tuning:
 
     @property
     def fetches(self) -> int:
-        """Ranges of `FETCH` bytes under way at once: each holds what was fetched, and as much unpacked at the worst."""
-        return max(1, min(self.workers + 1, self.memory // (3 * FETCH)))
+        """Ranges of `FETCH` bytes under way at once: each holds what was fetched, twice on its way from the store, and
+        what is unpacked of it."""
+        return max(1, min(self.workers + 1, self.memory // (4 * FETCH)))
 
     @property
     def index_spill(self) -> int:

@@ -37,7 +37,7 @@ from drystone.store.abc import Data, check_key
 
 _PASSING = ".passing."
 _ATTEMPTS = 10
-_STREAM = 2 << 20
+_STREAM = 3 << 19
 """Bytes of a range from which on it is taken for a part of a long stream, and is not put into the page cache."""
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 """What link(2) answers on FAT and on some network and FUSE file systems."""

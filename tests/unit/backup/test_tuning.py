@@ -21,7 +21,7 @@ def test_buffers_packs_and_index_fit(memory: int) -> None:
     in_parts = held - 4 * tuning.pack_size + 4 * tuning.piece_size
     assert in_parts <= memory
     assert tuning.piece_size % 4096 == 0, "so that it can be written directly"
-    assert tuning.fetches * 3 * FETCH <= memory
+    assert tuning.fetches * 4 * FETCH <= memory
     assert tuning.batches_of(1 << 20) >= 2
     large = 4 << 20
     assert tuning.batches_of(large) * 2 * large <= max(memory - tuning.memory // 8 - 4 * tuning.pack_size, 4 * large)

@@ -7,9 +7,12 @@ its digest, each chunk against its leaf. So what is written is what was backed u
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import TracebackType
+from typing import Self
 
 from drystone.backup.format.manifest import Manifest
 from drystone.backup.pipeline import Progress, ordered
@@ -20,6 +23,11 @@ from drystone.backup.reading.target import Target
 from drystone.backup.reading.walk import Stretch, Take, present_runs, read_stretch, stretches
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError
+from drystone.kernel.blockdev import aligned_buffer
+
+_GATHERED = 3 << 20
+"""Bytes of chunks that are written at once."""
+_OWN = threading.local()
 
 
 def restore_backup(
@@ -55,12 +63,54 @@ def restore_backup(
     return sorted(damages, key=lambda each: each.offset)
 
 
+class Gathered:
+    """Chunks that follow one another, handed on together: one long write waits once. After an error, none are.
+
+    :param take: as in `read_stretch`; what it is given is aligned, and the caller's own again when it returns.
+    """
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._begin = self._length = 0
+        if not hasattr(_OWN, "buffer"):
+            _OWN.buffer = aligned_buffer(_GATHERED)
+        self._buffer: memoryview = _OWN.buffer.data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+
+    def add(self, offset: int, plain: bytes | memoryview) -> None:
+        """A chunk at an offset of the image. What cannot be joined with those before is handed on."""
+        if offset != self._begin + self._length or self._length + len(plain) > len(self._buffer):
+            self._flush()
+            self._begin = offset
+        if len(plain) > len(self._buffer):
+            self._take(offset, plain)
+            self._begin += len(plain)
+            return
+        self._buffer[self._length : self._length + len(plain)] = plain
+        self._length += len(plain)
+
+    def _flush(self) -> None:
+        begin, length = self._begin, self._length
+        self._begin, self._length = begin + length, 0
+        if length:
+            self._take(begin, self._buffer[:length])
+
+
 def _fetch(
     locator: Locator, manifest: Manifest, take: Take, skip_damaged: bool, stretch: Stretch
 ) -> tuple[int, Damages]:
     """Bytes that were handed on, and with `skip_damaged` what is damaged."""
     try:
-        return read_stretch(locator, manifest, stretch, take), []
+        with Gathered(take) as gathered:
+            return read_stretch(locator, manifest, stretch, gathered.add), []
     except DamagedError:
         if not skip_damaged:
             raise
