@@ -251,8 +251,9 @@ class Benji(Program):
         return self._back_up("--rbd-hints", str(told), "--base-version", self._version)
 
     def restore(self, target: Path) -> Cost:
-        force = ["--force"] if target.exists() else []
-        return self._benji("restore", "--sparse", *force, self._version, f"file:{target}")[0]
+        # With --sparse zeros are not written: right for a new file only.
+        how = ["--force"] if target.exists() else ["--sparse"]
+        return self._benji("restore", *how, self._version, f"file:{target}")[0]
 
     def check(self) -> Cost:
         return self._benji("deep-scrub", self._version)[0]

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no defect: no test asserts a time, hypothesis' own limits included.
+settings.register_profile("drystone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("drystone")
+
 
 def pytest_sessionstart() -> None:
     # A shell that starts a job in the background hands it an ignored SIGINT, which every process below would inherit;
