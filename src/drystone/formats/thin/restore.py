@@ -326,6 +326,9 @@ def _check_pool(superblock: Superblock) -> None:
         what, found, due = (error.facts[name] for name in ("what", "found", "expected"))
         message = f"<superblock>: {what} is {found}, expected {due}"
         raise DamagedError(message, hint=error.hint, **error.facts) from error
+    most = (1 << layout.TIME_BITS) - 1
+    if superblock.time > most:
+        raise DamagedError(f"<superblock>: time is {superblock.time}, expected at most {most}, as a mapping has")
 
 
 def _pack_details(details: DeviceDetails) -> tuple[int, int, int, int]:

@@ -193,7 +193,17 @@ def test_what_does_not_make_metadata(body: str, reason: str) -> None:
     assert not disk.data[0].any()
 
 
-@pytest.mark.parametrize("text", ["", "x", HEAD.replace("128", "127"), HEAD.replace('version="2"', 'version="3"')])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        HEAD.replace("128", "127"),
+        HEAD.replace('version="2"', 'version="3"'),
+        # A mapping has 24 bits for it: metadata with such a time would not be sound.
+        HEAD.replace('time="2"', 'time="16777216"') + "</superblock>",
+    ],
+)
 def test_nothing_is_written_when_the_head_is_wrong(text: str) -> None:
     disk = MemoryDisk(4096 * 10)
     disk.data[:] = 7
