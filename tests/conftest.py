@@ -14,4 +14,6 @@ settings.load_profile("drystone")
 def pytest_sessionstart() -> None:
     # A shell that starts a job in the background hands it an ignored SIGINT, which every process below would inherit;
     # tests of Ctrl-C then wait for ever. Python's own handler is put back; programs that are started get the default.
+    # SIGHUP, which nohup makes ignored, likewise.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
