@@ -45,6 +45,7 @@ class PackWriter:
         self._filling: dict[Kind, tuple[PackBuilder, _Stream | None]] = {}
         self._streams: list[_Stream] = []
         self._putting: deque[Future[int]] = deque()
+        self._turn = 0
         self._pools: list[ThreadPoolExecutor] = []
         self.packs: list[bytes] = []
         """Ids of all packs that were begun, put or not."""
@@ -100,7 +101,9 @@ class PackWriter:
 
     def _put(self, builder: PackBuilder, stream: _Stream | None) -> None:
         if stream is None:
-            self._submit(builder.pack, lambda: _put_whole(self._vault, builder))
+            # In turn, so that two are put at once: packs of chunks may all have even numbers.
+            self._turn += 1
+            self._submit(self._turn, lambda: _put_whole(self._vault, builder))
         else:
             builder.finish()
             stream.close()
@@ -111,10 +114,10 @@ class PackWriter:
         except queue.Empty:
             return aligned_buffer(self._piece)
 
-    def _submit(self, pack: bytes, work: Callable[[], int]) -> None:
-        """Have the pack's own thread do something, after what it does for that pack already."""
+    def _submit(self, worker: int, work: Callable[[], int]) -> None:
+        """Have a thread do something, after what it does already: a pack that goes in pieces needs always the same."""
         self._settle(_PUTS - 1)
-        self._putting.append(self._pools[pack[-1] % _PUTS].submit(work))
+        self._putting.append(self._pools[worker % _PUTS].submit(work))
 
     def _settle(self, left: int) -> None:
         while len(self._putting) > left:
@@ -133,7 +136,7 @@ class _Stream:
         pack: bytes,
         take: Callable[[], _Buffer],
         give: Callable[[_Buffer], None],
-        submit: Callable[[bytes, Callable[[], int]], None],
+        submit: Callable[[int, Callable[[], int]], None],
     ) -> None:
         self._store = store
         self._pack = pack
@@ -164,7 +167,7 @@ class _Stream:
         """There are no more bytes."""
         if self._used:
             self._send()
-        self._submit(self._pack, self._finish)
+        self._submit(self._pack[-1], self._finish)
 
     def abandon(self) -> None:
         """Leave nothing of it in the store, unless it is whole there. Called when nothing runs any more."""
@@ -176,7 +179,7 @@ class _Stream:
         buffer, used = self._buffer, self._used
         assert buffer is not None
         self._buffer, self._used = None, 0
-        self._submit(self._pack, lambda: self._write(buffer, used))
+        self._submit(self._pack[-1], lambda: self._write(buffer, used))
 
     def _write(self, buffer: _Buffer, used: int) -> int:
         if not self._sound:
