@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -11,7 +10,9 @@ from drystone.dvm.signals import HeldSignals, InterruptedWaitError, unwound_by_s
 
 
 def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    # To this thread: of a signal to the process any idle thread may be woken, and its handler then runs some time later,
+    # after the test, where it ends the whole run.
+    signal.raise_signal(signal.SIGINT)
 
 
 def hold(signals: HeldSignals, *steps: Callable[[], object]) -> None:

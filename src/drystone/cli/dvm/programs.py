@@ -1,22 +1,17 @@
-"""`dvm` and `drystone dvm`: device-mapper changes as programs. A tool is a function from documents to a document.
-
-stdout holds exactly one document (JSON, or with --text the text form), stderr the errors, as JSON.
-"""
+"""The tools that read device-mapper, compile programs and run them."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from drystone import __version__
-from drystone.base.documents import decode, encode
-from drystone.base.errors import KernelError, UsageError
+from drystone.base.documents import decode
+from drystone.base.errors import UsageError
+from drystone.cli.dvm.tool import Tool, errors_as_json, print_document
 from drystone.cli.input import name_input, read_input
-from drystone.cli.output import HELP
 from drystone.kernel.dm.abc import DeviceMapper
-from drystone.kernel.dm.causes import classed
 
 if TYPE_CHECKING:
     from drystone.dvm.program import Program
@@ -24,57 +19,8 @@ if TYPE_CHECKING:
     from drystone.dvm.signals import HeldSignals
 
 
-class _Tool(click.Command):
-    """A tool: its failures have the class that errno stands for, and every complaint about a document a hint."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KernelError as error:
-            raise classed(error) from error
-        except UsageError as error:
-            if error.hint:
-                raise
-            hint = f"the format is in docs/reference/programs.md, the use in: dvm {self.name} --help"
-            raise UsageError(error.message, hint=hint, **error.facts) from error
-
-
-class _Tools(click.Group):
-    command_class = _Tool
-
-
-_errors_as_json = click.option(
-    "--json", is_flag=True, expose_value=False, help="Errors as JSON: always so when called as `dvm`."
-)
-
-
-@click.group(cls=_Tools, context_settings=HELP)
-@click.version_option(__version__, "-V", "--version", prog_name="dvm")
-@_errors_as_json
-@click.pass_context
-def dvm(ctx: click.Context) -> None:
-    """Programs: what would change in device-mapper, and the change.
-
-    Documents are JSON on files or stdin ("-"); docs/reference/programs.md describes them. Errors are JSON on stderr,
-    and the exit code says their kind (docs/reference/exit-codes.md).
-
-    \b
-    Examples:
-      dvm observe --name vg- > now.json                 what is there
-      dvm dmactivate now.json wanted.json > prog.json   what has to be done
-      dvm dmactivate now.json wanted.json --describe    the same in words
-      dvm dmexec prog.json                              do it
-    """
-    if ctx.obj is None:
-        from drystone.kernel.dm.device_mapper import KernelDeviceMapper
-
-        mapper = KernelDeviceMapper()
-        ctx.call_on_close(mapper.close)
-        ctx.obj = mapper
-
-
-@dvm.command()
-@_errors_as_json
+@click.command(cls=Tool)
+@errors_as_json
 @click.option("--name", "names", multiple=True, metavar="PREFIX", help="Only devices whose name begins so.")
 @click.option("--uuid", "uuids", multiple=True, metavar="PREFIX", help="Only devices whose UUID begins so.")
 @click.pass_obj
@@ -94,11 +40,11 @@ def observe(dm: DeviceMapper, names: tuple[str, ...], uuids: tuple[str, ...]) ->
         found = state.observe(dm, lambda entry: entry.name.startswith(names) or entry.uuid.startswith(uuids))
     else:
         found = state.observe(dm)
-    _print_document(found)
+    print_document(found)
 
 
-@dvm.command()
-@_errors_as_json
+@click.command(cls=Tool)
+@errors_as_json
 @click.argument("current", required=False)
 @click.argument("desired", required=False)
 @click.option("--text", is_flag=True, help="Print the program in its text form instead of JSON.")
@@ -141,11 +87,11 @@ def dmactivate(current: str | None, desired: str | None, text: bool, in_words: b
     elif text:
         click.echo(render_text(program), nl=False)
     else:
-        _print_document(program)
+        print_document(program)
 
 
-@dvm.command()
-@_errors_as_json
+@click.command(cls=Tool)
+@errors_as_json
 @click.argument("file", default="-")
 @click.option("--check", "only_check", is_flag=True, help="Check the program and print it; run nothing.")
 @click.option("--text", is_flag=True, help="With --check: print the program in its text form.")
@@ -176,7 +122,7 @@ def dmexec(dm: DeviceMapper, file: str, only_check: bool, text: bool, in_words: 
         elif text:
             click.echo(render_text(program), nl=False)
         else:
-            _print_document(program)
+            print_document(program)
         return
     from drystone.dvm.signals import HeldSignals
 
@@ -184,7 +130,7 @@ def dmexec(dm: DeviceMapper, file: str, only_check: bool, text: bool, in_words: 
     with signals.held():
         # Ctrl-C is answered after the result is printed: what was done is never left untold.
         result = _execute(program, dm, signals)
-        _print_document(result)
+        print_document(result)
         sys.stdout.flush()
         _make_nodes(dm)
     result.require_done()
@@ -221,19 +167,3 @@ def _parse(data: bytes, what: str) -> Program:
         return parse_text(data.decode(), what)
     except UnicodeDecodeError as error:
         raise UsageError(f"{what}: neither JSON nor text: {error}") from error
-
-
-def _print_document(document: object) -> None:
-    click.echo(encode(document, indent=2))
-
-
-def main() -> None:
-    """The console script `dvm`. Its errors are JSON always."""
-    from drystone.cli.exits import run
-
-    words = sys.argv[1:]
-    sys.exit(run(dvm, ["--json", *words] if words else [], name="dvm"))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,5 @@
+"""`python -m drystone.cli.dvm`."""
+
+from drystone.cli.dvm import main
+
+main()
