@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,7 +16,6 @@ from drystone.backup.format import slot as slots
 from drystone.backup.format.cipher import MASTER, Keyring, Opener
 from drystone.backup.format.digest import Hasher
 from drystone.backup.format.keys import REPOSITORY, SLOTS, parse_slot_key, slot_key
-from drystone.backup.format.pack import Place
 from drystone.backup.format.slot import Credential, Hardness, Slot
 from drystone.base.clock import Clock, SystemClock, format_rfc3339
 from drystone.base.errors import (
@@ -31,6 +31,9 @@ from drystone.base.errors import (
 from drystone.base.names import new_uuid
 from drystone.store import Store
 from drystone.store.abc import Data
+
+if TYPE_CHECKING:
+    from drystone.backup.format.pack import Place
 
 FORMAT = "drystone-backup"
 VERSION = 2

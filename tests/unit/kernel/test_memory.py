@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
+import subprocess
+import sys
 from pathlib import Path
 
 from drystone.base.errors import KernelError
@@ -12,6 +15,56 @@ def locked_kib() -> int:
     """KiB of this process that are locked."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmLck"))
     return int(line.split()[1])
+
+
+def resident(text: str) -> int:
+    """KiB in RAM, of a smaps_rollup or the like."""
+    return int(next(line for line in text.splitlines() if line.startswith("Rss:")).split()[1])
+
+
+_THREADS = """
+import sys, threading
+from pathlib import Path
+from drystone.base.errors import KernelError
+from drystone.kernel.memory import locked_memory
+over = threading.Event()
+for _ in range(32):
+    threading.Thread(target=over.wait, daemon=True).start()
+rollup = Path("/proc/self/smaps_rollup")
+before = rollup.read_text()
+try:
+    with locked_memory():
+        during = rollup.read_text()
+except KernelError as error:
+    sys.exit(error.message)
+rss = lambda text: int(next(line for line in text.splitlines() if line.startswith("Rss:")).split()[1])
+print(rss(before), rss(during))
+"""
+
+
+def test_idle_threads_cost_next_to_nothing() -> None:
+    """Locked whole, 32 stacks of 8 MiB were 256 MiB."""
+    run = subprocess.run([sys.executable, "-c", _THREADS], capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        assert "mlockall" in run.stderr, run.stderr  # no rights, as above
+        return
+    before, during = map(int, run.stdout.split())
+    assert during - before < 64 << 10
+
+
+def test_what_a_file_holds_is_read_in(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(bytes(64 << 12))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
+
+        def pages() -> int:
+            smaps = Path("/proc/self/smaps").read_text()
+            return resident(smaps[smaps.index(str(path)) :])
+
+        assert pages() == 0
+        # Refused without rights, as above.
+        with contextlib.suppress(KernelError), locked_memory():
+            assert pages() == 64 << 2
 
 
 def test_memory_is_locked_until_the_last_block_ends() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
 from blake3 import blake3
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DIGEST = 32
 """Bytes of a digest."""
@@ -18,9 +21,6 @@ NOTHING = bytes(DIGEST)
 
 _SEGMENT = b"drystone/segment/1\0"
 _IMAGE = b"drystone/image/1\0"
-
-Leaves = NDArray[np.uint8]
-"""Shape (slots, 32)."""
 
 
 def checksum(data: bytes | bytearray | memoryview) -> bytes:
@@ -41,8 +41,8 @@ class Hasher:
         """The digest of a chunk's plain bytes."""
         return blake3(data).digest() if self.key is None else blake3(data, key=self.key).digest()
 
-    def segment(self, leaves: Leaves) -> bytes:
-        """The digest over the leaves of one segment; NOTHING when all of them are."""
+    def segment(self, leaves: NDArray[np.uint8]) -> bytes:
+        """The digest over the leaves of one segment, of shape (slots, 32); NOTHING when all of them are."""
         if not leaves.any():
             return NOTHING
         return self.digest(_SEGMENT + struct.pack("<I", len(leaves)) + leaves.tobytes())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.format.digest import DIGEST, Hasher, Leaves
+from drystone.backup.format.digest import DIGEST, Hasher
 from drystone.backup.format.keys import PACK_ID
 from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK, Place
 from drystone.base.errors import DamagedError
@@ -20,6 +20,9 @@ every segment that its changes are scattered over. 10 TiB have 2 MiB of segment 
 LARGEST_SLOTS = 1 << 16
 
 _FRONT = struct.Struct("<IIII")
+
+Leaves = NDArray[np.uint8]
+"""Shape (slots, 32)."""
 
 
 @dataclass(slots=True)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from drystone.backup.format.digest import DIGEST, Leaves
+from drystone.backup.format.digest import DIGEST
 from drystone.backup.format.manifest import Manifest
-from drystone.backup.format.segment import Segment
+from drystone.backup.format.segment import Leaves, Segment
 from drystone.backup.reading.chunk_cache import Plain
 from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.segments import read_segment

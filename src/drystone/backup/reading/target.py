@@ -61,56 +61,6 @@ class DeviceTarget:
     def __enter__(self) -> Self:
         device = open_device(self._path, write=True, exclusive=True)
         try:
-            _check_size(device, self._size, larger=self._larger)
-        except MismatchError:
-            device.close()
-            raise
-        self._device = device
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        device, self._device = self._device, None
-        assert device is not None
-        try:
-            if kind is None:
-                device.flush()
-        finally:
-            device.close()
-
-    def write(self, offset: int, data: bytes | memoryview) -> None:
-        """pwrite."""
-        assert self._device is not None
-        with told(self._path):
-            self._device.pwrite(offset, data)
-
-    def zero(self, offset: int, length: int) -> None:
-        """Zeroed by the device, unless it was zero before."""
-        assert self._device is not None
-        if not self._zeroed:
-            self._device.zero_out(offset, length)
-
-
-class StandingTarget:
-    """A device or a plain file whose bytes are compared before they are written: what is right already stays.
-
-    After an error it holds a part of the image, and another restore goes on from there.
-
-    :param larger: it may have more bytes than the image; they are left alone.
-
-    :raises MismatchError: another size. :raises BusyError: it is in use. :raises NotFoundError: there is none.
-    """
-
-    def __init__(self, path: str, size: int, *, larger: bool = False) -> None:
-        self._path = path
-        self._size = size
-        self._larger = larger
-        self._device: BlockDevice | None = None
-
-    def __enter__(self) -> Self:
-        device = open_device(self._path, write=True, exclusive=True)
-        try:
             if device.number is None:
                 refuse_loops(self._path)
             _check_size(device, self._size, larger=self._larger)
@@ -129,16 +79,36 @@ class StandingTarget:
             if kind is None:
                 device.flush()
 
-    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
-        """Fill `buffer`. Called by several threads."""
-        assert self._device is not None
-        self._device.read_into(offset, buffer)
-
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """pwrite."""
         assert self._device is not None
         with told(self._path):
             self._device.pwrite(offset, data)
+
+    def zero(self, offset: int, length: int) -> None:
+        """Zeroed by the device, unless it was zero before."""
+        assert self._device is not None
+        if not self._zeroed:
+            self._device.zero_out(offset, length)
+
+
+class StandingTarget(DeviceTarget):
+    """A device or a plain file whose bytes are compared before they are written: what is right already stays.
+
+    After an error it holds a part of the image, and another restore goes on from there.
+
+    :param larger: it may have more bytes than the image; they are left alone.
+
+    :raises MismatchError: another size. :raises BusyError: it is in use. :raises NotFoundError: there is none.
+    """
+
+    def __init__(self, path: str, size: int, *, larger: bool = False) -> None:
+        super().__init__(path, size, larger=larger)
+
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        """Fill `buffer`. Called by several threads."""
+        assert self._device is not None
+        self._device.read_into(offset, buffer)
 
     def zero(self, offset: int, length: int) -> None:
         """Zeroed by the device; in a file it becomes a hole."""
@@ -147,7 +117,7 @@ class StandingTarget:
             with contextlib.suppress(UnsupportedError):
                 self._device.discard(offset, length)
                 return
-        self._device.zero_out(offset, length)
+        super().zero(offset, length)
 
 
 class FileTarget:

@@ -18,16 +18,20 @@ def find_backups(dest: str, access: Access) -> list[Repository | ConvoyStore]:
 
     :raises NotFoundError: neither. And as `open_destination`.
     """
+    found: list[Repository | ConvoyStore] = []
+    none: NotFoundError | None = None
+    try:
+        found.append(open_destination(dest, access))  # its key is derived before what is imported below
+    except NotFoundError as error:
+        none = error
     from drystone.backup.convoy.store import ConvoyStore, is_convoy_store
 
     store = access.store(dest)
-    theirs = [ConvoyStore(store, tuning=access.tuning())] if is_convoy_store(store) else []
-    try:
-        return [open_destination(dest, access), *theirs]
-    except NotFoundError:
-        if not theirs:
-            raise
-        return [*theirs]
+    if is_convoy_store(store):
+        found.append(ConvoyStore(store, tuning=access.tuning()))
+    elif none is not None:
+        raise none
+    return found
 
 
 def find_backup(text: str, access: Access) -> tuple[Repository | ConvoyStore, BackupUrl]:

@@ -173,16 +173,18 @@ def make_destination(dest: str, access: Access, *, no_encryption: bool) -> Repos
 
 def _open(dest: str, store: Store, credential: Credential | None, access: Access) -> Repository | None:
     """The repository that is there; on a terminal its passphrase is asked for if it needs one."""
-    from drystone.backup.repository import open_repository
-    from drystone.backup.vault import read_document
+    from drystone.backup.vault import open_vault, read_document
 
-    tuning = access.tuning()
     try:
         if credential is None and can_ask() and read_document(store).encrypted:
             credential = ask_passphrase(dest)
-        return open_repository(store, credential, tuning=tuning)
+        # To try a passphrase takes 32 MiB, to work with a repository 30 of libraries: first the one, then the other.
+        vault = open_vault(store, credential)
     except NotFoundError:
         return None
+    from drystone.backup.repository import Repository
+
+    return Repository(vault, tuning=access.tuning())
 
 
 def can_ask() -> bool:

@@ -83,14 +83,15 @@ def prune(
     --json prints an object: keep and delete (lists of backups with their reasons), freed and rewritten (bytes), and
     `done`, which is null with --dry-run.
     """
+    unused, most = _share(max_unused), None if max_rewrite is None else parse_size(max_rewrite)
+    repository = open_destination(dest, access)  # its key is derived before what is imported below
     from drystone.backup.collecting.choice import Limits
     from drystone.backup.collecting.prune import Wish, raise_damages
     from drystone.backup.collecting.retention import Policy, parse_duration
 
     within = None if keep_within is None else parse_duration(keep_within)
     policy = Policy(**{rule: keep[f"keep_{rule}"] for rule in _RULES}, within=within, timezone=timezone)
-    limits = Limits(_share(max_unused), None if max_rewrite is None else parse_size(max_rewrite))
-    repository = open_destination(dest, access)
+    limits = Limits(unused, most)
     wish = Wish(policy, limits, "" if volume is None else _volume(repository, volume))
 
     def show(plan: Plan) -> None:

@@ -57,9 +57,9 @@ def scrub(dest: str, *, percent: float, repair: bool, repair_from: Path | None, 
     --json prints an object: found, repaired (counts) and left; found and left have lost, mended, manifests,
     missing_packs, damaged_packs, damaged_indexes and unneeded.
     """
+    repository = open_destination(dest, access)  # its key is derived before what is imported below
     from drystone.backup.collecting.scrub import raise_findings
 
-    repository = open_destination(dest, access)
     with _opened(repair_from) as source, show_progress("scrub", as_json=as_json) as progress:
         scrubbed = repository.scrub(percent=percent, repair=repair, source=source, progress=progress)
     current_measures().values |= {
