@@ -96,7 +96,7 @@ def test_a_device_has_the_bytes_and_lets_nobody_write(repository: Repository, si
         with pytest.raises(DrystoneError), open_device(device.path, write=True) as opened:
             opened.pwrite(0, b"x")
         assert not over.is_set()
-    assert over.wait(10)
+    assert over.wait(120)
     assert not nbd.is_connected(device)
     nbd.disconnect(device)
 
@@ -118,7 +118,7 @@ def test_a_file_system_that_was_in_use_is_mounted_and_goes_with_its_device(
             detach(device)
         assert not over.is_set()
         detach(device)
-        assert over.wait(10)
+        assert over.wait(120)
     with (
         repository.image(VOLUME, backup) as image,
         attached(image, url, failed=fail, ended=nothing) as device,

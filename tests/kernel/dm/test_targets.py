@@ -74,7 +74,7 @@ def test_mirror(dm: KernelDeviceMapper, disk: Disk, activate: Activate) -> None:
 def test_raid1(dm: KernelDeviceMapper, disk: Disk, activate: Activate) -> None:
     one, two = disk(16), disk(16)
     activate("ra", ("raid", 8 * MIB, f"raid1 3 0 region_size 1024 2 - {one} - {two}"))
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + 60
     while "idle" not in _status(dm, "ra") and time.monotonic() < limit:
         time.sleep(0.05)
     assert _status(dm, "ra") == "raid1 2 AA 16384/16384 idle 0 0 -"

@@ -39,7 +39,7 @@ def attach(tmp_path: Path) -> Iterator[Attach]:
 def dm(attach: Attach) -> Iterator[KernelDeviceMapper]:  # devices go before the disks that they use
     with KernelDeviceMapper() as mapper:
         yield mapper
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 60
         while entries := mapper.list_devices():
             assert time.monotonic() < limit, f"devices stayed: {entries}"
             for entry in entries:

@@ -50,7 +50,7 @@ def remains(lab: str) -> list[object]:
 
 
 def wait_until_gone(lab: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while remains(lab) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert remains(lab) == []
@@ -106,7 +106,7 @@ def test_a_signal_reaches_the_command_and_ends_the_guest() -> None:
             assert runner.stdout is not None
             assert runner.stdout.readline() == "begun\n"
             runner.send_signal(number)
-            assert runner.wait(20) == code
+            assert runner.wait(120) == code
             assert runner.stdout.read() == "caught\n"
     wait_until_gone(f"run-{one.pid}-")
     wait_until_gone(f"run-{other.pid}-")

@@ -63,7 +63,7 @@ def test_a_paused_node_is_silent_and_goes_on(lab: Lab) -> None:
         two.pause()
         assert not reaches(source, "node2")
         two.resume()
-    assert two.run(["echo", "here"], timeout=30).text == "here\n"
+    assert two.run(["echo", "here"], timeout=120).text == "here\n"
 
 
 @pytest.mark.usefixtures("driver")

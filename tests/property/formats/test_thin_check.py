@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +33,10 @@ DEBIAN = shutil.which("thin_check")
 @given(PLANS, st.booleans(), st.booleans())
 def test_a_check_ends_with_a_report(plan: Plan, held: bool, skip: bool) -> None:
     image = plan.apply()
-    begin = time.monotonic()
     try:
         report = check_metadata(MemoryBlocks(image), CheckOptions(held=held, skip_mappings=skip))
     except (UnsupportedError, NotFoundError):
         return
-    assert time.monotonic() - begin < 20
     for finding in report.findings:
         assert finding.describe()
         assert finding.to_document()["kind"] == finding.kind

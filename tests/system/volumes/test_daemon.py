@@ -20,7 +20,7 @@ from .conftest import Host
 
 
 def client(host: Host) -> httpx.Client:
-    return httpx.Client(transport=httpx.HTTPTransport(uds=str(host.socket)), base_url="http://daemon", timeout=30)
+    return httpx.Client(transport=httpx.HTTPTransport(uds=str(host.socket)), base_url="http://daemon", timeout=120)
 
 
 def test_routes_are_bare_and_under_v1(running: Host) -> None:
@@ -95,7 +95,7 @@ def test_sigterm_finishes_what_is_under_way(running: Host) -> None:
     answers: list[str] = []
     asking = threading.Thread(target=lambda: answers.append(running.convoy("snapshot", "create", "db").out))
     asking.start()
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while not list((running.volumes / ".snapshots").iterdir()):
         assert time.monotonic() < limit
         time.sleep(0.005)
@@ -123,7 +123,7 @@ def mount(host: Host) -> str:
 
 def wait_for_work(host: Host, *, some: bool) -> None:
     """Wait until something, or nothing, is under way."""
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while bool(host.call("GET", "/work")) != some:
         assert time.monotonic() < limit
         time.sleep(0.002)
@@ -136,7 +136,7 @@ def test_the_daemon_goes_on_with_a_backup_after_ctrl_c(running: Host) -> None:
     asking = subprocess.Popen([*words, "--dest", dest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for_work(running, some=True)
     asking.send_signal(signal.SIGINT)
-    out, err = asking.communicate(timeout=30)
+    out, err = asking.communicate(timeout=120)
     assert (asking.returncode, out) == (130, "")
     assert "the daemon goes on with it" in err
     wait_for_work(running, some=False)

@@ -90,7 +90,7 @@ def test_somebody_elses_server_is_not_asked_to_end(tmp_path: Path, said: bytes) 
         thread.start()
         with pytest.raises(RefusedError):
             ask_to_end(path, patience=0.3)
-        thread.join(20)
+        thread.join(120)
 
 
 def test_a_server_that_takes_no_clients_is_told_and_not_waited_for(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_run_is_told(tmp_path: Path) -> None:
     assert found["read_bytes"] == 5
     assert found["stored_bytes"] == 2**40
     assert found["last_success_timestamp_seconds"] == found["last_run_timestamp_seconds"] > 1.7e9
-    assert 0 <= found["last_run_duration_seconds"] < 60
+    assert found["last_run_duration_seconds"] >= 0
     assert path.stat().st_mode & 0o777 == 0o644
     assert [each.name for each in tmp_path.iterdir()] == ["drystone.prom"]
 

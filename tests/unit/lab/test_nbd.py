@@ -71,7 +71,7 @@ class Disk:
 
     def close(self) -> None:
         self.client.close()
-        self.thread.join(10)
+        self.thread.join(120)
         assert not self.thread.is_alive()
         self.cached.close()
         os.close(self.handle)
@@ -172,7 +172,7 @@ def test_what_cannot_be_done_is_answered_with_an_error(
 
 def test_goodbye_ends_the_server(disk: Disk) -> None:
     disk.client.sendall(nbd.REQUEST.pack(nbd.REQUEST_MAGIC, 0, nbd.CMD_DISC, 0, 0, 0))
-    disk.thread.join(10)
+    disk.thread.join(120)
     assert not disk.thread.is_alive()
     assert disk.failure is None
 
@@ -183,7 +183,7 @@ def test_goodbye_ends_the_server(disk: Disk) -> None:
 )
 def test_what_is_no_request_ends_the_server_with_an_error_of_ours(disk: Disk, request_: bytes) -> None:
     disk.client.sendall(request_)
-    disk.thread.join(10)
+    disk.thread.join(120)
     assert isinstance(disk.failure, DamagedError)
     assert disk.path.read_bytes() == bytes(SIZE)
 

@@ -31,9 +31,9 @@ def interrupted_after(seconds: float) -> Iterator[None]:
 
 @pytest.fixture
 def silence() -> Iterator[Callable[[], bool]]:
-    """An action that lasts until the test's end, or 20 s."""
+    """An action that lasts until the test's end: who waits for it waits for ever."""
     over = threading.Event()
-    yield lambda: over.wait(20)
+    yield over.wait
     over.set()
 
 
@@ -59,10 +59,8 @@ def test_results_and_failures_are_handed_over() -> None:
 
 
 def test_ctrl_c_ends_the_main_threads_waiting_at_once(silence: Callable[[], bool]) -> None:
-    begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt), interrupted_after(0.1):
         wait_for(silence)
-    assert time.monotonic() - begun < 10
 
 
 def test_ctrl_c_ends_the_waiting_of_other_threads_after_a_grace(silence: Callable[[], bool]) -> None:
@@ -71,11 +69,11 @@ def test_ctrl_c_ends_the_waiting_of_other_threads_after_a_grace(silence: Callabl
         slow = pool.submit(wait_for, last_a_little)
         begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt), interrupted_after(0.1):
-            time.sleep(20)
+            threading.Event().wait()
         assert slow.result() == "done", "what ends within the grace is waited for"
         with pytest.raises(KeyboardInterrupt):
             silent.result()
-        assert GRACE <= time.monotonic() - begun < 10
+        assert time.monotonic() - begun >= GRACE
         assert wait_for(lambda: "answered") == "answered", "cleaning up goes on where the store answers"
 
 
@@ -87,7 +85,7 @@ def test_after_ctrl_c_a_silent_store_is_asked_once(silence: Callable[[], bool]) 
         begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             wait_for(silence)
-        assert GRACE <= time.monotonic() - begun < 10
+        assert time.monotonic() - begun >= GRACE
         for _ in range(3):
             with pytest.raises(KeyboardInterrupt):
                 wait_for(lambda: asked.append(1))
@@ -97,12 +95,10 @@ def test_after_ctrl_c_a_silent_store_is_asked_once(silence: Callable[[], bool]) 
 
 def test_pauses_end_with_ctrl_c() -> None:
     with heed_interrupts(GRACE), ThreadPoolExecutor(1) as pool:
-        pausing = pool.submit(pause, 20.0)
-        begun = time.monotonic()
+        pausing = pool.submit(pause, 1e6)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         pausing.result()
-        assert time.monotonic() - begun < 10
 
 
 def test_other_handlers_are_left_alone() -> None:

@@ -37,7 +37,7 @@ class Watched(VfsDriver):
     def read_snapshot(self, snapshot: Snapshot, base: Snapshot | None) -> Iterator[Source]:
         self.read.append((snapshot.name, base.name if base else ""))
         if self.gate:
-            self.gate.wait(10)
+            self.gate.wait(120)
         with super().read_snapshot(snapshot, base) as source:
             yield source
 
@@ -127,7 +127,7 @@ def test_what_is_read_cannot_be_deleted_and_its_siblings_can(world: World) -> No
     with pytest.raises(BusyError):
         world.service.delete("db")
     world.service.delete_snapshot("idle")
-    world.driver.gate.wait(10)
+    world.driver.gate.wait(120)
     reading.join()
     world.service.delete("db")
 

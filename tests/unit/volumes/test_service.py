@@ -48,7 +48,7 @@ class Trouble(VfsDriver):
 
     def mount(self, volume: Volume, mount_point: str) -> str:
         if self.gate:
-            self.gate.wait(10)
+            self.gate.wait(120)
         self._stumble("mount")
         return super().mount(volume, mount_point)
 

@@ -49,7 +49,7 @@ class MemoryChunks:
         take: Callable[[int, bytes | memoryview], None],
         fail: Callable[[int, DamagedError], None],
     ) -> None:
-        self.hold.wait(10)
+        self.hold.wait(120)
         for number in numbers:
             self.fetched.append(number)
             if self.failing:
@@ -208,6 +208,6 @@ def test_a_chunk_that_nobody_hands_on_keeps_no_reader_waiting() -> None:
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    reader.join(20)
+    reader.join(120)
     assert told == ["internal"]
     image.close()
