@@ -140,7 +140,7 @@ def test_a_signal_leaves_no_device_that_nobody_uses(place: Place, number: signal
     with place.begin() as process:
         write(image, 8 << 20, b"kept")
         process.send_signal(number)
-        assert process.wait(60) == 130
+        assert process.wait(60) == 128 + number
     with KernelDeviceMapper() as dm:
         assert dm.list_devices() == []
     assert find_devices("") == []

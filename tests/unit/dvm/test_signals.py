@@ -10,8 +10,8 @@ from drystone.dvm.signals import HeldSignals, InterruptedWaitError, unwound_by_s
 
 
 def interrupt() -> None:
-    # To this thread: of a signal to the process any idle thread may be woken, and its handler then runs some time later,
-    # after the test, where it ends the whole run.
+    # To this thread: a signal to the process may wake any idle thread, and its handler then runs some time later, after
+    # the test, where it ends the whole run.
     signal.raise_signal(signal.SIGINT)
 
 

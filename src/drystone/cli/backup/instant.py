@@ -18,11 +18,6 @@ from drystone.cli.backup.progress import show_progress
 from drystone.cli.output import print_json
 from drystone.cli.programs import device_mapper, run_program
 
-INTERRUPTED = 130
-
-STACK = 4 << 20
-"""Bytes of the stack of a thread that serves: half of the usual. With less a recursion too many ends the process."""
-
 
 @dataclass(frozen=True, slots=True)
 class Instant:
@@ -66,7 +61,7 @@ def restore_at_once(url: str, target: str, instant: Instant, *, larger: bool, ac
     :raises UsageError: the name is not valid. And as `restore_instantly`.
     """
     from drystone.base.names import check_name
-    from drystone.dvm.signals import unwound_by_signals
+    from drystone.dvm.signals import SIGNALLED, unwound_by_signals
     from drystone.kernel.memory import become_io_flusher
     from drystone.volumes.instant import FOLDER, Request, restore_instantly
 
@@ -74,8 +69,6 @@ def restore_at_once(url: str, target: str, instant: Instant, *, larger: bool, ac
     request = Request(name, url, str(Path(target).absolute()), larger, instant.state or FOLDER)
     context = click.get_current_context()
     dm = device_mapper(context)
-    # While a program runs all memory is locked, and with it the whole stack of each thread: 8 MiB by default.
-    threading.stack_size(STACK)
     become_io_flusher()
     over, told = threading.Event(), _Told()
     backups, parsed = find_backup(url, access)
@@ -91,7 +84,7 @@ def restore_at_once(url: str, target: str, instant: Instant, *, larger: bool, ac
         backups.image(parsed.volume, parsed.backup, cache=access.memory // 4) as image,
         show_progress("restore", as_json=as_json) as progress,
     ):
-        _end_by_signals(over)
+        came = _end_by_signals(over)
         whole = restore_instantly(
             dm,
             image,
@@ -106,7 +99,7 @@ def restore_at_once(url: str, target: str, instant: Instant, *, larger: bool, ac
         print_json({"url": url, "target": target, "path": f"/dev/mapper/{name}", "whole": whole})
     if not whole:
         click.echo("drystone: not all is restored yet: the same command goes on", err=True)
-        context.exit(INTERRUPTED)
+        context.exit(SIGNALLED + (came or [signal.SIGINT])[0])
 
 
 class _Told:
@@ -121,11 +114,17 @@ class _Told:
             click.echo(f"drystone: {error}", err=True)
 
 
-def _end_by_signals(over: threading.Event) -> None:
-    """Have Ctrl-C, SIGTERM and SIGHUP set `over`, by a thread: a handler must not wait for the event's lock."""
+def _end_by_signals(over: threading.Event) -> list[int]:
+    """Have Ctrl-C, SIGTERM and SIGHUP set `over`, by a thread: a handler must not wait for the event's lock.
 
-    def end(_number: int, _frame: object) -> None:
+    :returns: the numbers of those that came, which grows.
+    """
+    came: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        came.append(number)
         threading.Thread(target=over.set).start()
 
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, end)
+    return came
