@@ -8,7 +8,7 @@ demo:
 test:
 	@scripts/set-up test
 	@scripts/check
-	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST)
+	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check:
 	@scripts/set-up test
