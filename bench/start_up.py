@@ -30,6 +30,7 @@ def list_commands(image: Path) -> dict[str, list[str]]:
         "drystone thin --help": [drystone, "thin", "--help"],
         "drystone thin info IMAGE": [drystone, "thin", "info", str(image)],
         "convoy-pdata_tools thin_metadata_size": [tools, *size],
+        "convoy-pdata_tools thin_ls IMAGE": [tools, "thin_ls", str(image)],
     }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.lazy import Lazy, LazyGroup, spare_numpy
+from drystone.cli.lazy import Lazy, LazyGroup
 from drystone.cli.output import HELP
+from drystone.cli.start_up import spare_numpy
 from drystone.cli.tools.table import list_verbs
 
 VERBS = {

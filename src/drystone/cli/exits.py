@@ -1,4 +1,7 @@
-"""From an exception to an exit code: the one place where a process of ours ends for a failure."""
+"""From an exception to an exit code: the one place where a process of ours ends for a failure.
+
+Imports click only to run its commands.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
-
-import click
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from drystone.base.errors import DrystoneError, ExhaustedError, InternalError, KernelError, NotFoundError
 from drystone.cli.output import print_error
+
+if TYPE_CHECKING:
+    import click
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 + SIGINT, as shells count it."""
@@ -40,11 +44,7 @@ def open_standard_streams() -> None:
 def leave(code: int) -> NoReturn:
     """End the process as sys.exit does, but without the interpreter's last look for garbage: 20 ms with numpy."""
     gc.freeze()
-    try:
-        sys.stderr.flush()
-    except OSError:
-        # What a full disk did not take would be tried once more at the end, and that failure ends with 120.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    drop_unwritable(sys.stderr)
     sys.exit(code)
 
 
@@ -53,32 +53,51 @@ def invoke(command: click.Command, words: Sequence[str], name: str) -> int:
 
     :raises BrokenPipeError: the reader of stdout went away; stdout leads nowhere by then.
     """
+    import click
+
     open_standard_streams()
-    completion = f"_{name}_COMPLETE".replace("-", "_").replace(".", "_").upper()
-    if completion in os.environ:
+    if name_completion(name) in os.environ:
         command.main(args=list(words), prog_name=name)
-    try:
+
+    def run_command() -> int:
         try:
             with command.make_context(name, list(words)) as context:
                 result = command.invoke(context)
         except click.exceptions.Exit as finished:
             result = finished.exit_code
-        sys.stdout.flush()
-    except OSError:
-        _drop_unwritable_output()
-        raise
-    return result if isinstance(result, int) else 0
+        return result if isinstance(result, int) else 0
+
+    return finish_output(run_command)
 
 
-def _drop_unwritable_output() -> None:
-    """Let stdout lead nowhere if what is left in it cannot be written: the interpreter flushes once more at its end.
+def name_completion(name: str) -> str:
+    """The variable of the environment by which a shell asks the program `name` for completions."""
+    return f"_{name}_COMPLETE".replace("-", "_").replace(".", "_").upper()
 
-    It would complain, and end with 120 instead of our exit code.
+
+def finish_output(action: Callable[[], int]) -> int:
+    """What `action` returns, once all that it printed is written.
+
+    :raises OSError: of the action, or stdout cannot be written; stdout leads nowhere by then.
     """
     try:
+        code = action()
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_unwritable(sys.stdout)
+        raise
+    return code
+
+
+def drop_unwritable(stream: TextIO) -> None:
+    """Let stdout or stderr lead nowhere if what is left in it cannot be written: its reader has gone, a disk is full.
+
+    The interpreter flushes once more at its end; it would complain, and end with 120 instead of our exit code.
+    """
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def name_failure(error: OSError) -> DrystoneError:
@@ -93,24 +112,39 @@ def name_failure(error: OSError) -> DrystoneError:
 
 
 def run(command: click.Command, arguments: Sequence[str] | None = None, *, name: str = "drystone") -> int:
-    """Run a click command; its exit code. Errors are printed to stderr, as JSON when `--json` was given.
+    """Run a click command; its exit code, and what is printed for errors: see supervise."""
+    import click
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+
+    def run_command() -> int:
+        try:
+            return invoke(command, words, name)
+        except click.ClickException as error:
+            if "--json" in _list_own(words):
+                print_error({"code": "usage", "message": error.format_message()}, as_json=True)
+            else:
+                with contextlib.suppress(OSError):
+                    error.show()
+            return error.exit_code
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
+
+    return supervise(run_command, words)
+
+
+def supervise(action: Callable[[], int], words: Sequence[str]) -> int:
+    """Run what the command line `words` asks for; the exit code. Errors are printed to stderr, as JSON when `--json`
+    was given.
 
     0 success · a class of drystone.base.errors its own code · 2 wrong arguments · 129, 143 SIGHUP,
     SIGTERM · 130 Ctrl-C · 141 broken pipe.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    own_words = words[: words.index("--")] if "--" in words else words
+    own_words = _list_own(words)
     as_json = "--json" in own_words
     try:
-        return invoke(command, words, name)
-    except click.ClickException as error:
-        if as_json:
-            print_error({"code": "usage", "message": error.format_message()}, as_json=True)
-        else:
-            with contextlib.suppress(OSError):
-                error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+        return action()
+    except KeyboardInterrupt:
         print_error({"code": "interrupted", "message": "interrupted"}, as_json=as_json)
         return INTERRUPTED
     except SystemExit as ended:
@@ -133,3 +167,8 @@ def run(command: click.Command, arguments: Sequence[str] | None = None, *, name:
         defect = InternalError(f"{type(error).__name__}: {error}", hint="run again with DRYSTONE_DEBUG=1 and report it")
         print_error(defect.to_document(), as_json=as_json)
         return defect.exit_code
+
+
+def _list_own(words: Sequence[str]) -> Sequence[str]:
+    """The words before `--`: those after it belong to another program."""
+    return words[: words.index("--")] if "--" in words else words

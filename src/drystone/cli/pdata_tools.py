@@ -14,8 +14,9 @@ import click
 
 from drystone import __version__
 from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, invoke, leave
-from drystone.cli.lazy import LazyGroup, spare_numpy
+from drystone.cli.lazy import LazyGroup
 from drystone.cli.output import HELP
+from drystone.cli.start_up import spare_numpy
 from drystone.cli.tools.command import exit_as_tool
 from drystone.cli.tools.table import TOOLS
 

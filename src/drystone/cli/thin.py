@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnsupportedError
-from drystone.cli.lazy import Lazy, LazyGroup, spare_numpy
+from drystone.cli.lazy import Lazy, LazyGroup
 from drystone.cli.output import HELP, Function, json_option, print_json, print_pairs, print_table
+from drystone.cli.start_up import spare_numpy
 from drystone.cli.tools.table import list_verbs
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from drystone.backup.era_source import read_changes
-from drystone.cli.era_backup import find_era_disk
+from drystone.cli.backup.era import find_era_disk
 from drystone.dvm.metadata_snapshot import ERA
 from drystone.kernel.blockdev import open_device
 from drystone.kernel.dm.abc import Ref

@@ -13,7 +13,7 @@ from drystone.formats.pdata.blocks import BLOCK
 from drystone.formats.pdata.counts import ReferenceCounts
 from drystone.formats.pdata.memory import MemoryDisk
 from drystone.formats.pdata.survey import Survey
-from drystone.formats.thin.devices import DETAILS, TOP
+from drystone.formats.thin.device_trees import DETAILS, TOP
 from drystone.formats.thin.mappings import MAPPINGS, get_data_blocks
 from drystone.formats.thin.superblock import Superblock, read_superblock
 from drystone.kernel.blockdev import BlockDevice, device_path, open_device

@@ -26,7 +26,8 @@ from drystone.formats.pdata.damage import LostKeys
 from drystone.formats.pdata.memory import MemoryBlocks
 from drystone.formats.pdata.scan import count_kinds
 from drystone.formats.pdata.survey import Survey
-from drystone.formats.thin.devices import DETAILS, TOP, read_mapping_roots
+from drystone.formats.thin.device_trees import DETAILS, TOP
+from drystone.formats.thin.devices import read_mapping_roots
 from drystone.formats.thin.mappings import MAPPINGS
 from drystone.formats.thin.superblock import read_superblock as read_thin
 from drystone.testing.era_metadata import write_era_metadata

@@ -14,7 +14,7 @@ from drystone.formats.pdata.blocks import BLOCK
 from drystone.formats.pdata.counts import ReferenceCounts
 from drystone.formats.pdata.memory import MemoryDisk
 from drystone.formats.pdata.survey import Survey
-from drystone.formats.thin.devices import DETAILS, TOP
+from drystone.formats.thin.device_trees import DETAILS, TOP
 from drystone.formats.thin.mappings import MAPPINGS, get_data_blocks
 from drystone.formats.thin.superblock import read_superblock
 from drystone.testing.written_pool import Piece, write_pool

@@ -13,8 +13,8 @@ import click
 
 from drystone import __version__
 from drystone.base.errors import DrystoneError, UsageError
-from drystone.cli.exits import name_failure
-from drystone.cli.output import HELP, Function, print_error
+from drystone.cli.output import HELP, Function
+from drystone.cli.tools.plain.failures import tell_failure
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
 compat_option = click.option(
@@ -53,19 +53,8 @@ def exit_as_tool(name: str, *, as_json: bool) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
-    except DrystoneError as error:
-        _print_failure(error, name, as_json=as_json)
-        raise click.exceptions.Exit(2 if isinstance(error, UsageError) else 1) from error
-    except OSError as error:
-        _print_failure(name_failure(error), name, as_json=as_json)
-        raise click.exceptions.Exit(1) from error
-
-
-def _print_failure(error: DrystoneError, name: str, *, as_json: bool) -> None:
-    if as_json:
-        print_error(error.to_document(), as_json=True)
-    else:
-        click.echo(f"{name}: {error}", err=True)
+    except (DrystoneError, OSError) as error:
+        raise click.exceptions.Exit(tell_failure(error, name, as_json=as_json)) from error
 
 
 def tool(name: str, *, epilog: str = "") -> Callable[[Callable[..., Any]], Tool]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.output import json_option, print_json
+from drystone.cli.output import json_option
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.era_files import input_argument, open_metadata, snapshot_option
+from drystone.cli.tools.era_files import input_argument, snapshot_option
+from drystone.cli.tools.plain.era_check import run_era_check
 
 
 @tool("era_check", epilog="Exit codes: 0 sound, 1 not sound or not readable, 2 wrong arguments.")
@@ -35,22 +36,13 @@ def era_check(
       drystone era check /dev/vg/dbmeta
       drystone era check -m --json /dev/vg/dbmeta
     """
-    from drystone.formats.era.check import check_metadata, check_superblock
-
-    with open_metadata(input, exclusive=not held) as device:
-        report = (check_superblock if super_block_only else check_metadata)(device, held=held)
-    sound = report.is_sound(ignore_remarks=ignore_non_fatal_errors)
-    if as_json:
-        print_json({"input": input, **report.to_document()})
-    elif not quiet:
-        for damage in report.errors:
-            click.echo(f"era_check: {input}: {damage.describe()}", err=True)
-        for damage in report.remarks:
-            click.echo(f"era_check: {input}: non-fatal: {damage.describe()}", err=True)
-        for damage in report.notes:
-            click.echo(f"era_check: {input}: note: {damage.describe()}", err=True)
-        if sound and report.superblock is not None:
-            superblock = report.superblock
-            click.echo(f"{input}: sound; {superblock.nr_blocks} blocks, current era {superblock.current_era}")
-    if not sound:
-        raise click.exceptions.Exit(1)
+    code = run_era_check(
+        input,
+        quiet=quiet,
+        super_block_only=super_block_only,
+        ignore_non_fatal_errors=ignore_non_fatal_errors,
+        held=held,
+        as_json=as_json,
+    )
+    if code:
+        raise click.exceptions.Exit(code)

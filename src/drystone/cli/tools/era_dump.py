@@ -9,7 +9,8 @@ import click
 
 from drystone.cli.output import json_option
 from drystone.cli.tools.command import compat_option, output_option, tool
-from drystone.cli.tools.era_files import input_argument, open_era, open_metadata, snapshot_option
+from drystone.cli.tools.era_files import input_argument, snapshot_option
+from drystone.cli.tools.plain.era_input import open_era, open_metadata
 from drystone.cli.tools.streams import refuse_same, write_chunks
 
 if TYPE_CHECKING:

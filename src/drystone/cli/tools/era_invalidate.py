@@ -6,8 +6,8 @@ import click
 
 from drystone.cli.output import json_option
 from drystone.cli.tools.command import compat_option, output_option, tool
-from drystone.cli.tools.era_files import input_argument, open_era, snapshot_option
-from drystone.cli.tools.streams import refuse_same, write_chunks
+from drystone.cli.tools.era_files import input_argument, snapshot_option
+from drystone.cli.tools.plain.era_invalidate import run_era_invalidate
 
 
 @tool("era_invalidate")
@@ -48,17 +48,4 @@ def era_invalidate(
       drystone era invalidate --written-since 4 /dev/vg/dbmeta
       drystone era invalidate --written-since 4 --metadata-snapshot --format ranges /dev/vg/dbmeta
     """
-    from drystone.formats.era.eras import iter_changed
-    from drystone.formats.era.invalidate import format_json, format_ranges, format_xml
-
-    refuse_same(input, output)
-    with open_era(input, held=held) as (device, superblock):
-        ranges = iter_changed(device, superblock, since)
-        if as_json or form == "json":
-            head = b'"written_since": %d, "current_era": %d, "nr_blocks": %d, "block_size": %d'
-            facts = (since, superblock.current_era, superblock.nr_blocks, superblock.data_block_bytes)
-            write_chunks(format_json(ranges, head % facts), output)
-        elif form == "ranges":
-            write_chunks(format_ranges(ranges), output)
-        else:
-            write_chunks(format_xml(ranges, old=compat == "0.9"), output)
+    run_era_invalidate(input, since, output, form, compat, held=held, as_json=as_json)

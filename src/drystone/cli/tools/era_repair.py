@@ -7,8 +7,8 @@ import click
 from drystone.base.errors import UsageError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.era_files import open_metadata
 from drystone.cli.tools.metadata_files import open_target, source_option, target_option
+from drystone.cli.tools.plain.era_input import open_metadata
 from drystone.cli.tools.streams import refuse_same
 from drystone.formats.era.layout import DATA_BLOCK_UNIT, LARGEST_DATA_BLOCK, MOST_DATA_BLOCKS
 

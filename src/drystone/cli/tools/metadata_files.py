@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drystone.base.errors import DrystoneError, ExhaustedError, KernelError, NotFoundError
+from drystone.base.errors import ExhaustedError, NotFoundError
 from drystone.cli.output import Function
+from drystone.cli.tools.plain.failures import name_file
 
 if TYPE_CHECKING:
     from drystone.kernel.blockdev import BlockDevice
@@ -52,10 +53,3 @@ def open_target(file: str) -> Iterator[BlockDevice]:
             yield device
         except ExhaustedError as error:
             raise name_file(error, file) from error
-
-
-def name_file(error: DrystoneError, file: str) -> DrystoneError:
-    """The same error with the file before its message; a failed system call has told its device itself."""
-    if isinstance(error, KernelError):
-        return error
-    return type(error)(f"{file}: {error.message}", hint=error.hint, **{**error.facts, "file": file})

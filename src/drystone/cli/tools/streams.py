@@ -1,17 +1,19 @@
-"""Where the tools' text comes from and goes to: stdin, stdout, or a file."""
+"""Where the tools' text comes from and goes to: stdin, stdout, or a file.
+
+pathlib, which takes some milliseconds to import, is imported where a file is opened.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from drystone.base.errors import NotFoundError, RefusedError
-from drystone.base.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _STDIN, _STDOUT = "/proc/self/fd/0", "/proc/self/fd/1"
 _IN_PLACE = ("/dev", "/proc")
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP})
 
 
 def write_chunks(chunks: Iterable[Chunk], output: str | None) -> None:
@@ -47,6 +50,10 @@ def open_output(path: str, *, durable: bool = False) -> Iterator[BinaryIO]:
     :param durable: a plain file is on the disk when the block has ended.
     :raises OSError: it cannot be opened.
     """
+    from pathlib import Path
+
+    from drystone.base.files import replacing
+
     found = None
     with contextlib.suppress(FileNotFoundError):
         found = Path(path).stat()
@@ -69,6 +76,8 @@ def open_input(path: str) -> Iterator[BinaryIO]:
 
     :raises NotFoundError: there is no such file, or stdin is closed. :raises OSError: it cannot be opened.
     """
+    from pathlib import Path
+
     if path == "-":
         if sys.stdin is None:
             raise NotFoundError("stdin is closed", hint="name a file with -i")
@@ -123,8 +132,13 @@ def refuse_same(source: str, target: str | None) -> None:
 
 def _is_storage(path: str) -> bool:
     """Whether `path` leads to a plain file or a block device."""
-    found = Path(path)
-    return found.is_file() or found.is_block_device()
+    try:
+        mode = os.stat(path or ".").st_mode  # noqa: PTH116  # see above
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return False
+        raise
+    return stat.S_ISREG(mode) or stat.S_ISBLK(mode)
 
 
 def _write_all(file: BinaryIO, first: Chunk, rest: Iterable[Chunk]) -> None:

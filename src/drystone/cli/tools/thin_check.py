@@ -11,7 +11,7 @@ import click
 from drystone.base.errors import BusyError, DamagedError, ExhaustedError, UnsupportedError, UsageError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.metadata_files import name_file
+from drystone.cli.tools.plain.failures import name_file
 
 if TYPE_CHECKING:
     from drystone.formats.thin.check import CheckOptions, Report

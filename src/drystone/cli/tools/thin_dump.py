@@ -9,9 +9,10 @@ import click
 from drystone.base.errors import DamagedError, UnsupportedError, UsageError
 from drystone.cli.output import json_option
 from drystone.cli.tools.command import compat_option, output_option, tool
-from drystone.cli.tools.metadata_files import name_file
+from drystone.cli.tools.plain.failures import name_file
+from drystone.cli.tools.plain.thin_input import LIVE, open_thin
 from drystone.cli.tools.streams import refuse_same, write_chunks
-from drystone.cli.tools.thin_files import LIVE, check_block_size, input_argument, open_thin, snapshot_option
+from drystone.cli.tools.thin_files import check_block_size, input_argument, snapshot_option
 
 if TYPE_CHECKING:
     from drystone.formats.thin.dump import Choice

@@ -1,32 +1,17 @@
-"""What the thin tools read: a metadata device, or a copy of one in a file, live or from its reserved snapshot."""
+"""Options of the thin tools: what they read, and what a superblock is to say instead."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
-from drystone.base.errors import (
-    BusyError,
-    DamagedError,
-    MismatchError,
-    NotFoundError,
-    UnsupportedError,
-    UsageError,
-)
+from drystone.base.errors import UsageError
 from drystone.cli.output import Function
-from drystone.cli.tools.metadata_files import name_file
-
-if TYPE_CHECKING:
-    from drystone.formats.thin.superblock import Superblock
-    from drystone.kernel.blockdev import BlockDevice
+from drystone.cli.tools.plain.thin_input import HELD, LIVE
 
 input_argument = click.argument("file", metavar="INPUT", type=click.Path())
-
-LIVE = "live"
-HELD = "held"
 
 
 class _SnapshotOption(click.Option):
@@ -47,6 +32,13 @@ class _SnapshotOption(click.Option):
         parser.parse_args = parse_args
 
 
+def _check_snapshot(_context: click.Context, _option: click.Parameter, snapshot: str) -> str:
+    """:raises click.BadParameter: it is none of those that open_thin takes."""
+    if snapshot not in {LIVE, HELD} and not snapshot.isdecimal():
+        raise click.BadParameter(f"{snapshot!r} is no block number", param_hint="-m")
+    return snapshot
+
+
 def snapshot_option(function: Function) -> Function:
     """-m[=BLOCK], as `snapshot`: LIVE, HELD, or the number of the block."""
     return click.option(
@@ -55,6 +47,7 @@ def snapshot_option(function: Function) -> Function:
         "snapshot",
         cls=_SnapshotOption,
         default=LIVE,
+        callback=_check_snapshot,
         metavar="[=BLOCK]",
         help="Read the reserved metadata snapshot, of a pool in use too; at that block, if one is given.",
     )(function)
@@ -78,33 +71,3 @@ def check_block_size(size: int | None) -> None:
     if size is not None and (not SMALLEST_DATA_BLOCK <= size <= LARGEST_DATA_BLOCK or size % SMALLEST_DATA_BLOCK):
         limits = f"{SMALLEST_DATA_BLOCK} to {LARGEST_DATA_BLOCK} sectors, a multiple of {SMALLEST_DATA_BLOCK}"
         raise UsageError(f"--data-block-size {size} is not possible", hint=limits)
-
-
-@contextlib.contextmanager
-def open_thin(file: str, snapshot: str = LIVE) -> Iterator[tuple[BlockDevice, Superblock]]:
-    """The device and the superblock to start from; errors name the file.
-
-    The live metadata is read only while nobody else can write it; a reserved snapshot holds still.
-
-    :param snapshot: LIVE, HELD, or the number of the block that the reserved snapshot must be at.
-    :raises BusyError: a pool uses it. :raises DamagedError: it is no thin metadata, or is damaged.
-    :raises NotFoundError: no snapshot is reserved. :raises MismatchError: it is at another block.
-    """
-    from drystone.formats.thin.superblock import read_held_superblock, read_superblock
-    from drystone.kernel.blockdev import open_device
-
-    if snapshot not in {LIVE, HELD} and not snapshot.isdecimal():
-        raise click.BadParameter(f"{snapshot!r} is no block number", param_hint="-m")
-    try:
-        with open_device(file, exclusive=snapshot == LIVE) as device:
-            superblock = read_superblock(device) if snapshot == LIVE else read_held_superblock(device)
-            if snapshot.isdecimal() and superblock.location != int(snapshot):
-                raise MismatchError(f"the metadata snapshot is at block {superblock.location}, not at {snapshot}")
-            yield device, superblock
-    except BusyError as error:
-        hint = "reserve a metadata snapshot of the active pool and read it with -m"
-        raise BusyError(error.message, hint=hint, **error.facts) from error
-    except (DamagedError, UnsupportedError, MismatchError) as error:
-        raise name_file(error, file) from error
-    except NotFoundError as error:
-        raise (error if str(file) in error.message else name_file(error, file)) from error

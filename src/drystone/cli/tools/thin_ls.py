@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.output import json_option, print_json
+from drystone.cli.output import json_option
 from drystone.cli.tools.command import compat_option, tool
-from drystone.cli.tools.thin_files import input_argument, open_thin, snapshot_option
+from drystone.cli.tools.plain.thin_ls import run_thin_ls
+from drystone.cli.tools.thin_files import input_argument, snapshot_option
 
 
 @tool("thin_ls")
@@ -31,23 +32,4 @@ def thin_ls(file: str, fields: str | None, snapshot: str, compat: str, *, no_hea
       drystone thin ls /dev/vg/meta
       drystone thin ls -m -o DEV,MAPPED,EXCLUSIVE,SHARED /dev/vg/meta
     """
-    from drystone.formats.thin.ls import list_devices
-    from drystone.formats.thin.ls_text import DEFAULT, FIELDS, find_fields, format_table
-    from drystone.formats.thin.superblock import read_superblock
-
-    chosen = find_fields(fields if fields is not None else ",".join(FIELDS if as_json else DEFAULT))
-    with open_thin(file, snapshot) as (device, superblock):
-        live = superblock if superblock.location == 0 else read_superblock(device)
-        devices = list_devices(
-            device,
-            superblock,
-            live.data_space_map.nr_blocks,
-            count=any(field.counted for field in chosen),
-            highest=any(field.highest for field in chosen),
-        )
-    size = superblock.data_block_bytes
-    if as_json:
-        print_json([{field.key: field.get(each, size) for field in chosen} for each in devices])
-        return
-    for line in format_table(chosen, devices, size, headers=not no_headers, old=compat == "0.9"):
-        click.echo(line, nl=False)
+    run_thin_ls(file, fields, snapshot, compat, no_headers=no_headers, as_json=as_json)

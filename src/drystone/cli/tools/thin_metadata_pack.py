@@ -10,7 +10,7 @@ from drystone.base.errors import DamagedError, DrystoneError, ExistsError, Refus
 from drystone.base.files import write_all
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import tool
-from drystone.cli.tools.metadata_files import name_file
+from drystone.cli.tools.plain.failures import name_file
 from drystone.cli.tools.streams import open_output
 
 

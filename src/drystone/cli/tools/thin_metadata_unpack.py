@@ -9,7 +9,7 @@ import click
 from drystone.base.errors import DamagedError, DrystoneError, ExhaustedError, ExistsError, NotFoundError, RefusedError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import tool
-from drystone.cli.tools.metadata_files import name_file
+from drystone.cli.tools.plain.failures import name_file
 
 
 @tool("thin_metadata_unpack")

@@ -9,7 +9,8 @@ import click
 from drystone.base.errors import DamagedError, DrystoneError, NotFoundError, RefusedError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.metadata_files import name_file, open_target, source_option, target_option
+from drystone.cli.tools.metadata_files import open_target, source_option, target_option
+from drystone.cli.tools.plain.failures import name_file
 from drystone.cli.tools.thin_files import check_block_size, override_options
 
 if TYPE_CHECKING:

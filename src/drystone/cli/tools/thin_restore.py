@@ -11,7 +11,8 @@ import click
 from drystone.base.errors import DamagedError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import quiet_option, tool
-from drystone.cli.tools.metadata_files import name_file, open_target, source_option, target_option
+from drystone.cli.tools.metadata_files import open_target, source_option, target_option
+from drystone.cli.tools.plain.failures import name_file
 from drystone.cli.tools.streams import Peeked, open_input, refuse_same
 from drystone.cli.tools.thin_files import check_block_size, override_options
 

@@ -9,8 +9,9 @@ import click
 from drystone.base.errors import UsageError
 from drystone.cli.output import json_option, print_json
 from drystone.cli.tools.command import compat_option, tool
+from drystone.cli.tools.plain.thin_input import open_thin
 from drystone.cli.tools.streams import write_chunks
-from drystone.cli.tools.thin_files import input_argument, open_thin, snapshot_option
+from drystone.cli.tools.thin_files import input_argument, snapshot_option
 
 _REGION = re.compile(r"([0-9]{1,19})\.\.([0-9]{1,19})", re.ASCII)
 

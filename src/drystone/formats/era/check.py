@@ -7,36 +7,29 @@ All trees are walked, past damage; the references to each metadata block are cou
 space map at the end: blocks that nothing refers to (leaked), blocks in use that are marked free, counts that are off.
 The current writeset counts, that of a metadata snapshot does not: the kernel does not count it either.
 
+What is checked is here, once. What reads the trees comes in two: SoundTrees, without numpy, knows sound trees only, and
+gives up at the first thing that is odd; SurveyedTrees goes on past damage and says what is wrong. Most metadata is
+sound, and of most checks the import of numpy would be the longer half. All that is ever reported comes of the second.
+
 Errors lose data, or would. Remarks lose nothing but space: leaked blocks, nodes less than a third full, the space map's
 own sums. Notes are sums that only hide room; metadata with notes alone is sound. Memory: some 30 bytes for each
-metadata block.
+metadata block, one where all is sound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from drystone.base.errors import DamagedError
 from drystone.formats.era import layout
-from drystone.formats.era.eras import ERA
+from drystone.formats.era.sound_trees import SoundTrees, Unusual
 from drystone.formats.era.superblock import Superblock, read_held_superblock, read_superblock
-from drystone.formats.era.writeset_survey import WritesetSurvey
-from drystone.formats.era.writesets import TREE, Writeset, get_current
-from drystone.formats.pdata.array import ArrayKind, survey_array
-from drystone.formats.pdata.bitmaps import UNKNOWN, CountBatch, SpaceMapKind, survey_counts
+from drystone.formats.era.trees import Trees
+from drystone.formats.era.writesets import TREE_NAME, Writeset, get_current
 from drystone.formats.pdata.blocks import BlockReader
 from drystone.formats.pdata.damage import Damage
-from drystone.formats.pdata.layout import INDEX_ENTRY
-from drystone.formats.pdata.survey import Survey
-
-SPACE_MAP = SpaceMapKind.METADATA.value
-MOST_RUNS = 10_000
-"""Runs of wrong counts that are told one by one."""
+from drystone.formats.pdata.spacemap import METADATA_MAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +52,7 @@ class Report:
 
     def has_extra_pointers(self) -> bool:
         """Whether the trees refer to a block more often than the space map counts: one of the pointers may be wrong."""
-        return any(each.tree == SPACE_MAP and not each.loses for each in self.errors)
+        return any(each.tree == METADATA_MAP and not each.loses for each in self.errors)
 
     def refuse(self, what: str) -> None:
         """Nothing, when it is sound.
@@ -89,7 +82,10 @@ def check_superblock(reader: BlockReader, *, held: bool = False) -> Report:
 
     :raises NotFoundError: no snapshot is held.
     """
-    return _Check(reader).run_superblock(held=held)
+    try:
+        return _Check(SoundTrees(reader)).run_superblock(held=held)
+    except Unusual:
+        return _Check(_survey(reader)).run_superblock(held=held)
 
 
 def check_metadata(reader: BlockReader, *, held: bool = False) -> Report:
@@ -99,17 +95,28 @@ def check_metadata(reader: BlockReader, *, held: bool = False) -> Report:
         not counted, as the space map changes all the time.
     :raises NotFoundError: no snapshot is held.
     """
-    return _Check(reader).run(held=held)
+    try:
+        return _Check(SoundTrees(reader)).run(held=held)
+    except (Unusual, DamagedError):
+        return survey_metadata(reader, held=held)
+
+
+def survey_metadata(reader: BlockReader, *, held: bool = False) -> Report:
+    """check_metadata by SurveyedTrees at once, whatever state it is in: the answer is the same."""
+    return _Check(_survey(reader)).run(held=held)
+
+
+def _survey(reader: BlockReader) -> Trees:
+    from drystone.formats.era.surveyed_trees import SurveyedTrees
+
+    return SurveyedTrees(reader)
 
 
 class _Check:
-    """One check under way."""
+    """One check under way, whatever reads the trees."""
 
-    def __init__(self, reader: BlockReader) -> None:
-        self.survey = Survey(reader)
-        self.writesets = WritesetSurvey(self.survey)
-        self.remarks: list[Damage] = []
-        self.notes: list[Damage] = []
+    def __init__(self, trees: Trees) -> None:
+        self.trees = trees
 
     def run_superblock(self, *, held: bool) -> Report:
         """See check_superblock."""
@@ -128,21 +135,21 @@ class _Check:
             if superblock is not None:
                 self._survey_state(superblock)
             return self._report(superblock)
-        self.survey.count_block(0, "superblock")
+        self.trees.count_block(0, "superblock")
         self._survey_state(superblock)
         current = get_current(superblock)
         if current is not None:
-            self.writesets.run_one(current)
+            self.trees.count_writesets([current])
         if superblock.metadata_snap:
             self._survey_held(superblock)
-        self._survey_space_map(superblock)
+        self.trees.check_space_map(superblock.metadata_space_map)
         return self._report(superblock)
 
     def _read_superblock(self, location: int) -> Superblock | None:
         try:
-            superblock = read_superblock(self.survey.reader, location=location)
+            superblock = read_superblock(self.trees.reader, location=location)
         except DamagedError as error:
-            self.survey.report(make_superblock_damage(error, location))
+            self.trees.report(make_superblock_damage(error, location))
             return None
         if superblock.data_block_size % layout.DATA_BLOCK_UNIT:
             due = f"a multiple of {layout.DATA_BLOCK_UNIT} sectors"
@@ -152,7 +159,7 @@ class _Check:
     def _read_held(self, live: Superblock) -> Superblock | None:
         if not live.metadata_snap:
             # Not a damage: the caller asked for what is not there. The error says so.
-            read_held_superblock(self.survey.reader)
+            read_held_superblock(self.trees.reader)
         return self._read_superblock(live.metadata_snap)
 
     def _survey_state(self, superblock: Superblock) -> None:
@@ -161,99 +168,38 @@ class _Check:
         if superblock.live and superblock.current_root:
             latest -= 1
         writesets: list[Writeset] = []
-        for eras, values in self.survey.visit_tree(TREE, superblock.writeset_tree_root):
-            if len(writesets) + len(eras) > self.survey.limit:
-                due, found = f"at most {self.survey.limit}", len(writesets) + len(eras)
-                self._err(superblock.writeset_tree_root, TREE.name, "number of writesets", due, found)
+        for some in self.trees.iter_writesets(superblock.writeset_tree_root):
+            if len(writesets) + len(some) > self.trees.limit:
+                due, found = f"at most {self.trees.limit}", len(writesets) + len(some)
+                self._err(superblock.writeset_tree_root, TREE_NAME, "number of writesets", due, found)
                 break
-            for era, (nr_bits, root) in zip(eras.tolist(), values.tolist(), strict=True):
-                if era > latest:
-                    self._err(superblock.writeset_tree_root, TREE.name, "era", f"at most {latest}", era)
-                writesets.append(Writeset(era, nr_bits, root))
-        self.writesets.run(writesets)
-        kind = ArrayKind("era array", ERA)
-        for batch in survey_array(self.survey, kind, superblock.era_array_root, superblock.nr_blocks):
-            late = np.flatnonzero(batch.values > superblock.current_era)
-            if len(late):
-                found, block = int(batch.values[late[0]]), batch.begin + int(late[0])
-                what = f"era of data block {block}" + (f" and {len(late) - 1} more" if len(late) > 1 else "")
-                self._err(superblock.era_array_root, "era array", what, f"at most {superblock.current_era}", found)
+            for writeset in some:
+                if writeset.era > latest:
+                    self._err(superblock.writeset_tree_root, TREE_NAME, "era", f"at most {latest}", writeset.era)
+            writesets += some
+        self.trees.count_writesets(writesets)
+        for late in self.trees.iter_late_eras(superblock):
+            what = f"era of data block {late.block}" + (f" and {late.others} more" if late.others else "")
+            due = f"at most {superblock.current_era}"
+            self._err(superblock.era_array_root, "era array", what, due, late.era)
 
     def _survey_held(self, live: Superblock) -> None:
         """The metadata snapshot's superblock and all that it refers to."""
-        if live.metadata_snap >= self.survey.limit:
-            due = f"1 to {self.survey.limit - 1}"
+        if live.metadata_snap >= self.trees.limit:
+            due = f"1 to {self.trees.limit - 1}"
             self._err(0, "superblock", "location of the metadata snapshot", due, live.metadata_snap)
             return
-        self.survey.count_block(live.metadata_snap, "superblock of the metadata snapshot")
+        self.trees.count_block(live.metadata_snap, "superblock of the metadata snapshot")
         held = self._read_superblock(live.metadata_snap)
         if held is not None:
             self._survey_state(held)
 
-    def _survey_space_map(self, superblock: Superblock) -> None:
-        """Hold the counts in the space map against those of the survey. Where trees are damaged not all references are
-        known: then only blocks that have too few counts are told.
-        """
-        root = superblock.metadata_space_map
-        if root.nr_blocks > self.survey.limit:
-            self._err(0, SPACE_MAP, "number of blocks", f"at most {self.survey.limit}, as there are", root.nr_blocks)
-        partial = self.survey.nr_damages > 0
-        before = len(self.survey.damages)
-        batches = list(survey_counts(self.survey, SpaceMapKind.METADATA, root))
-        self._sort_out_remarks(before)
-        batches.append(_count_beyond(min(root.nr_blocks, self.survey.limit), self.survey.limit))
-        for told, run in enumerate(_iter_wrong_counts(batches, self.survey, partial=partial)):
-            if told == MOST_RUNS:
-                self._err(0, SPACE_MAP, "counts of more blocks", "those of the trees", "others")
-                break
-            if run.expected == 0:
-                self.remarks.append(run)
-            else:
-                self.survey.report(run)
-
-    def _sort_out_remarks(self, before: int) -> None:
-        """Damages of the space map's own sums are remarks, as they lose nothing; notes where they only hide room."""
-        found = self.survey.damages[before:]
-        sums = [each for each in found if each.tree == SPACE_MAP and not each.loses]
-        self.notes.extend(each for each in sums if each.hides_room)
-        self.remarks.extend(each for each in sums if not each.hides_room)
-        self.survey.damages[before:] = [each for each in found if each.tree != SPACE_MAP or each.loses]
-
     def _err(self, block: int, tree: str, what: str, expected: int | str, found: int | str) -> None:
-        self.survey.report(Damage(block, tree, what, expected, found))
+        self.trees.report(Damage(block, tree, what, expected, found))
 
     def _report(self, superblock: Superblock | None) -> Report:
-        remarks = *self.survey.remarks, *self.remarks
-        return Report(superblock, tuple(self.survey.damages), remarks, tuple(self.notes))
-
-
-def _count_beyond(begin: int, end: int) -> CountBatch:
-    """The counts of blocks that the space map does not reach: none."""
-    return CountBatch(begin, np.zeros(end - begin, dtype=np.uint32), np.zeros(0, dtype=INDEX_ENTRY))
-
-
-def _iter_wrong_counts(batches: Sequence[CountBatch], survey: Survey, *, partial: bool) -> Iterator[Damage]:
-    """Runs of neighbouring blocks whose count in the space map is not that of the survey, by as much.
-
-    :param partial: the survey may have missed references: only counts that are too low even so are told.
-    """
-    for batch in batches:
-        stored = batch.counts[: max(survey.limit - batch.begin, 0)]
-        due = survey.counts.get_range(batch.begin, batch.begin + len(stored))
-        wrong = (stored < due if partial else stored != due) & (stored != UNKNOWN)
-        places = np.flatnonzero(wrong)
-        if not len(places):
-            continue
-        breaks = (np.diff(places) != 1) | (np.diff(due[places]) != 0) | (np.diff(stored[places]) != 0)
-        for run in np.split(places, np.flatnonzero(breaks) + 1):
-            yield _make_wrong_count(batch.begin, run, int(due[run[0]]), int(stored[run[0]]))
-
-
-def _make_wrong_count(begin: int, run: NDArray[np.int64], due: int, stored: int) -> Damage:
-    first, last = begin + int(run[0]), begin + int(run[-1])
-    blocks = f"block {first}" if first == last else f"blocks {first} to {last}"
-    kind = "leaked: " if due == 0 else "in use and marked free: " if stored == 0 else ""
-    return Damage(first, SPACE_MAP, f"{kind}references of {blocks}", due, stored)
+        found = (tuple(each) for each in (self.trees.damages, self.trees.remarks, self.trees.notes))
+        return Report(superblock, *found)
 
 
 def make_superblock_damage(error: DamagedError, location: int) -> Damage:

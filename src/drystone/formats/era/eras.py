@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drystone.formats.era import layout
 from drystone.formats.era.array import OpenArray, Ranges, open_array
+from drystone.formats.era.changed import iter_changed_runs
 from drystone.formats.era.superblock import Superblock
 from drystone.formats.era.writesets import Writeset, get_bits, open_bitset, read_writesets
 from drystone.formats.pdata.blocks import BlockReader
@@ -27,16 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ERA = np.dtype("<u4")
-BITS_A_LEAF = 509 * 64
-"""Bits of a block of a bitset."""
-
-LEAVES_A_STEP = 8
-"""Blocks of each bitset in one step: 260,608 data blocks, 1 MiB of the era array."""
-
-STEP = BITS_A_LEAF * LEAVES_A_STEP
-"""Data blocks in one step."""
-
-_ARRAY_LEAVES = 32 * LEAVES_A_STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +62,10 @@ def fold(open_: OpenArray, superblock: Superblock, writesets: Sequence[Writeset]
     """The era array with these writesets folded in; what open_ raises."""
     array = open_era_array(open_, superblock)
     bitsets = [(each.era, open_bitset(open_, each)) for each in writesets]
-    for index, begin in enumerate(range(0, superblock.nr_blocks, STEP)):
-        eras = np.array(array.read(index * _ARRAY_LEAVES, _ARRAY_LEAVES), dtype=np.uint32)
+    for index, begin in enumerate(range(0, superblock.nr_blocks, layout.STEP)):
+        eras = np.array(array.read(index * layout.ARRAY_LEAVES_A_STEP, layout.ARRAY_LEAVES_A_STEP), dtype=np.uint32)
         for era, words in bitsets:
-            bits = get_bits(words.read(index * LEAVES_A_STEP, LEAVES_A_STEP), len(eras))
+            bits = get_bits(words.read(index * layout.LEAVES_A_STEP, layout.LEAVES_A_STEP), len(eras))
             np.maximum(eras, bits * np.uint32(era), out=eras)
         yield EraBatch(begin, eras)
 
@@ -86,33 +78,8 @@ def iter_changed(reader: BlockReader, superblock: Superblock, since: int) -> Ite
 
     :raises DamagedError: at the first damaged block.
     """
-    open_ = partial(open_array, reader)
-    array = open_era_array(open_, superblock)
-    bitsets = [open_bitset(open_, each) for each in read_writesets(reader, superblock) if each.era >= since]
-    held: tuple[int, int] | None = None
-    for index, begin in enumerate(range(0, superblock.nr_blocks, STEP)):
-        count = min(STEP, superblock.nr_blocks - begin)
-        changed = array.read(index * _ARRAY_LEAVES, _ARRAY_LEAVES) >= max(since, 0)
-        if bitsets:
-            written = np.zeros(-(-count // 64), dtype=np.uint64)
-            for words in bitsets:
-                found = words.read(index * LEAVES_A_STEP, LEAVES_A_STEP)[: len(written)]
-                written[: len(found)] |= found
-            changed |= get_bits(written, count)
-        ranges = find_ranges(changed, begin)
-        if held is not None:
-            if len(ranges) and int(ranges[0, 0]) == sum(held):
-                ranges[0] = (held[0], held[1] + int(ranges[0, 1]))
-            else:
-                ranges = np.concatenate((np.array([held], dtype=np.uint64), ranges))
-            held = None
-        if len(ranges) and int(ranges[-1].sum()) == begin + count:
-            held = (int(ranges[-1, 0]), int(ranges[-1, 1]))
-            ranges = ranges[:-1]
-        if len(ranges):
-            yield ranges
-    if held is not None:
-        yield np.array([held], dtype=np.uint64)
+    for runs in iter_changed_runs(reader, superblock, since):
+        yield np.frombuffer(bytearray(runs), dtype=np.uint64).reshape(-1, 2)
 
 
 def find_ranges(flags: NDArray[np.bool_], begin: int) -> NDArray[np.uint64]:

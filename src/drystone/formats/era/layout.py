@@ -26,5 +26,24 @@ LARGEST_ERA = (1 << 32) - 1
 MOST_BITS = (1 << 32) - 1
 """Bits of a writeset: their number is 32 bits wide."""
 
+WRITESET_VALUE = struct.Struct("<IQ")
+"""A value in the writeset tree: bits, and the root of the bitset."""
+
 WRITESET = [("nr_bits", "<u4"), ("root", "<u8")]
-"""Fields of a value in the writeset tree, 12 bytes packed, as numpy spells a dtype."""
+"""The same, 12 bytes packed, as numpy spells a dtype."""
+
+ERA_SIZE = 4
+WORD_SIZE = 8
+"""Bytes of an entry of the era array, and of a bitset."""
+
+BITS_A_LEAF = 509 * 64
+"""Bits of a block of a bitset."""
+
+LEAVES_A_STEP = 8
+"""Blocks of each bitset that are read in one step: 260,608 data blocks, 1 MiB of the era array."""
+
+STEP = BITS_A_LEAF * LEAVES_A_STEP
+"""Data blocks in one step."""
+
+ARRAY_LEAVES_A_STEP = 32 * LEAVES_A_STEP
+"""Blocks of the era array in one step."""

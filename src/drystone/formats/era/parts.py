@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from drystone.formats.era.array import OpenArray, Ranges, open_array
-from drystone.formats.era.eras import BITS_A_LEAF, EraBatch, fold, open_era_array
+from drystone.formats.era.eras import EraBatch, fold, open_era_array
+from drystone.formats.era.layout import BITS_A_LEAF
 from drystone.formats.era.superblock import Superblock
 from drystone.formats.era.writesets import Writeset, get_bits, open_bitset, read_writesets
 from drystone.formats.pdata.blocks import BlockReader

@@ -11,7 +11,7 @@ import numpy as np
 from drystone.base.errors import DamagedError
 from drystone.formats.era import layout
 from drystone.formats.era.check import check_metadata, make_superblock_damage
-from drystone.formats.era.eras import STEP
+from drystone.formats.era.layout import STEP
 from drystone.formats.era.lengths import correct_nr_blocks
 from drystone.formats.era.parts import Bits, Head, Part, WritesetHead
 from drystone.formats.era.rescue import MOST_AHEAD, Rescue

@@ -15,7 +15,7 @@ from drystone.formats.era import layout
 from drystone.formats.era.eras import ERA, EraBatch
 from drystone.formats.era.parts import Bits, Head, Part, WritesetHead
 from drystone.formats.era.superblock import Superblock, pack_superblock
-from drystone.formats.era.writesets import TREE
+from drystone.formats.era.writeset_tree import TREE
 from drystone.formats.pdata.allocator import Allocator
 from drystone.formats.pdata.array_writer import ArrayWriter, BitsetWriter
 from drystone.formats.pdata.blocks import BLOCK, BlockDisk, count_blocks

@@ -25,7 +25,8 @@ from drystone.formats.era.eras import ERA, find_ranges
 from drystone.formats.era.lengths import correct_nr_bits
 from drystone.formats.era.parts import Part, list_logical_parts, list_parts
 from drystone.formats.era.superblock import Superblock
-from drystone.formats.era.writesets import TREE, Writeset, get_current
+from drystone.formats.era.writeset_tree import TREE
+from drystone.formats.era.writesets import Writeset, get_current
 from drystone.formats.pdata.array import ArrayKind, survey_array
 from drystone.formats.pdata.array_blocks import find_array_faults, view_array_blocks
 from drystone.formats.pdata.blocks import BlockReader

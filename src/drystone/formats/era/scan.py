@@ -16,7 +16,7 @@ from drystone.base.errors import DamagedError
 from drystone.formats.era import layout
 from drystone.formats.era.eras import ERA
 from drystone.formats.era.superblock import Superblock, parse_superblock
-from drystone.formats.era.writesets import TREE
+from drystone.formats.era.writeset_tree import TREE
 from drystone.formats.pdata.blocks import BlockReader, count_blocks
 from drystone.formats.pdata.btree import MOST_LEVELS
 from drystone.formats.pdata.checksum import ARRAY_BLOCK, BTREE_NODE, ERA_SUPERBLOCK, SALTS

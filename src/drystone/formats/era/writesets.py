@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from drystone.formats.era import layout
 from drystone.formats.era.array import OpenArray, Ranges
 from drystone.formats.era.superblock import Superblock
 from drystone.formats.pdata.blocks import BlockReader, count_blocks
-from drystone.formats.pdata.btree import TreeKind, iter_entries
 from drystone.formats.pdata.damage import describe_damage
-from drystone.formats.pdata.layout import WORD, WORD_BITS
+from drystone.formats.pdata.geometry import WORD_BITS
+from drystone.formats.pdata.nodes import PlainTree, iter_nodes
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-TREE = TreeKind("writeset tree", np.dtype(layout.WRITESET))
+TREE_NAME = "writeset tree"
+PLAIN_TREE = PlainTree(TREE_NAME, layout.WRITESET_VALUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,18 @@ def iter_archived(reader: BlockReader, superblock: Superblock) -> Iterator[Write
         each has at least one of its own.
     """
     count, most = 0, count_blocks(reader)
-    for eras, values in iter_entries(reader, TREE, superblock.writeset_tree_root):
-        count += len(eras)
-        if count > most:
-            what = "number of writesets"
-            raise describe_damage(superblock.writeset_tree_root, what, expected=f"at most {most}", found=count)
-        if int(eras[-1]) > layout.LARGEST_ERA:
-            raise describe_damage(
-                superblock.writeset_tree_root,
-                "era in the writeset tree",
-                expected=f"at most {layout.LARGEST_ERA}",
-                found=int(eras[-1]),
-            )
-        for era, (nr_bits, root) in zip(eras.tolist(), values.tolist(), strict=True):
+    for height, node in iter_nodes(reader, PLAIN_TREE, superblock.writeset_tree_root):
+        if height or not node.keys:
+            continue
+        count += len(node.keys)
+        for what, largest, found in (
+            ("number of writesets", most, count),
+            (f"era in the {TREE_NAME}", layout.LARGEST_ERA, node.keys[-1]),
+        ):
+            if found > largest:
+                due = f"at most {largest}"
+                raise describe_damage(superblock.writeset_tree_root, what, expected=due, found=found)
+        for era, (nr_bits, root) in zip(node.keys, node.values, strict=True):
             yield Writeset(era, nr_bits, root)
 
 
@@ -86,13 +85,22 @@ def read_writesets(reader: BlockReader, superblock: Superblock) -> list[Writeset
     return found if current is None else [*found, current]
 
 
+def count_words(writeset: Writeset) -> int:
+    """Words of its bitset."""
+    return -(-writeset.nr_bits // WORD_BITS)
+
+
 def open_bitset(open_: OpenArray, writeset: Writeset) -> Ranges:
     """The words of a writeset, to be read in ranges."""
-    return open_(writeset.name, WORD, writeset.root, -(-writeset.nr_bits // WORD_BITS))
+    from drystone.formats.pdata.layout import WORD
+
+    return open_(writeset.name, WORD, writeset.root, count_words(writeset))
 
 
 def get_bits(words: NDArray[np.uint64], count: int) -> NDArray[np.bool_]:
     """`count` bits; those that `words` does not have are 0."""
+    import numpy as np
+
     plain = np.ascontiguousarray(words).view(np.uint8)
     bits = np.unpackbits(plain, count=min(count, 8 * len(plain)), bitorder="little").view(np.bool_)
     return bits if len(bits) == count else np.append(bits, np.zeros(count - len(bits), dtype=np.bool_))

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drystone.formats.pdata import native
 from drystone.formats.pdata.btree import Fault
-from drystone.formats.pdata.checksum import ARRAY_BLOCK, checksum_blocks
 from drystone.formats.pdata.layout import count_array_entries, make_array_dtype
 
 
@@ -29,19 +29,9 @@ def find_array_faults(
     :param numbers: the metadata blocks that they were read from. :param sizes: how many entries each must have; None:
         as many as fit, or fewer.
     """
-    records = view_array_blocks(blocks, value)
-    most = count_array_entries(value.itemsize)
-    due = np.minimum(records["nr_entries"], most) if sizes is None else sizes
-    sound = np.ones(len(records), dtype=np.bool_)
-    faults: list[Fault] = []
-    for what, found, expected in (
-        ("checksum", records["csum"], checksum_blocks(blocks, ARRAY_BLOCK)),
-        ("location", records["blocknr"], numbers),
-        ("value size", records["value_size"], np.full(len(records), value.itemsize)),
-        ("max entries", records["max_entries"], np.full(len(records), most)),
-        ("number of entries", records["nr_entries"], due),
-    ):
-        places = np.flatnonzero(sound & (found != expected))
-        sound[places] = False
-        faults += [Fault(place, what, int(expected[place]), int(found[place])) for place in places.tolist()]
-    return faults
+    if sizes is None:
+        records = view_array_blocks(blocks, value)
+        sizes = np.minimum(records["nr_entries"], count_array_entries(value.itemsize)).astype(np.int64)
+    whole, places = np.ascontiguousarray(blocks), np.ascontiguousarray(numbers)
+    found = native.find_array_faults(whole, places, np.ascontiguousarray(sizes), value.itemsize)
+    return [Fault(*each) for each in found]

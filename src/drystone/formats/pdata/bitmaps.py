@@ -46,7 +46,7 @@ from drystone.formats.pdata.layout import (
     MOST_BITMAPS,
     RAW_COUNTS,
 )
-from drystone.formats.pdata.spacemap import SpaceMapRoot
+from drystone.formats.pdata.spacemap import DATA_MAP, METADATA_MAP, SpaceMapRoot
 from drystone.formats.pdata.survey import MOST_DAMAGES, Survey
 
 __all__ = [
@@ -82,8 +82,8 @@ _COUNTS_OF_BYTE = (
 class SpaceMapKind(Enum):
     """Which of the two; the value is its name in messages."""
 
-    METADATA = "metadata space map"
-    DATA = "data space map"
+    METADATA = METADATA_MAP
+    DATA = DATA_MAP
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ numpy is imported for the types only, so that reading a superblock costs no nump
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ class BlockReader(Protocol):
         """The blocks of these numbers, in the order asked: C-contiguous, shape (n, 4096).
 
         Numbers may come in any order and twice. The caller has checked that each is below size // 4096.
+
+        :raises OSError: the device failed.
+        """
+
+    def read_bytes(self, numbers: Sequence[int]) -> memoryview:
+        """The same blocks as len(numbers) * 4096 bytes, for readers that need no numpy.
 
         :raises OSError: the device failed.
         """

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drystone.formats.pdata import native
 from drystone.formats.pdata.blocks import BlockReader, count_blocks
-from drystone.formats.pdata.checksum import BTREE_NODE, checksum_blocks
 from drystone.formats.pdata.damage import describe_damage
-from drystone.formats.pdata.layout import INTERNAL, LEAF, NODE_HEADER, POINTER, make_node_dtype
+from drystone.formats.pdata.layout import INTERNAL, LEAF, POINTER, make_node_dtype
 from drystone.formats.pdata.readahead import read_ahead
 
 BATCH = 256
@@ -186,16 +186,6 @@ def measure_height(reader: BlockReader, kind: TreeKind, root: int) -> int:
     return len(descend(reader, kind, root, 0)) - 1
 
 
-def find_value(reader: BlockReader, kind: TreeKind, root: int, key: int) -> Any | None:
-    """The value of `key`, a numpy scalar; None when the tree does not hold it. Reads one way, not the tree.
-
-    :raises DamagedError: see descend.
-    """
-    keys, values = flatten(descend(reader, kind, root, key)[-1][1])
-    place = int(np.searchsorted(keys, np.uint64(key)))
-    return values[place] if place < len(keys) and int(keys[place]) == key else None
-
-
 def iter_entries(
     reader: BlockReader, kind: TreeKind, root: int, *, batch: int = BATCH
 ) -> Iterator[tuple[Numbers, NDArray[Any]]]:
@@ -243,64 +233,17 @@ def find_faults(
 ) -> list[Fault]:
     """What is wrong with nodes that `edges` lead to: one fault, the first one, for each node that has any.
 
+    Keys ascend, and lie in the range of the node's edge. An internal node's first key may be below its child's: the
+    kernel leaves it so when the child's first entry goes.
+
     :param blocks: the same blocks as bytes. :param leaf: whether they must be leaves.
     :param root: they are roots, which may be empty when they are leaves.
     """
     most = nodes["keys"].shape[1]
     value_size = nodes.dtype["values"].base.itemsize
-    heads = np.ascontiguousarray(blocks[:, : NODE_HEADER.itemsize]).view(NODE_HEADER).reshape(-1)
-    counts = heads["nr_entries"]
+    numbers, lows, highs = (np.ascontiguousarray(each) for each in (edges.blocks, edges.lows, edges.highs))
     fewest = 0 if root and leaf else 1
-    checks: list[tuple[str, NDArray[Any], object]] = [
-        ("checksum", heads["csum"], checksum_blocks(blocks, BTREE_NODE)),
-        ("location", heads["blocknr"], edges.blocks),
-        ("flags (1 internal, 2 leaf)", heads["flags"], LEAF if leaf else INTERNAL),
-        ("value size", heads["value_size"], value_size),
-        ("max entries", heads["max_entries"], most),
-    ]
-    found: dict[int, Fault] = {}
-    for what, values, expected in checks:
-        _add_faults(found, what, values, expected, values != expected)
-    wrong = (counts < fewest) | (counts > most)
-    _add_faults(found, "number of entries", counts, f"{fewest} to {most}", wrong)
-    _add_key_faults(found, edges, nodes, counts)
-    return [found[place] for place in sorted(found)]
-
-
-def _add_faults(
-    found: dict[int, Fault], what: str, values: NDArray[Any], expected: object, wrong: NDArray[np.bool_]
-) -> None:
-    if not wrong.any():
-        return
-    for place in np.flatnonzero(wrong).tolist():
-        if place not in found:
-            due = int(expected[place]) if isinstance(expected, np.ndarray) else expected
-            assert isinstance(due, int | str)
-            found[place] = Fault(place, what, due, int(values[place]))
-
-
-def _add_key_faults(found: dict[int, Fault], edges: Edges, nodes: Nodes, counts: NDArray[Any]) -> None:
-    """Keys ascend, and lie in the range of the node's edge.
-
-    An internal node's first key may be below its child's: the kernel leaves it so when the child's first entry goes.
-    """
-    keys: Numbers = nodes["keys"]
-    used = np.minimum(counts, keys.shape[1]).astype(np.int64)
-    most = int(used.max(initial=1))
-    falling = keys[:, 1:most] <= keys[:, : most - 1]
-    if len(used) and int(used.min()) < most:
-        falling &= np.arange(1, most) < used[:, None]
-    if falling.any():
-        rows = np.flatnonzero(falling.any(axis=1))
-        for row, place in zip(rows.tolist(), falling[rows].argmax(axis=1).tolist(), strict=True):
-            due = f"above {keys[row, place]}"
-            found.setdefault(row, Fault(row, f"key {place + 1}", due, int(keys[row, place + 1])))
-    filled = used > 0
-    firsts, lasts = keys[:, 0], keys[np.arange(len(keys)), np.maximum(used - 1, 0)]
-    for what, values, wrong in (
-        ("first key", firsts, (firsts < edges.lows) & filled),
-        ("last key", lasts, (lasts > edges.highs) & filled),
-    ):
-        for row in np.flatnonzero(wrong).tolist():
-            due = f"{edges.lows[row]} to {edges.highs[row]}, the range its parent gives"
-            found.setdefault(row, Fault(row, what, due, int(values[row])))
+    flags = LEAF if leaf else INTERNAL
+    whole = np.ascontiguousarray(blocks)
+    found = native.find_node_faults(whole, numbers, lows, highs, flags, value_size, most, fewest)
+    return [Fault(*each) for each in found]

@@ -6,11 +6,11 @@ Source: dm_bm_checksum in persistent-data/dm-block-manager.c of Linux 6.1, and t
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-import google_crc32c
-
 from drystone.formats.pdata.blocks import BLOCK
+from drystone.formats.pdata.native import sum_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,20 +35,17 @@ SALTS = {
 }
 """Kind of block -> salt: any block of persistent-data is told from the others by it."""
 
-_INVERSION = 0xFFFFFFFF
-
 
 def checksum_block(block: bytes, salt: int) -> int:
     """The checksum that belongs at offset 0 (u32, little-endian) of the 4096 bytes `block`."""
-    return int(google_crc32c.value(block[4:BLOCK])) ^ _INVERSION ^ salt
+    return int.from_bytes(sum_blocks(block[:BLOCK], salt), sys.byteorder)
 
 
 def checksum_blocks(blocks: NDArray[np.uint8], salt: int) -> NDArray[np.uint32]:
     """The checksums of `blocks`, shape (n, 4096), as an array of n."""
     import numpy as np
 
-    plain = np.fromiter(map(google_crc32c.value, blocks[:, 4:]), dtype=np.uint32, count=len(blocks))
-    return plain ^ np.uint32(_INVERSION ^ salt)
+    return np.frombuffer(sum_blocks(np.ascontiguousarray(blocks), salt), dtype=np.uint32)
 
 
 def seal_blocks(blocks: NDArray[np.uint8], salt: int) -> NDArray[np.uint8]:

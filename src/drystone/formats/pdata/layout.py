@@ -1,4 +1,6 @@
-"""Where the bytes of btree nodes, array blocks and space maps are. No other file knows an offset.
+"""Where the bytes of btree nodes, array blocks and space maps are, as numpy records.
+
+No other file knows an offset but geometry.py, which has the same without numpy.
 
 Little-endian and packed. Source: dm-btree-internal.h, dm-array.c, dm-space-map-common.h of persistent-data, Linux 6.1.
 """
@@ -11,10 +13,38 @@ from typing import Any
 import numpy as np
 
 from drystone.formats.pdata.blocks import BLOCK
+from drystone.formats.pdata.geometry import (
+    ARRAY_HEADER_SIZE,
+    ENTRIES_A_BITMAP,
+    INTERNAL,
+    KEY_SIZE,
+    LEAF,
+    MOST_BITMAPS,
+    RAW_COUNTS,
+    WORD_BITS,
+    count_array_entries,
+    count_max_entries,
+)
+from drystone.formats.pdata.geometry import NODE_HEADER as _NODE_HEADER
 
-INTERNAL = 1
-LEAF = 2
-"""The two kinds of node, as its flags tell them; a node has one of the two."""
+__all__ = [
+    "BITMAP_BLOCK",
+    "COUNT",
+    "ENTRIES_A_BITMAP",
+    "INDEX_ENTRY",
+    "INDEX_RECORD",
+    "INTERNAL",
+    "LEAF",
+    "MOST_BITMAPS",
+    "POINTER",
+    "RAW_COUNTS",
+    "WORD",
+    "WORD_BITS",
+    "count_array_entries",
+    "count_max_entries",
+    "make_array_dtype",
+    "make_node_dtype",
+]
 
 _HEADER = [
     ("csum", "<u4"),
@@ -25,18 +55,10 @@ _HEADER = [
     ("value_size", "<u4"),
     ("padding", "<u4"),
 ]
-_HEADER_SIZE = 32
-NODE_HEADER = np.dtype(_HEADER)
-"""The first 32 bytes of a node."""
-_KEY_SIZE = 8
+_HEADER_SIZE = _NODE_HEADER.size
 
 POINTER = np.dtype("<u8")
 """The value of an internal node: the block number of a child."""
-
-
-def count_max_entries(value_size: int) -> int:
-    """How many entries fit a node with values of `value_size` bytes: a multiple of 3, as the kernel reckons it."""
-    return 3 * ((BLOCK - _HEADER_SIZE) // (_KEY_SIZE + value_size) // 3)
 
 
 @cache
@@ -53,7 +75,7 @@ def make_node_dtype(value: np.dtype[Any]) -> np.dtype[Any]:
         {
             "names": [*names, "keys", "values"],
             "formats": [*(kind for _, kind in _HEADER), (np.dtype("<u8"), (most,)), (value, (most,))],
-            "offsets": [*(fields[name][1] for name in names), _HEADER_SIZE, _HEADER_SIZE + _KEY_SIZE * most],
+            "offsets": [*(fields[name][1] for name in names), _HEADER_SIZE, _HEADER_SIZE + KEY_SIZE * most],
             "itemsize": BLOCK,
         }
     )
@@ -66,16 +88,6 @@ _ARRAY_HEADER = [
     ("value_size", "<u4"),
     ("blocknr", "<u8"),
 ]
-_ARRAY_HEADER_SIZE = 24
-
-ENTRIES_A_BITMAP = 16320
-"""Blocks whose counts are in one bitmap: two bits each in what the header leaves of a block."""
-
-MOST_BITMAPS = 255
-"""Index entries in an index block: the most bitmaps of a metadata space map."""
-
-RAW_COUNTS = (0, 2, 1, 3)
-"""Two bits of a bitmap -> count, 3 meaning 3 or more; and a count -> its bits. The high bit is stored first."""
 
 INDEX_ENTRY = np.dtype([("blocknr", "<u8"), ("nr_free", "<u4"), ("none_free_before", "<u4")])
 """Where a bitmap is, how many of its entries are 0, and an entry before which none is 0."""
@@ -96,16 +108,8 @@ INDEX_RECORD = np.dtype(
 WORD = np.dtype("<u8")
 """An entry of a bitset, which is an array of words."""
 
-WORD_BITS = 64
-"""Bits in a word, the lowest first."""
-
 COUNT = np.dtype("<u4")
 """A value in the btree of reference counts."""
-
-
-def count_array_entries(value_size: int) -> int:
-    """How many entries fit an array block with values of `value_size` bytes."""
-    return (BLOCK - _ARRAY_HEADER_SIZE) // value_size
 
 
 @cache
@@ -119,7 +123,7 @@ def make_array_dtype(value: np.dtype[Any]) -> np.dtype[Any]:
         {
             "names": [*names, "values"],
             "formats": [*(kind for _, kind in _ARRAY_HEADER), (value, (count_array_entries(value.itemsize),))],
-            "offsets": [*(fields[name][1] for name in names), _ARRAY_HEADER_SIZE],
+            "offsets": [*(fields[name][1] for name in names), ARRAY_HEADER_SIZE],
             "itemsize": BLOCK,
         }
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,9 @@ class MemoryBlocks:
         self.blocks_read += len(numbers)
         return self._blocks[numbers]
 
+    def read_bytes(self, numbers: Sequence[int]) -> memoryview:
+        return make_bytes(self.read_blocks(np.array(numbers, dtype=np.uint64)))
+
 
 class MemoryDisk:
     """`size` bytes, zero at first, to write metadata blocks to and read them back.
@@ -39,6 +44,9 @@ class MemoryDisk:
     def read_blocks(self, numbers: NDArray[np.uint64]) -> NDArray[np.uint8]:
         return self.data[numbers]
 
+    def read_bytes(self, numbers: Sequence[int]) -> memoryview:
+        return make_bytes(self.read_blocks(np.array(numbers, dtype=np.uint64)))
+
     def write_blocks(self, numbers: NDArray[np.uint64], blocks: NDArray[np.uint8]) -> None:
         self.data[numbers] = blocks
 
@@ -48,3 +56,8 @@ class MemoryDisk:
     def to_bytes(self) -> bytes:
         """All of it."""
         return self.data.tobytes()
+
+
+def make_bytes(blocks: NDArray[np.uint8]) -> memoryview:
+    """What BlockReader.read_bytes gives, out of what read_blocks gave."""
+    return np.ascontiguousarray(blocks).reshape(-1).data

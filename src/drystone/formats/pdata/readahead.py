@@ -6,22 +6,79 @@ With one batch alone no thread is started.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from drystone.formats.pdata.blocks import BlockReader
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     import numpy as np
     from numpy.typing import NDArray
 
 Batch = TypeVar("Batch")
 
+
 _THREADS = 2
 """Reads under way at once."""
+
+
+class _Read:
+    """One read, asked for or done."""
+
+    def __init__(self, numbers: NDArray[np.uint64]) -> None:
+        self._numbers = numbers
+        self._blocks: NDArray[np.uint8] | None = None
+        self._failure: BaseException | None = None
+        self._pending = threading.Lock()
+        self._pending.acquire()
+
+    def run(self, reader: BlockReader) -> None:
+        """Read; called by a thread."""
+        try:
+            self._blocks = reader.read_blocks(self._numbers)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where the blocks are asked for
+            self._failure = error
+        self._pending.release()
+
+    def take(self) -> NDArray[np.uint8]:
+        """The blocks, once they are there; they are not kept. :raises OSError: the device failed."""
+        self._pending.acquire()
+        if self._failure is not None:
+            raise self._failure
+        blocks, self._blocks = self._blocks, None
+        assert blocks is not None
+        return blocks
+
+
+class _Threads:
+    """Threads that read what they are given. concurrent.futures has such, and takes 10 ms to import."""
+
+    def __init__(self, reader: BlockReader) -> None:
+        self._reader = reader
+        self._asked: SimpleQueue[_Read | None] = SimpleQueue()
+        self._threads = [threading.Thread(target=self._work) for _ in range(_THREADS)]
+        for thread in self._threads:
+            thread.start()
+
+    def start(self, numbers: NDArray[np.uint64]) -> _Read:
+        """Have these blocks read."""
+        read = _Read(numbers)
+        self._asked.put(read)
+        return read
+
+    def close(self) -> None:
+        """End; what was asked for is read first."""
+        for _ in self._threads:
+            self._asked.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (read := self._asked.get()) is not None:
+            read.run(self._reader)
 
 
 def read_ahead(
@@ -40,15 +97,14 @@ def read_ahead(
     if second is None:
         yield first, reader.read_blocks(list_blocks(first))
         return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(_THREADS) as threads:
-        reading: deque[tuple[Batch, Future[NDArray[np.uint8]]]] = deque()
-        for batch in (first, second):
-            reading.append((batch, threads.submit(reader.read_blocks, list_blocks(batch))))
+    threads = _Threads(reader)
+    try:
+        reading = deque((batch, threads.start(list_blocks(batch))) for batch in (first, second))
         while reading:
             following = next(coming, None)
             if following is not None:
-                reading.append((following, threads.submit(reader.read_blocks, list_blocks(following))))
-            batch, blocks = reading.popleft()
-            yield batch, blocks.result()
+                reading.append((following, threads.start(list_blocks(following))))
+            batch, read = reading.popleft()
+            yield batch, read.take()
+    finally:
+        threads.close()

@@ -10,6 +10,11 @@ ROOT = struct.Struct("<QQQQ")
 Source: persistent-data/dm-space-map-common.h of Linux 6.1."""
 
 
+METADATA_MAP = "metadata space map"
+DATA_MAP = "data space map"
+"""What messages call the two."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpaceMapRoot:
     """Where a space map is, and its counts, in blocks. All zero in a metadata snapshot, which holds none."""

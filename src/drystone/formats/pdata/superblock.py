@@ -1,6 +1,6 @@
 """What the superblocks of all kinds of metadata have in common: how they begin, and how one is read and written.
 
-Imports no numpy before a block is read or written, so that a superblock's bytes are parsed without its start-up.
+Imports no numpy before a block is written, so that a superblock is read without its start-up.
 """
 
 from __future__ import annotations
@@ -66,14 +66,12 @@ def read_superblock_block(reader: BlockReader, location: int) -> bytes:
 
     :raises DamagedError: there is no such block. :raises OSError: the device failed.
     """
-    import numpy as np
-
     limit = count_blocks(reader)
     if not limit:
         raise describe_damage(0, "size", expected=f"{BLOCK} bytes or more", found=reader.size)
     if not 0 <= location < limit:
         raise describe_damage(location, "superblock location", expected=f"below {limit}", found=location)
-    return reader.read_blocks(np.array([location], dtype=np.uint64)).tobytes()
+    return bytes(reader.read_bytes([location]))
 
 
 def write_superblock_block(disk: BlockWriter, location: int, block: bytes) -> None:

@@ -7,6 +7,7 @@ trees write few blocks at a time; those are gathered first.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -60,6 +61,12 @@ class WriteBehind:
         if self._lowest is not None and len(numbers) and int(numbers.max()) >= self._lowest:
             self._settle()
         return self._disk.read_blocks(numbers)
+
+    def read_bytes(self, numbers: Sequence[int]) -> memoryview:
+        """As the disk does; what was written before is there."""
+        if self._lowest is not None and numbers and max(numbers) >= self._lowest:
+            self._settle()
+        return self._disk.read_bytes(numbers)
 
     def write_blocks(self, numbers: NDArray[np.uint64], blocks: NDArray[np.uint8]) -> None:
         """Take blocks to be written; neither array is changed by the caller afterwards."""

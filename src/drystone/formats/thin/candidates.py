@@ -35,7 +35,8 @@ from drystone.formats.pdata.layout import INTERNAL, LEAF, count_max_entries
 from drystone.formats.pdata.scan import ScanBatch, scan_blocks
 from drystone.formats.pdata.survey import Survey
 from drystone.formats.thin import layout
-from drystone.formats.thin.devices import DETAILS, TOP, DeviceDetails
+from drystone.formats.thin.device_trees import DETAILS, TOP
+from drystone.formats.thin.devices import DeviceDetails
 from drystone.formats.thin.mappings import MAPPINGS
 
 _DETAILS = DETAILS.value.itemsize

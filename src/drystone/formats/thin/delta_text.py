@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -67,6 +66,8 @@ def spell_xml(
 
 def spell_json(superblock: Superblock, sides: Sides, batches: Iterable[Segments], *, verbose: bool) -> Iterator[Chunk]:
     """One JSON object; a row a segment, the data blocks are null where a side has none."""
+    import json
+
     columns = ["kind", "begin", "length", *(["left_data_begin", "right_data_begin"] if verbose else [])]
     head = {
         "transaction": superblock.transaction_id,

@@ -1,20 +1,20 @@
-"""The devices of a pool: their details, and where their mappings are."""
+"""The devices of a pool: their details, and where their mappings are. Imports no numpy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from drystone.base.errors import NotFoundError
 from drystone.formats.pdata.blocks import BlockReader
-from drystone.formats.pdata.btree import TreeKind, find_value, iter_entries
 from drystone.formats.pdata.damage import describe_damage
+from drystone.formats.pdata.nodes import PlainTree, find_value, iter_nodes
 from drystone.formats.thin import layout
 from drystone.formats.thin.superblock import Superblock
 
-DETAILS = TreeKind("device details tree", np.dtype(layout.DETAILS))
-TOP = TreeKind("top level of the mapping tree", np.dtype("<u8"))
+DETAILS_NAME = "device details tree"
+TOP_NAME = "top level of the mapping tree"
+_DETAILS = PlainTree(DETAILS_NAME, layout.DETAILS_VALUE)
+_TOP = PlainTree(TOP_NAME)
 """Device id -> root of that device's own tree of mappings."""
 
 
@@ -39,15 +39,17 @@ def read_devices(reader: BlockReader, superblock: Superblock) -> dict[int, Devic
     :raises DamagedError: a damaged node, or an id of more than 24 bits.
     """
     devices: dict[int, DeviceDetails] = {}
-    for ids, values in iter_entries(reader, DETAILS, superblock.device_details_root):
-        if int(ids[-1]) > layout.LARGEST_DEVICE_ID:
+    for height, node in iter_nodes(reader, _DETAILS, superblock.device_details_root):
+        if height or not node.keys:
+            continue
+        if node.keys[-1] > layout.LARGEST_DEVICE_ID:
             raise describe_damage(
                 superblock.device_details_root,
                 "device id in the device details tree",
                 expected=f"at most {layout.LARGEST_DEVICE_ID}",
-                found=int(ids[-1]),
+                found=node.keys[-1],
             )
-        for dev_id, value in zip(ids.tolist(), values.tolist(), strict=True):
+        for dev_id, value in zip(node.keys, node.values, strict=True):
             devices[dev_id] = DeviceDetails(dev_id, *value)
     return devices
 
@@ -58,8 +60,9 @@ def read_mapping_roots(reader: BlockReader, superblock: Superblock) -> dict[int,
     :raises DamagedError: a damaged node.
     """
     roots: dict[int, int] = {}
-    for ids, values in iter_entries(reader, TOP, superblock.data_mapping_root):
-        roots.update(zip(ids.tolist(), values.tolist(), strict=True))
+    for height, node in iter_nodes(reader, _TOP, superblock.data_mapping_root):
+        if not height:
+            roots.update((dev_id, root) for dev_id, (root,) in zip(node.keys, node.values, strict=True))
     return roots
 
 
@@ -69,7 +72,17 @@ def find_mapping_root(reader: BlockReader, superblock: Superblock, dev_id: int) 
     :raises NotFoundError: there is no such device. :raises DamagedError: a damaged node on the way.
     """
     possible = 0 <= dev_id <= layout.LARGEST_DEVICE_ID
-    root = find_value(reader, TOP, superblock.data_mapping_root, dev_id) if possible else None
+    root = find_value(reader, _TOP, superblock.data_mapping_root, dev_id) if possible else None
     if root is None:
         raise NotFoundError(f"there is no thin device {dev_id} in this metadata", dev_id=dev_id)
-    return int(root)
+    return root[0]
+
+
+def check_same_devices(superblock: Superblock, details: dict[int, DeviceDetails], roots: dict[int, int]) -> None:
+    """:raises DamagedError: a device has details and no mappings, or the other way round."""
+    odd = sorted(details.keys() ^ roots.keys())
+    if odd:
+        has, lacks = ("details", "mapping tree") if odd[0] in details else ("mapping tree", "details")
+        raise describe_damage(
+            superblock.data_mapping_root, f"device {odd[0]}", expected=f"with a {lacks}", found=f"only in the {has}"
+        )

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drystone.formats.pdata.blocks import BlockReader
-from drystone.formats.pdata.damage import describe_damage
-from drystone.formats.thin.devices import DeviceDetails, read_devices, read_mapping_roots
+from drystone.formats.thin.devices import DeviceDetails, check_same_devices, read_devices, read_mapping_roots
 from drystone.formats.thin.leaves import Leaves, Trees, join_leaves
 from drystone.formats.thin.lines import Lines, Marks, Row, read_lines
 from drystone.formats.thin.sharing import Sharing
@@ -102,16 +101,6 @@ def describe_pool(superblock: Superblock, choice: Choice) -> Pool:
         data_block_size=superblock.data_block_size if size is None else size,
         nr_data_blocks=max(blocks, choice.nr_data_blocks or 0),
     )
-
-
-def check_same_devices(superblock: Superblock, details: dict[int, DeviceDetails], roots: dict[int, int]) -> None:
-    """:raises DamagedError: a device has details and no mappings, or the other way round."""
-    odd = sorted(details.keys() ^ roots.keys())
-    if odd:
-        has, lacks = ("details", "mapping tree") if odd[0] in details else ("mapping tree", "details")
-        raise describe_damage(
-            superblock.data_mapping_root, f"device {odd[0]}", expected=f"with a {lacks}", found=f"only in the {has}"
-        )
 
 
 def _dump_definitions(reader: BlockReader, trees: Trees, roots: Iterable[int], sharing: Sharing) -> Iterator[Lines]:

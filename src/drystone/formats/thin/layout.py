@@ -32,10 +32,13 @@ LARGEST_TIME = (1 << 32) - 1
 
 LARGEST_DEVICE_ID = (1 << 24) - 1
 
+DETAILS_VALUE = struct.Struct("<QQII")
+"""A value in the device details tree: mapped blocks, transaction id, creation time, snapshotted time."""
+
 DETAILS = [
     ("mapped_blocks", "<u8"),
     ("transaction_id", "<u8"),
     ("creation_time", "<u4"),
     ("snapshotted_time", "<u4"),
 ]
-"""Fields of a value in the device details tree, 24 bytes, as numpy spells a dtype."""
+"""The same, 24 bytes, as numpy spells a dtype."""

@@ -30,7 +30,7 @@ from drystone.formats.pdata.spacemap_writer import write_data_space_map, write_m
 from drystone.formats.pdata.superblock import clear_superblock_block
 from drystone.formats.pdata.survey import Survey
 from drystone.formats.thin.check import Report, check_metadata
-from drystone.formats.thin.devices import DETAILS, TOP
+from drystone.formats.thin.device_trees import DETAILS, TOP
 from drystone.formats.thin.losses import list_sound_leaves
 from drystone.formats.thin.mappings import MAPPINGS, get_data_blocks
 from drystone.formats.thin.salvage import Salvage

@@ -29,7 +29,8 @@ from drystone.formats.pdata.spacemap_writer import write_data_space_map, write_m
 from drystone.formats.pdata.superblock import write_superblock_block
 from drystone.formats.pdata.write_behind import WriteBehind
 from drystone.formats.thin import layout
-from drystone.formats.thin.devices import DETAILS, TOP, DeviceDetails
+from drystone.formats.thin.device_trees import DETAILS, TOP
+from drystone.formats.thin.devices import DeviceDetails
 from drystone.formats.thin.dump import DeviceEnd, Pool
 from drystone.formats.thin.extents import Runs, concatenate_runs
 from drystone.formats.thin.mappings import MAPPINGS, get_data_blocks

@@ -10,7 +10,7 @@ from itertools import accumulate
 from drystone.formats.pdata.damage import Damage
 from drystone.formats.pdata.survey import Survey
 from drystone.formats.thin import layout
-from drystone.formats.thin.devices import DETAILS, TOP
+from drystone.formats.thin.device_trees import DETAILS, TOP
 from drystone.formats.thin.findings import Affected, Finding, Severity
 from drystone.formats.thin.superblock import Superblock
 

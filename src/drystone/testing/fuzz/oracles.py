@@ -4,6 +4,7 @@
                                            of `testing.damage`, which shares no code with the check; a repair of it
                                            loses nothing
     metadata that was restored, repaired   is sound in that sense
+    era metadata, sound or not             is told alike by the two readers of its trees
 
 A case that breaks one of these raises AssertionError, which the campaign counts as a failure.
 """
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from drystone.base.errors import DrystoneError
 from drystone.formats.era import dump as era_dump
 from drystone.formats.era.check import check_metadata as check_era
+from drystone.formats.era.check import survey_metadata
 from drystone.formats.era.parts import iter_logical_parts
 from drystone.formats.era.repair import repair as repair_era
 from drystone.formats.era.superblock import read_superblock as read_era
@@ -44,8 +46,10 @@ def check_thin_image(reader: BlockReader) -> None:
 
 
 def check_era_image(reader: BlockReader) -> None:
-    """Check; what is called sound must be sound."""
-    if check_era(reader).is_sound():
+    """Check; what is called sound must be sound, and both readers of trees must say the same."""
+    report = check_era(reader)
+    _demand(report == survey_metadata(reader), "the two readers of era metadata do not agree")
+    if report.is_sound():
         demand_sound("era", reader)
 
 

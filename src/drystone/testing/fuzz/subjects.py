@@ -13,7 +13,7 @@ from typing import Any
 from drystone.formats.era import document as era_document
 from drystone.formats.era import dump as era_dump
 from drystone.formats.era import parse as era_parse
-from drystone.formats.era.eras import iter_changed as iter_eras_since
+from drystone.formats.era.changed import iter_changed_runs
 from drystone.formats.era.eras import iter_eras
 from drystone.formats.era.invalidate import format_ranges
 from drystone.formats.era.parts import iter_logical_parts, iter_parts
@@ -223,7 +223,7 @@ def _read_era(data: bytes) -> None:
         data,
         [
             lambda: exhaust(iter_eras(reader, superblock)),
-            lambda: exhaust(format_ranges(iter_eras_since(reader, superblock, 3))),
+            lambda: exhaust(format_ranges(iter_changed_runs(reader, superblock, 3))),
             lambda: exhaust(era_dump.format_xml(iter_parts(reader, superblock))),
             lambda: draw_device(reader, superblock, 50),
         ],

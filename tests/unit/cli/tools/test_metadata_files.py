@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from drystone.base.errors import DamagedError, KernelError
-from drystone.cli.tools.metadata_files import name_file
+from drystone.cli.tools.plain.failures import name_file
 
 
 def test_an_error_gets_the_file_before_its_message() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from drystone.base.errors import DamagedError
-from drystone.formats.era.eras import STEP, find_ranges, iter_changed, iter_eras
+from drystone.formats.era.eras import find_ranges, iter_changed, iter_eras
+from drystone.formats.era.layout import STEP
 from drystone.formats.era.superblock import Superblock, read_held_superblock, read_superblock
 from drystone.formats.pdata.memory import MemoryBlocks
 from drystone.testing.era_metadata import Held, write_era_metadata

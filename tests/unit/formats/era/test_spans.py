@@ -45,3 +45,5 @@ def test_what_lies_between_is_read_where_it_is_little(numbers: list[int], asked:
     assert blocks.flags.c_contiguous
     assert inner.asked == [asked]
     assert reader.size == len(DATA)
+    assert reader.read_bytes(numbers) == blocks.tobytes()
+    assert inner.asked == [asked, asked]

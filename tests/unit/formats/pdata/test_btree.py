@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from drystone.base.errors import DamagedError
+from drystone.formats.pdata import nodes
 from drystone.formats.pdata.blocks import BLOCK
-from drystone.formats.pdata.btree import MOST_LEVELS, TreeKind, find_value, iter_entries, measure_height
+from drystone.formats.pdata.btree import MOST_LEVELS, TreeKind, iter_entries, measure_height
 from drystone.formats.pdata.checksum import BTREE_NODE
 from drystone.formats.pdata.layout import INTERNAL, LEAF
 from drystone.formats.pdata.memory import MemoryBlocks
 from drystone.testing.thin_metadata import seal_block, seal_node
 
 KIND = TreeKind("tree", np.dtype("<u8"))
+PLAIN = nodes.PlainTree("tree")
 
 
 def node(flags: int, number: int, entries: dict[int, int]) -> bytes:
@@ -37,9 +39,32 @@ def reader(*blocks: bytes) -> MemoryBlocks:
 
 
 def read(blocks: MemoryBlocks, root: int, batch: int = 256) -> dict[int, int]:
+    """All entries, by the reader that goes through numpy and by the one that does not; they agree, also in what they
+    refuse.
+    """
     found: dict[int, int] = {}
-    for keys, values in iter_entries(blocks, KIND, root, batch=batch):
-        found.update(zip(keys.tolist(), values.tolist(), strict=True))
+    refused: list[DamagedError] = []
+    try:
+        for keys, values in iter_entries(blocks, KIND, root, batch=batch):
+            found.update(zip(keys.tolist(), values.tolist(), strict=True))
+    except DamagedError as error:
+        refused.append(error)
+    before = blocks.blocks_read
+    if refused:
+        with pytest.raises(DamagedError) as caught:
+            read_plain(blocks, root)
+        assert [(each.message, each.facts) for each in refused] == [(caught.value.message, caught.value.facts)]
+        raise refused[0]
+    assert list(read_plain(blocks, root).items()) == list(found.items())
+    blocks.blocks_read = before
+    return found
+
+
+def read_plain(blocks: MemoryBlocks, root: int) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for height, each in nodes.iter_nodes(blocks, PLAIN, root):
+        if not height:
+            found.update((key, value) for key, (value,) in zip(each.keys, each.values, strict=True))
     return found
 
 
@@ -59,7 +84,7 @@ TWO_LEVELS = (
 
 def test_an_empty_tree() -> None:
     assert read(reader(leaf(1, {})), 1) == {}
-    assert find_value(reader(leaf(1, {})), KIND, 1, 0) is None
+    assert nodes.find_value(reader(leaf(1, {})), PLAIN, 1, 0) is None
 
 
 @pytest.mark.parametrize("batch", [1, 2, 256])
@@ -79,7 +104,7 @@ def test_height() -> None:
 )
 def test_find(key: int, value: int | None) -> None:
     blocks = reader(*TWO_LEVELS)
-    assert find_value(blocks, KIND, 1, key) == value
+    assert nodes.find_value(blocks, PLAIN, 1, key) == (None if value is None else (value,))
     assert blocks.blocks_read == 2
 
 
@@ -90,7 +115,7 @@ def test_keys_up_to_the_largest() -> None:
 
 def test_a_key_below_the_roots_first_key_is_not_there() -> None:
     blocks = reader(inner(1, {3: 2, 9: 3}), leaf(2, {3: 1}), leaf(3, {9: 2}))
-    assert find_value(blocks, KIND, 1, 0) is None
+    assert nodes.find_value(blocks, PLAIN, 1, 0) is None
 
 
 def refuse(blocks: MemoryBlocks, root: int = 1) -> DamagedError:

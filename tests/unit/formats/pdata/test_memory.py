@@ -12,6 +12,8 @@ def test_blocks_come_in_the_order_asked_and_twice() -> None:
     assert blocks.shape == (3, BLOCK)
     assert blocks[:, 17].tolist() == [4, 0, 4]
     assert reader.blocks_read == 3
+    assert reader.read_bytes([4, 0, 4]) == blocks.tobytes()
+    assert len(reader.read_bytes([])) == 0
 
 
 def test_a_part_of_a_block_does_not_count() -> None:
@@ -23,6 +25,9 @@ def test_no_more_blocks_count_than_metadata_can_have() -> None:
         size = 1 << 60
 
         def read_blocks(self, numbers: object) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+            raise AssertionError(numbers)
+
+        def read_bytes(self, numbers: object) -> memoryview:
             raise AssertionError(numbers)
 
     assert count_blocks(Large()) == MOST_BLOCKS

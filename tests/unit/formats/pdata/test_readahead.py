@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -31,6 +31,9 @@ class Numbered:
         blocks = np.zeros((len(numbers), BLOCK), dtype=np.uint8)
         blocks[:, :8] = numbers.astype("<u8").view(np.uint8).reshape(-1, 8)
         return blocks
+
+    def read_bytes(self, numbers: Sequence[int]) -> memoryview:
+        return self.read_blocks(np.array(numbers, dtype=np.uint64)).reshape(-1).data
 
 
 def make_batches(count: int, asked: list[int] | None = None) -> Iterator[Numbers]:
