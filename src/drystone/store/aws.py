@@ -11,9 +11,9 @@ import configparser
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from drystone.base.errors import UsageError
+from drystone.store.settings import LARGEST_FILE, check_endpoint, check_words, find_first
 
 _KEYS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_ACCESS_KEY", "AWS_SECRET_KEY"))
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -28,8 +28,6 @@ _ASKED = (
 one; nobody's server takes such a machine's keys but Amazon's."""
 
 _DEFAULT_REGION = "us-east-1"
-_LARGEST_FILE = 1 << 20
-"""Bytes of a file of settings that are read; more is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +56,9 @@ def find_settings(environ: Mapping[str, str], *, endpoint: str = "", region: str
     """
     profile = _read_profile(environ)
     key, secret, token = _find_keys(environ, profile)
-    url = _check_endpoint(endpoint or _first(environ, _ENDPOINTS) or profile.get("endpoint_url", ""))
-    region = region or _first(environ, _REGIONS) or profile.get("region", "") or _DEFAULT_REGION
-    _check_words(access_key=key, secret_key=secret, session_token=token, region=region)
+    url = check_endpoint(endpoint or find_first(environ, _ENDPOINTS) or profile.get("endpoint_url", ""), "S3")
+    region = region or find_first(environ, _REGIONS) or profile.get("region", "") or _DEFAULT_REGION
+    check_words("S3", access_key=key, secret_key=secret, session_token=token, region=region)
     machine = not url and environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true"
     return AwsSettings(
         endpoint=url,
@@ -69,18 +67,8 @@ def find_settings(environ: Mapping[str, str], *, endpoint: str = "", region: str
         secret_key=secret,
         token=token,
         authorities=_read_authorities(environ, profile),
-        asks=not key and (machine or bool(_first(environ, _ASKED))),
+        asks=not key and (machine or bool(find_first(environ, _ASKED))),
     )
-
-
-def _check_words(**words: str) -> None:
-    """They can stand in a request's header; the client library panics where they cannot. Their text is not repeated."""
-    for name, word in words.items():
-        if not word.isascii() or not word.isprintable() or " " in word:
-            raise UsageError(
-                f"the S3 {name.replace('_', ' ')} that was found holds a blank, a line break or no ASCII",
-                hint="see whether something was copied along with it",
-            )
 
 
 def _read_authorities(environ: Mapping[str, str], profile: Mapping[str, str]) -> bytes:
@@ -89,16 +77,12 @@ def _read_authorities(environ: Mapping[str, str], profile: Mapping[str, str]) ->
         return b""
     try:
         with Path(path).open("rb") as file:
-            data = file.read(_LARGEST_FILE)
+            data = file.read(LARGEST_FILE)
     except OSError as error:
         raise UsageError(f"{path}, the file of authorities, cannot be read: {error.strerror}") from error
     if b"-----BEGIN CERTIFICATE-----" not in data:
         raise UsageError(f"{path}, the file of authorities, holds no certificate in PEM")
     return data
-
-
-def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
-    return next((environ[name] for name in names if environ.get(name)), "")
 
 
 def _find_keys(environ: Mapping[str, str], profile: Mapping[str, str]) -> tuple[str, str, str]:
@@ -140,8 +124,8 @@ def _read_file(path: Path) -> configparser.ConfigParser:
     parsed = configparser.ConfigParser(interpolation=None, default_section="", strict=False)
     try:
         with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-        if len(data) > _LARGEST_FILE:
+            data = file.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
             raise UsageError(f"{path} is too large to be a file of settings")
         parsed.read_string(data.decode())
     except (FileNotFoundError, NotADirectoryError):
@@ -151,19 +135,3 @@ def _read_file(path: Path) -> configparser.ConfigParser:
     except (configparser.Error, UnicodeDecodeError):
         raise UsageError(f"{path} is no file of settings", hint="mend it, or name another one") from None
     return parsed
-
-
-def _check_endpoint(text: str) -> str:
-    """`text` itself when it is "" or `http[s]://host[:port]`, with a path perhaps."""
-    if not text:
-        return ""
-    try:
-        parts = urlsplit(text)
-        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        fits = False
-    if not fits or not text.isascii() or not text.isprintable() or set(' "<>\\^`{|}') & set(text):
-        raise UsageError("the S3 endpoint is no URL", hint="write https://host or http://host:port")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise UsageError("the S3 endpoint holds more than host, port and path", hint="write https://host:port")
-    return text.rstrip("/")

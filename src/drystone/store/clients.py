@@ -10,15 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from drystone.base.errors import UnavailableError
 from drystone.store.answers import credentials_hint
 from drystone.store.aws import AwsSettings
+from drystone.store.azure import AzureSettings
 from drystone.store.destination import AzurePlace, GcsPlace, S3Place
+from drystone.store.gcs import GcsSettings
 
 if TYPE_CHECKING:
-    from obstore.store import AzureConfig, ClientConfig, ObjectStore, RetryConfig, S3Config, S3Credential
+    from obstore.store import AzureConfig, ClientConfig, GCSConfig, ObjectStore, RetryConfig, S3Config, S3Credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,33 +135,55 @@ def _credential(settings: AwsSettings) -> S3Credential:
     }
 
 
-def make_gcs(place: GcsPlace, patience: Patience) -> TimedClients:
-    """Clients of a bucket; obstore finds the credentials (GOOGLE_*, gcloud's file). Nothing is sent yet.
+def make_gcs(place: GcsPlace, settings: GcsSettings, patience: Patience) -> TimedClients:
+    """Clients of a bucket. Without a key or a token obstore asks gcloud's file, then the machine. Nothing is sent yet.
 
-    :raises UnavailableError: it finds some that cannot be used.
+    :raises UnavailableError: the credentials that were found cannot be used.
     """
     from obstore.store import GCSStore
 
+    config: GCSConfig = {"bucket": place.bucket, "skip_signature": settings.anonymous}
+    if settings.endpoint:
+        config["base_url"] = settings.endpoint
+    if settings.key:
+        config["service_account_key"] = settings.key
+    if settings.key_file:
+        config["application_credentials" if settings.is_default else "service_account"] = settings.key_file
+    if settings.token:
+        config["bearer_token"] = settings.token
+
     def make(silence: float, answer: float) -> ObjectStore:
         options = _options(patience, silence, answer)
-        return GCSStore(place.bucket, client_options=options, retry_config=_no_retries())
+        options["allow_http"] = settings.endpoint.startswith("http://")
+        return GCSStore(config=config, client_options=options, retry_config=_no_retries())
 
     return _made(place, make, patience)
 
 
-def make_azure(place: AzurePlace, patience: Patience) -> TimedClients:
-    """Clients of a container; obstore finds the credentials (AZURE_*). Nothing is sent yet.
+def make_azure(place: AzurePlace, settings: AzureSettings, patience: Patience) -> TimedClients:
+    """Clients of a container. Without a key or a signature obstore asks what `others` names, else the machine.
 
-    :raises UnavailableError: it finds some that cannot be used, or no account.
+    Nothing is sent yet. :raises UnavailableError: the credentials that were found cannot be used.
     """
     from obstore.store import AzureStore
 
-    config: AzureConfig = {"container_name": place.container}
-    if place.account:
-        config["account_name"] = place.account
+    config = cast("AzureConfig", dict(settings.others))
+    config["container_name"] = place.container
+    config["account_name"] = settings.account
+    # Said here, so that no variable of the environment says otherwise.
+    config["use_emulator"] = False
+    if settings.endpoint:
+        config["endpoint"] = settings.endpoint
+    if settings.key:
+        config["account_key"] = settings.key
+        config["credential_type"] = "access_key"
+    elif settings.signature:
+        config["sas_key"] = settings.signature
+        config["credential_type"] = "sas_token"
 
     def make(silence: float, answer: float) -> ObjectStore:
         options = _options(patience, silence, answer)
+        options["allow_http"] = settings.endpoint.startswith("http://")
         return AzureStore(config=config, client_options=options, retry_config=_no_retries())
 
     return _made(place, make, patience)

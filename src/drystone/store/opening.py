@@ -63,35 +63,53 @@ def open_store(
 
 def _open_remote(place: RemotePlace, endpoint: str, environ: Mapping[str, str], patience: Patience | None) -> Store:
     # Imported here: whoever only opens folders does not pay for the library.
-    from drystone.store import clients as make
-    from drystone.store.answers import credentials_hint
-    from drystone.store.aws import find_settings
     from drystone.store.remote import RemoteStore
 
     patience = patience or _find_patience(environ)
-    name, doubted = str(place), False
-    clients: Clients
-    if isinstance(place, S3Place):
-        settings = find_settings(environ, endpoint=endpoint, region=place.region)
-        if settings.endpoint:
-            name, doubted = f"{place} ({settings.endpoint})", True
-        if not settings.access_key and not settings.asks:
-            raise UnavailableError(f"{name}: no credentials were found", hint=credentials_hint(str(place)))
-        clients = make.make_s3(place, settings, patience)
-    elif isinstance(place, GcsPlace):
-        clients = make.make_gcs(place, patience)
-    elif isinstance(place, AzurePlace):
-        clients = make.make_azure(place, patience)
-    else:
-        clients = make.SharedClient(_find_memory(place))
+    clients, server = _make_clients(place, endpoint, environ, patience)
     return RemoteStore(
         clients,
         place.prefix,
-        place=name,
+        place=_name(place, server),
         patience=patience,
-        doubted=doubted,
+        doubted=bool(server),
         copies=isinstance(place, MemoryPlace),
     )
+
+
+def _make_clients(
+    place: RemotePlace, endpoint: str, environ: Mapping[str, str], patience: Patience
+) -> tuple[Clients, str]:
+    """Clients of a place, and the URL of the server when it is not the cloud's own, else ""."""
+    from drystone.store import aws, azure, gcs
+    from drystone.store import clients as make
+
+    if isinstance(place, S3Place):
+        s3 = aws.find_settings(environ, endpoint=endpoint, region=place.region)
+        if not s3.access_key and not s3.asks:
+            raise _missing(place, s3.endpoint)
+        return make.make_s3(place, s3, patience), s3.endpoint
+    if isinstance(place, GcsPlace):
+        google = gcs.find_settings(environ)
+        return make.make_gcs(place, google, patience), google.endpoint
+    if isinstance(place, AzurePlace):
+        microsoft = azure.find_settings(environ, account=place.account)
+        if not microsoft.account:
+            raise _missing(place, microsoft.endpoint)
+        return make.make_azure(place, microsoft, patience), microsoft.endpoint
+    return make.SharedClient(_find_memory(place)), ""
+
+
+def _name(place: RemotePlace, server: str) -> str:
+    """How messages name a place."""
+    return f"{place} ({server})" if server else str(place)
+
+
+def _missing(place: RemotePlace, server: str) -> UnavailableError:
+    from drystone.store.answers import credentials_hint
+
+    hint = credentials_hint(str(place))
+    return UnavailableError(f"{_name(place, server)}: no credentials were found", hint=hint)
 
 
 def _find_patience(environ: Mapping[str, str]) -> Patience:

@@ -7,9 +7,9 @@ again; one that finds an object looks at its mark, and won when the mark is its 
 all: it is one request, and the servers count its bytes.
 
 Some servers that speak S3's protocol ignore the condition, and some list an object late when they were killed while it
-was put. At an endpoint that is not Amazon's the condition is tried out before the first put, on an object `PROBE` that
-stays there; and a put that was tried again is looked up in the listing, and written once more, as it is, when it is
-missing there.
+was put. At an endpoint that is not the cloud's own the condition is tried out before the first put, on an object
+`PROBE` that stays there; and a put that was tried again is looked up in the listing, and written once more, as it is,
+when it is missing there.
 
 Each request has its time limits (`Patience`), and what may pass is tried again: a store that never answered for some
 seconds, one that did for a minute. Once a store was given up, each request is tried once, until it answers again.
@@ -21,7 +21,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,7 +35,7 @@ from drystone.store.answers import read_answer
 from drystone.store.clients import Clients, Patience
 
 if TYPE_CHECKING:
-    from obstore import Attributes, ObjectMeta
+    from obstore import Attributes
 
 PROBE = ".drystone-conditional-writes"
 """No key of a store begins with a dot, so that this object is in no listing."""
@@ -116,10 +116,10 @@ class RemoteStore:
         )
 
     def _read_attributes(self, path: str) -> Attributes | None:
-        """An object's metadata; None when there is none."""
+        """An object's metadata; None when there is none, or a conflict hides it, as of a container that goes away."""
         try:
             return obstore.get(self._clients.reader(), path, options={"head": True}).attributes
-        except FileNotFoundError:
+        except (FileNotFoundError, AlreadyExistsError):
             return None
 
     def _is_listed(self, path: str) -> bool:
@@ -233,28 +233,43 @@ class RemoteStore:
 
 
 class _Pages:
-    """The objects below a prefix, in the order of their paths, page by page."""
+    """The objects below a prefix, in the order in which the store lists them, page by page."""
 
     def __init__(self, clients: Clients, below: str) -> None:
         self._clients = clients
         self._below = below
-        self._stream: Iterator[Sequence[ObjectMeta]] | None = None
-        self._last = ""
+        self._stream: Iterator[list[tuple[str, int]]] | None = None
+        self._first = self._last = ""
 
     def read_next(self) -> list[tuple[str, int]]:
         """(path, bytes) of those that come next; none at the end. After a failure the next call asks for them anew."""
         if self._stream is None:
-            # obstore takes a prefix as whole words, without the slash.
-            prefix = self._below.rstrip("/") or None
-            self._stream = obstore.list(self._clients.reader(), prefix, offset=self._last or None, chunk_size=_PAGE)
+            self._stream = self._read_on()
         try:
-            page = next(self._stream, ())
+            return next(self._stream, [])
         except BaseException:
             self._stream = None
             raise
-        if page:
-            self._last = page[-1]["path"]
-        return [(entry["path"], entry["size"]) for entry in page]
+
+    def _read_on(self) -> Iterator[list[tuple[str, int]]]:
+        """The pages behind the last path that was given.
+
+        Azurite does not know how to go on behind a path (startFrom) and begins at the beginning; only then the order of
+        paths is relied upon, which is not the same in all stores.
+        """
+        given, anew = self._last, False
+        # obstore takes a prefix as whole words, without the slash.
+        prefix = self._below.rstrip("/") or None
+        for page in obstore.list(self._clients.reader(), prefix, offset=given or None, chunk_size=_PAGE):
+            entries = [(entry["path"], entry["size"]) for entry in page]
+            if given and entries and entries[0][0] == self._first:
+                anew = True
+            if anew:
+                entries = [entry for entry in entries if entry[0] > given]
+            if entries:
+                self._first = self._first or entries[0][0]
+                self._last = entries[-1][0]
+                yield entries
 
 
 def _is_key(text: str) -> bool:

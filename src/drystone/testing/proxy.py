@@ -60,6 +60,19 @@ Plan = Callable[[int, str], Fault | None]
 """The fault of a request, by its number (from 0) and its first line; None: all is well."""
 
 
+def fail_once(fault: Fault, verb: str, key: str) -> Plan:
+    """The first request with this verb and `key` in its line fails so, and no other."""
+    done: list[str] = []
+
+    def plan(_number: int, line: str) -> Fault | None:
+        if not done and line.startswith(f"{verb} ") and key in line:
+            done.append(line)
+            return fault
+        return None
+
+    return plan
+
+
 class FaultyProxy:
     """Listens between `__enter__` and `__exit__`.
 

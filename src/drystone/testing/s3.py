@@ -14,9 +14,6 @@ import http.client
 import itertools
 import json
 import os
-import selectors
-import signal
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,9 +23,8 @@ import obstore
 from obstore.store import S3Store
 
 from drystone.base.errors import UnavailableError
-
-CHECKOUT = Path(__file__).resolve().parents[3]
-"""The folder with .s3-server/ in it, when the package is used from a checkout."""
+from drystone.testing import server
+from drystone.testing.server import CHECKOUT, READY_SECONDS, ServerProcess
 
 KEY = "test:writer"
 SECRET = "writing-secret"  # noqa: S105 - of a server that lives as long as a test
@@ -36,17 +32,11 @@ STRANGER = "test:stranger"
 STRANGER_SECRET = "reading-secret"  # noqa: S105
 
 _PROGRAM = Path(__file__).with_name("swift_server.py")
-_READY_SECONDS = 60.0
 
 
 def why_absent(checkout: Path = CHECKOUT) -> str:
     """Why the server cannot be started here, "" when it can."""
-    folder = checkout / ".s3-server"
-    if list(folder.glob("ready-*")):
-        return ""
-    failed = folder / "failed"
-    why = failed.read_text().strip() if failed.exists() else "nobody installed it"
-    return f"the S3 server is not here: {why} (scripts/s3-server --again)"
+    return server.why_absent("s3-server", "S3", checkout)
 
 
 class S3Server:
@@ -59,9 +49,12 @@ class S3Server:
         self.folder = folder
         self._ahead = ahead
         self._python = checkout / ".s3-server" / "bin" / "python"
-        self._process: subprocess.Popen[str] | None = None
+        self._process = ServerProcess("S3", folder / "log")
         self._numbers = itertools.count(1)
         self.port = 0
+        self.kill = self._process.kill
+        self.pause = self._process.pause
+        self.resume = self._process.resume
 
     @property
     def endpoint(self) -> str:
@@ -82,48 +75,8 @@ class S3Server:
     def start(self) -> None:
         """Start it, and wait until it answers. :raises UnavailableError: it does not."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "log").open("ab") as log:
-            process = subprocess.Popen(
-                [self._python, "-P", _PROGRAM, self.folder, str(self.port), str(self._ahead)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
-        self._process = process
-        assert process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            line = process.stdout.readline() if selector.select(_READY_SECONDS) else ""
-        if not line:
-            self.kill()
-            raise UnavailableError(f"the S3 server did not start; its log is {self.folder / 'log'}")
-        self.port = int(json.loads(line)["port"])
-
-    def kill(self) -> None:
-        """SIGKILL, if it runs."""
-        if self._process is None:
-            return
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            assert stream is not None
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-        self._process = None
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """SIGCONT."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None, "the server does not run"
-        self._process.send_signal(number)
+        command = [self._python, "-P", _PROGRAM, self.folder, str(self.port), str(self._ahead)]
+        self.port = self._process.start(command, _read_port)
 
     def make_bucket(self) -> str:
         """The name of a new, empty bucket."""
@@ -138,7 +91,7 @@ class S3Server:
             client_options={"allow_http": True},
         )
         url = urlsplit(obstore.sign(client, "PUT", "", timedelta(minutes=5)))
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_READY_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=READY_SECONDS)
         try:
             connection.request("PUT", f"{url.path}?{url.query}")
             answer = connection.getresponse()
@@ -147,6 +100,10 @@ class S3Server:
         finally:
             connection.close()
         return name
+
+
+def _read_port(line: str) -> int:
+    return int(json.loads(line)["port"])
 
 
 @contextlib.contextmanager

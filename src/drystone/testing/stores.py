@@ -7,6 +7,7 @@ for check in CONFORMANCE:
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -351,10 +352,36 @@ def _listed(store: Store, prefix: str) -> list[tuple[str, int]]:
 
 
 def _raises(kind: type[DrystoneError], action: Callable[..., object], *arguments: object) -> None:
+    _raised(kind, lambda: action(*arguments))
+
+
+def check_refusal(
+    store: Store, kind: type[DrystoneError], says: str, *, hint: str, secrets: tuple[str, ...] = ()
+) -> None:
+    """Every operation fails so, in one line, and neither its text nor its traceback holds a secret."""
+    operations: tuple[Callable[[], object], ...] = (
+        lambda: store.put_if_absent("key", b"data"),
+        lambda: store.get("key"),
+        lambda: store.get_range("key", 0, 5),
+        lambda: list(store.list("")),
+        lambda: store.delete("key"),
+    )
+    for operation in operations:
+        error = _raised(kind, operation)
+        assert says in error.message, error.message
+        assert hint in error.hint, error.hint
+        assert "\n" not in str(error)
+        shown = "".join(traceback.format_exception(error)) + repr(error.facts) + repr(store)
+        assert not [secret for secret in secrets if secret in shown]
+        assert error.__cause__ is None
+        assert error.__context__ is None
+
+
+def _raised(kind: type[DrystoneError], operation: Callable[[], object]) -> DrystoneError:
     try:
-        action(*arguments)
-    except kind:
-        return
+        operation()
+    except kind as error:
+        return error
     raise AssertionError(f"no {kind.__name__} was raised")
 
 

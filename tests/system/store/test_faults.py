@@ -19,25 +19,12 @@ import pytest
 from drystone.base.errors import NotFoundError, TimedOutError, UnavailableError
 from drystone.store import Store, open_store
 from drystone.store.clients import Patience
-from drystone.testing.proxy import BadGateway, CutAnswer, CutRequest, Fault, FaultyProxy, Plan, Silence, Slow
+from drystone.testing.proxy import BadGateway, CutAnswer, CutRequest, Fault, FaultyProxy, Silence, Slow, fail_once
 from drystone.testing.s3 import S3Server, start_server, why_absent
 
 
 def open_behind(proxy: FaultyProxy, server: S3Server, bucket: str, patience: Patience) -> Store:
     return open_store(f"s3://{bucket}/x", environ=server.environ(endpoint=proxy.endpoint), patience=patience)
-
-
-def once(fault: Fault, verb: str, key: str) -> Plan:
-    """The first such request fails so, and no other."""
-    done: list[str] = []
-
-    def plan(_number: int, line: str) -> Fault | None:
-        if not done and line.startswith(f"{verb} ") and key in line:
-            done.append(line)
-            return fault
-        return None
-
-    return plan
 
 
 PUT_FAULTS = [
@@ -53,7 +40,7 @@ def test_a_put_knows_its_own_object_again(
     store = open_behind(proxy, server, bucket, replace(patience, silence=1.5))
     data = random.Random(1).randbytes(100_000)
     assert store.put_if_absent("before", b"")
-    proxy.plan(once(fault, "PUT", "/key"))
+    proxy.plan(fail_once(fault, "PUT", "/key"))
     assert store.put_if_absent("key", data)
     assert not store.put_if_absent("key", data), "the same bytes again are not the same put"
     assert store.get("key") == data
@@ -88,13 +75,13 @@ def test_reads_are_whole(fault: Fault, proxy: FaultyProxy, server: S3Server, buc
     store = open_behind(proxy, server, bucket, replace(patience, silence=1.5))
     data = random.Random(2).randbytes(1_000_000)
     assert store.put_if_absent("key", data)
-    proxy.plan(once(fault, "GET", "/key"))
+    proxy.plan(fail_once(fault, "GET", "/key"))
     assert store.get("key") == data
-    proxy.plan(once(fault, "GET", "/key"))
+    proxy.plan(fail_once(fault, "GET", "/key"))
     assert store.get_range("key", 1000, 900_000) == data[1000:901_000]
-    proxy.plan(once(fault, "GET", "list-type"))
+    proxy.plan(fail_once(fault, "GET", "list-type"))
     assert list(store.list("")) == [("key", 1_000_000)]
-    proxy.plan(once(fault, "DELETE", "/key"))
+    proxy.plan(fail_once(fault, "DELETE", "/key"))
     store.delete("key")
     assert list(store.list("")) == []
 

@@ -84,6 +84,47 @@ def test_answers(found: Answer, kind: type[DrystoneError], *, passing: bool) -> 
     assert "\n" not in str(found.error)
 
 
+@pytest.mark.parametrize(
+    ("reason", "code", "kind", "says"),
+    [
+        ("The specified blob does not exist.", 404, NotFoundError, "no object a/b"),
+        ("The specified container does not exist.", 404, UsageError, "no such container"),
+        ("Server failed to authenticate the request.", 403, UnavailableError, "does not accept"),
+        ("This request is not authorized to perform this operation.", 403, UnavailableError, "denied"),
+        ("This operation is not permitted as the blob is immutable due to a policy.", 409, UnavailableError, "denied"),
+        ("The server is busy.", 503, UnavailableError, "503"),
+    ],
+)
+def test_a_delete_that_azure_answers_in_a_batch(reason: str, code: int, kind: type[DrystoneError], says: str) -> None:
+    text = f"Bulk delete request failed for key a/b: {reason} (code: {code})\n\nDebug source:\nNotFound {{}}"
+    failure = FileNotFoundError(text) if code == 404 else RuntimeError(text)
+    found = read_answer(failure, "az://b", "delete", "a/b")
+    assert type(found.error) is kind
+    assert says in found.error.message
+    assert found.passing is (code == 503)
+
+
+def test_a_name_that_sounds_like_an_answer_is_none() -> None:
+    text = (
+        "Object at location The specified container does not exist/a not found: Error performing GET http://h/a in 4ms"
+    )
+    found = read_answer(FileNotFoundError(text), "az://b", "get", "a")
+    assert type(found.error) is NotFoundError
+
+
+def test_what_googles_token_server_says() -> None:
+    for description, says in (
+        ("Bad Request", "does not accept"),
+        ("Invalid JWT: in a reasonable timeframe.", "clocks"),
+    ):
+        text = (
+            "Generic GCS error: Error performing token request: Error performing POST https://h/token in 4ms - Server "
+            'returned non-2xx status code: 400 Bad Request: {"error": "invalid_grant", "error_description": '
+            f'"{description}"}}\n\nDebug source:\n'
+        )
+        assert says in read_answer(RuntimeError(text), "gs://b", "get", "a").error.message
+
+
 @pytest.mark.parametrize("status", [409, 412])
 def test_there_is_one_and_there_is_none(status: int) -> None:
     found = answer(status, "ConditionalRequestConflict", AlreadyExistsError, "put")

@@ -1,0 +1,1 @@
+"use strict"; // nothing: see ../package.json
