@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from the code: exit codes and commands.
+"""Writes the reference pages that are made from the code: exit codes, commands, schemas of documents.
 
 Run it to write them; with `--check` it writes nothing and exits 1 when one is out of date, or when a link in the
 documentation leads nowhere.
@@ -20,6 +20,7 @@ from drystone.cli.convoy import convoy
 from drystone.cli.dvm import dvm
 from drystone.cli.main import drystone
 from drystone.cli.pdata_tools import pdata_tools
+from drystone.dvm.schemas import schema_files
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
@@ -77,6 +78,7 @@ def pages() -> dict[Path, str]:
         PAGES / "dvm-command.md": command_page("The dvm command", dvm, "dvm"),
         PAGES / "convoy-command.md": command_page("The convoy command", convoy, "convoy"),
         PAGES / "convoy-pdata_tools.md": command_page("convoy-pdata_tools", pdata_tools, "convoy-pdata_tools"),
+        **{PAGES / "schemas" / name: data.decode() for name, data in schema_files().items()},
     }
 
 

@@ -14,7 +14,7 @@ Until 4 everything has an inverse, which the program carries with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -211,7 +211,7 @@ def _write_unit(writer: Writer, changes: Changes, unit: tuple[str, ...], plans: 
         _write_messages(writer, changes, unit, plans)
     match changes.kinds[unit[0]]:
         case Kind.NEW:
-            _write_new(writer, changes.after[unit[0]])
+            _write_new(writer, changes.after[unit[0]], _frozen_for(changes, changes.after[unit[0]]))
         case Kind.EARLY:
             _write_early(writer, changes, unit[0])
         case Kind.SWITCH:
@@ -227,21 +227,40 @@ def _write_unit(writer: Writer, changes: Changes, unit: tuple[str, ...], plans: 
 
 def _write_messages(writer: Writer, changes: Changes, unit: tuple[str, ...], plans: dict[str, Plan]) -> None:
     current, desired = State(tuple(changes.before.values())), State(tuple(changes.after.values()))
-
-    def around(origin: str) -> list[str]:
-        names = changes.old_graph.parents_first(changes.old_graph.above(origin) | {origin})
-        return [name for name in names if changes.before[name].table and not changes.before[name].suspended]
-
     for name in unit:
         if name in plans:
-            write_making(writer, plans[name], current, desired, around)
+            write_making(writer, plans[name], current, desired, lambda origin: _running_from(changes, origin))
 
 
-def _write_new(writer: Writer, after: Device) -> None:
+def _running_from(changes: Changes, name: str) -> list[str]:
+    """A device and all that stands on it, parents first, as far as they run."""
+    names = changes.old_graph.parents_first(changes.old_graph.above(name) | {name})
+    return [each for each in names if changes.before[each].table and not changes.before[each].suspended]
+
+
+def _frozen_for(changes: Changes, new: Device) -> list[str]:
+    """What stands still, parents first, while a new snapshot of a device that has others already comes to be.
+
+    So its file system is clean in it. Of the first one the origin's own table changes, which suspends it anyway.
+    """
+    origins = {line.params.split()[0] for line in new.table if line.target == "snapshot"}
+    return [
+        name
+        for origin, before in changes.before.items()
+        if changes.kinds[origin] is Kind.KEEP
+        and any(line.target == "snapshot-origin" and line.params in origins for line in before.table)
+        for name in _running_from(changes, origin)
+    ]
+
+
+def _write_new(writer: Writer, after: Device, frozen: Sequence[str]) -> None:
     create = Create(after.name, after.uuid)
     writer.do(create, undo=inverse(create) or ())
     # Removing it drops its tables as well: loading and resuming need no undoing of their own.
-    writer.do(Load(after.name, after.table, after.read_only), Resume(after.name))
+    writer.do(Load(after.name, after.table, after.read_only))
+    for name in frozen:
+        writer.do(Suspend(name), undo=[insisting(Resume(name))])
+    writer.do(Resume(after.name), *(Resume(name) for name in reversed(frozen)))
 
 
 def _write_early(writer: Writer, changes: Changes, name: str) -> None:

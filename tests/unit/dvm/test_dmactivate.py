@@ -111,3 +111,21 @@ def test_the_program_needs_the_very_devices_it_was_made_for() -> None:
 def test_programs_do_not_depend_on_chance() -> None:
     devices = [device(f"d{n}", f"7:0 {n}") for n in range(20)]
     assert activate(State(), State(tuple(devices))) == activate(State(), State(tuple(devices)))
+
+
+def test_an_origin_stands_still_while_it_gets_a_further_snapshot() -> None:
+    real, cow = device("db-real", "7:0 0"), device("cow", "7:1 0")
+    origin = device("db", "{db-real}", target="snapshot-origin")
+    first = device("one", "{db-real} 7:2 P 8", target="snapshot")
+    top = device("top", "{db} 0")
+    there = [real, origin, first, top]
+    second = device("two", "{db-real} {cow} P 8", target="snapshot")
+    assert steps(there, [*there, cow, second])[3:] == [
+        "create two uuid=U-two",
+        "load two 0 8 snapshot {db-real} {cow} P 8",
+        "suspend top",
+        "suspend db",
+        "resume two",
+        "resume db",
+        "resume top",
+    ]

@@ -9,7 +9,7 @@ import click
 
 from drystone.base.documents import decode
 from drystone.base.errors import UsageError
-from drystone.cli.dvm.tool import Tool, errors_as_json, print_document
+from drystone.cli.dvm.tool import Tool, errors_as_json, pass_mapper, print_document
 from drystone.cli.input import name_input, read_input
 from drystone.kernel.dm.abc import DeviceMapper
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @errors_as_json
 @click.option("--name", "names", multiple=True, metavar="PREFIX", help="Only devices whose name begins so.")
 @click.option("--uuid", "uuids", multiple=True, metavar="PREFIX", help="Only devices whose UUID begins so.")
-@click.pass_obj
+@pass_mapper
 def observe(dm: DeviceMapper, names: tuple[str, ...], uuids: tuple[str, ...]) -> None:
     """Print the state of device-mapper: devices, tables, thin pools' transaction ids.
 
@@ -96,7 +96,7 @@ def dmactivate(current: str | None, desired: str | None, text: bool, in_words: b
 @click.option("--check", "only_check", is_flag=True, help="Check the program and print it; run nothing.")
 @click.option("--text", is_flag=True, help="With --check: print the program in its text form.")
 @click.option("--describe", "in_words", is_flag=True, help="With --check: print what it does in plain language.")
-@click.pass_obj
+@pass_mapper
 def dmexec(dm: DeviceMapper, file: str, only_check: bool, text: bool, in_words: bool) -> None:
     """Run a program (JSON or text form) from FILE or stdin; print its result.
 

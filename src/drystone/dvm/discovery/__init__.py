@@ -1,0 +1,1 @@
+"""Devices, their labels, and the groups that they belong to."""

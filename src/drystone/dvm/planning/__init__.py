@@ -1,0 +1,1 @@
+"""From the layout that somebody wants to the way there."""

@@ -1,0 +1,1 @@
+"""One run of bytes in many regions of devices, replaced by transactions."""

@@ -1,0 +1,1 @@
+"""What is in a group, for people and for programs."""

@@ -1,0 +1,1 @@
+"""A group's metadata as versions, without looking into them."""

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+
+from drystone.base.errors import UsageError
+from drystone.dvm.groups.kinds import Snapshot
+from drystone.dvm.metadata.create import Wish, create
+from drystone.dvm.metadata.layers import cache, era
+from drystone.dvm.metadata.raid import mirror
+from drystone.dvm.metadata.snapshot import snapshot
+from drystone.dvm.metadata.thin import thin, thin_pool
+from drystone.testing.groups import GroupBench, find, ids, make_group
+
+MIB = 1 << 20
+
+
+def test_a_classic_snapshot_has_its_origins_size_and_a_store_of_its_own() -> None:
+    bench = GroupBench(make_group())
+    group = create(bench.group, Wish("db", 4 * MIB), ids())
+    bench.go(group)
+    group = snapshot(group, "db", "snap", ids("snap"), size=MIB)
+    bench.go(group)
+    copy = find(group, "snap")
+    assert isinstance(copy, Snapshot)
+    assert (copy.size, find(group, "snap:cow").size) == (4 * MIB, MIB)
+    assert [line.target for line in bench.dm.table("vg-db")] == ["snapshot-origin"]
+    assert [line.target for line in bench.dm.table("vg-snap")] == ["snapshot"]
+
+
+def test_a_volume_with_snapshots_can_be_laid_below_others() -> None:
+    bench = GroupBench(make_group())
+    group = snapshot(create(bench.group, Wish("db", 4 * MIB), ids()), "db", "snap", ids("s"), size=MIB)
+    for above in (mirror(group, "db", ids("m")), era(group, "db", ids("e")), cache(group, "db", MIB, ids("c"))):
+        GroupBench(make_group()).go(above)
+
+
+def test_all_classic_snapshots_of_a_volume_have_one_chunk_size() -> None:
+    group = create(make_group(), Wish("db", 4 * MIB), ids())
+    group = snapshot(group, "db", "one", ids("1"), size=MIB, chunk=8192)
+    two = find(snapshot(group, "db", "two", ids("2"), size=MIB), "two")
+    assert isinstance(two, Snapshot)
+    assert two.chunk == 8192
+    with pytest.raises(UsageError, match="differ in their chunks"):
+        snapshot(group, "db", "two", ids("2"), size=MIB, chunk=4096)
+
+
+def test_what_has_no_such_snapshots() -> None:
+    group = thin_pool(create(make_group(), Wish("db", MIB), ids()), "pool", MIB, ids("pool"))
+    group = snapshot(group, "db", "snap", ids("snap"), size=MIB)
+    group = thin(group, "pool", ["t1"], MIB, ids("thin"))
+    with pytest.raises(UsageError, match="needs room"):
+        snapshot(group, "db", "more", ids())
+    for origin in ("pool", "snap"):
+        with pytest.raises(UsageError, match="has no snapshots"):
+            snapshot(group, origin, "more", ids(), size=MIB)
+    assert snapshot(group, "t1", "classic", ids("x"), size=MIB) != snapshot(group, "t1", "thin", ids("x"))
