@@ -10,6 +10,7 @@ import msgspec
 
 from drystone.backup.era_source import EraDisk, EraSource, EraSourceInUse, Reading, read_changes
 from drystone.backup.era_state import EraState, from_about, read_state, write_state
+from drystone.backup.facts import find_state
 from drystone.backup.format.manifest import Head
 from drystone.backup.pipeline import Progress, silent
 from drystone.backup.repository import BackupRequest, Repository
@@ -108,12 +109,7 @@ def _find_base(repository: Repository, request: EraRequest, damaged: Callable[[D
 
 def _of(head: Head) -> _Base:
     """A backup as the base, by its own facts."""
-    try:
-        state = from_about(head.about)
-    except DamagedError as error:
-        return _Base(head.backup, None, error.message)
-    missing = "" if state is not None else f"backup {head.backup} does not tell of an era device"
-    return _Base(head.backup, state, missing)
+    return _Base(head.backup, *find_state(head, from_about, "an era device"))
 
 
 def _read_file(path: Path, volume: str) -> tuple[EraState | None, str]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from drystone.backup.era_plan import Choice, EraFacts, choose
 from drystone.backup.era_state import EraState
-from drystone.backup.source import DeviceSource, Ranges, whole
-from drystone.backup.thin_source import clip
+from drystone.backup.ranges import Ranges, clip, whole
+from drystone.backup.source import DeviceSource
 from drystone.base.errors import MismatchError, UsageError
 from drystone.formats.era.eras import iter_changed
 from drystone.formats.era.superblock import Superblock, parse_superblock, read_superblock

@@ -12,8 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-from blake3 import blake3
 
+from drystone.backup.facts import read_numbers, write_numbers
+from drystone.backup.format.digest import checksum
 from drystone.base.errors import DamagedError, KernelError, NotFoundError, UnsupportedError
 from drystone.base.files import replace_file
 
@@ -54,7 +55,7 @@ class EraState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def to_about(self) -> dict[str, str]:
         """The facts for a manifest."""
-        return {_TAG: self.tag, **{key: str(getattr(self, name)) for key, name in _NUMBERS.items()}}
+        return {_TAG: self.tag, **write_numbers(self, _NUMBERS)}
 
 
 class _StateFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +72,7 @@ def from_about(about: dict[str, str]) -> EraState | None:
     """
     if _TAG not in about:
         return None
-    try:
-        numbers = {name: int(about[key]) for key, name in _NUMBERS.items()}
-    except (KeyError, ValueError) as error:
-        raise DamagedError(f"the backup's facts of its era device are wrong: {error}") from error
-    return EraState(tag=about[_TAG], volume="", backup="", **numbers)
+    return EraState(tag=about[_TAG], volume="", backup="", **read_numbers(about, _NUMBERS, "era device"))
 
 
 def read_state(path: Path) -> EraState:
@@ -114,4 +111,4 @@ def write_state(path: Path, state: EraState) -> None:
 
 
 def _check_of(state: EraState) -> str:
-    return blake3(msgspec.json.encode(state)).hexdigest()
+    return checksum(msgspec.json.encode(state)).hex()

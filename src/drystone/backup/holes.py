@@ -16,7 +16,8 @@ import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+
+from drystone.backup.ranges import Ranges, join_bytes
 
 STEP = 1 << 20
 """Bytes. A range of data ends with a multiple of it: a smaller hole behind it is read as well."""
@@ -25,14 +26,15 @@ Seek = Callable[[int, int, int], int]
 """os.lseek."""
 
 
-def find_data(handle: int, size: int, seek: Seek = os.lseek) -> NDArray[np.uint64]:
-    """The ranges of a file of `size` bytes that may hold other than zeros: offset and length, shape (n, 2).
+def find_data(handle: int, size: int, seek: Seek = os.lseek) -> Ranges:
+    """The ranges of a file of `size` bytes that may hold other than zeros.
 
     :param handle: open for reading.
     """
     with contextlib.suppress(OSError):  # a file system that cannot is believed as it is
         os.fdatasync(handle)
-    return np.array(list(_joined(_iter_data(handle, size, seek))), dtype=np.uint64).reshape(-1, 2)
+    found = np.array(list(_iter_data(handle, size, seek)), dtype=np.int64).reshape(-1, 2)
+    return join_bytes(found[:, 0], found[:, 1])
 
 
 def _iter_data(handle: int, size: int, seek: Seek) -> Iterator[tuple[int, int]]:
@@ -54,16 +56,3 @@ def _iter_data(handle: int, size: int, seek: Seek) -> Iterator[tuple[int, int]]:
         end = min(size, -(-hole // STEP) * STEP)
         yield begin, end
         at = end
-
-
-def _joined(ranges: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """(offset, length); ranges that touch made one."""
-    begin = end = 0
-    for first, last in ranges:
-        if first > end:
-            if end > begin:
-                yield begin, end - begin
-            begin = first
-        end = last
-    if end > begin:
-        yield begin, end - begin

@@ -11,9 +11,9 @@ import msgspec
 from drystone.backup.format import slot as slots
 from drystone.backup.format.keys import SLOTS, slot_key
 from drystone.backup.format.slot import Slot
-from drystone.backup.key_slots import list_slots
+from drystone.backup.key_slots import find_keys, list_slots
 from drystone.backup.vault import Vault, put_own, read_document
-from drystone.base.errors import DamagedError, MismatchError, UnsupportedError, UsageError
+from drystone.base.errors import DamagedError, MismatchError, UnsupportedError
 from drystone.store import Store
 
 FORMAT = "drystone-backup-keys"
@@ -33,8 +33,7 @@ class KeyCopy(msgspec.Struct, frozen=True, kw_only=True):
 
 def copy_slots(vault: Vault) -> bytes:
     """A copy of all slots. :raises UsageError: the repository is not encrypted."""
-    if not vault.encrypted:
-        raise UsageError("the repository is not encrypted, so it has no keys")
+    find_keys(vault)
     copy = KeyCopy(format=FORMAT, version=VERSION, repository=vault.document.id, slots=list_slots(vault))
     return msgspec.json.format(msgspec.json.encode(copy), indent=2) + b"\n"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from drystone.backup.format import slot as slots
+from drystone.backup.format.cipher import Keyring
 from drystone.backup.format.keys import slot_key
 from drystone.backup.format.slot import Credential, Hardness, Slot
 from drystone.backup.state.document import State
@@ -17,6 +18,13 @@ from drystone.backup.vault import Vault, put_own, read_slots
 from drystone.base.clock import Clock, SystemClock
 from drystone.base.errors import NotFoundError, RefusedError, UsageError
 from drystone.base.names import find_by_reference
+
+
+def find_keys(vault: Vault) -> Keyring:
+    """What the slots lead to. :raises UsageError: the repository is not encrypted."""
+    if vault.ring is None:
+        raise UsageError("the repository is not encrypted, so it has no keys")
+    return vault.ring
 
 
 def list_slots(vault: Vault) -> list[Slot]:
@@ -36,9 +44,7 @@ def add_slot(
 
     :raises UsageError: the repository is not encrypted.
     """
-    if vault.ring is None:
-        raise UsageError("the repository is not encrypted, so it has no keys")
-    made = slots.make_slot(vault.ring, credential, label, (clock or SystemClock()).now(), hardness)
+    made = slots.make_slot(find_keys(vault), credential, label, (clock or SystemClock()).now(), hardness)
     put_own(vault.store, slot_key(made.slot), slots.encode(made))
     return made
 
@@ -60,8 +66,7 @@ def remove_slot(vault: Vault, reference: str) -> Slot:
             raise RefusedError("it is the last key slot: nobody could open the repository", hint="add another before")
         return msgspec.structs.replace(state, removed=(*state.removed, slot_key(name)))
 
-    if vault.ring is None:
-        raise UsageError("the repository is not encrypted, so it has no keys")
+    find_keys(vault)
     change_state(vault, compute)
     assert removed is not None
     key = slot_key(removed.slot)

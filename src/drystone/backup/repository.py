@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from drystone.backup.collecting.delete import collect_garbage, delete_backups
+from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.format.manifest import Head as BackupInfo
+from drystone.backup.format.manifest import Manifest
 from drystone.backup.format.slot import Credential, Hardness
 from drystone.backup.objects import read_manifests
 from drystone.backup.pipeline import Progress, silent
@@ -89,11 +90,11 @@ class Repository:
         :param damaged: takes what is wrong with each backup that is passed over.
         :param only: the backup of this UUID or none.
         """
-        return find_base(Locator(self.vault, read_state(self.vault)), volume, damaged, only)
+        return find_base(self._locator(), volume, damaged, only)
 
     def inspect(self, volume: str, backup: str) -> BackupInfo:
         """One backup. :raises NotFoundError: there is none. :raises DamagedError: its manifest is damaged."""
-        return read_entry(Locator(self.vault, read_state(self.vault)), volume, backup).head
+        return read_entry(self._locator(), volume, backup).head
 
     def restore(
         self,
@@ -119,9 +120,7 @@ class Repository:
         :raises NotFoundError: no such backup, folder or device. :raises UsageError: the target is a folder or the like.
         :raises DamagedError: stored bytes are wrong; the facts name the offset. A file is then not made.
         """
-        with reading(self.vault, volume, backup) as state:
-            locator = Locator(self.vault, state)
-            manifest = read_entry(locator, volume, backup)
+        with self._opened(volume, backup) as (locator, manifest):
             to = choose_target(target, manifest.head.size, zeroed=zeroed, larger=larger, overwrite=overwrite)
             return restore_backup(
                 locator, manifest, to, tuning=self._tuning, progress=progress, skip_damaged=skip_damaged
@@ -143,9 +142,7 @@ class Repository:
 
         :raises: as `restore` does; after an error the target holds a part of the image.
         """
-        with reading(self.vault, volume, backup) as state:
-            locator = Locator(self.vault, state)
-            manifest = read_entry(locator, volume, backup)
+        with self._opened(volume, backup) as (locator, manifest):
             to = StandingTarget(target, manifest.head.size, larger=larger)
             chunks = BackupChunks(locator, manifest)
             return restore_in_place(chunks, to, skip_damaged=skip_damaged, tuning=self._tuning, progress=progress)
@@ -158,11 +155,8 @@ class Repository:
 
         :raises NotFoundError: there is no such backup. :raises DamagedError: its manifest is damaged.
         """
-        with reading(self.vault, volume, backup) as state:
-            locator = Locator(self.vault, state)
-            chunks = BackupChunks(locator, read_entry(locator, volume, backup))
-            with CachedImage(chunks, cache=cache) as image:
-                yield image
+        with self._opened(volume, backup) as opened, CachedImage(BackupChunks(*opened), cache=cache) as image:
+            yield image
 
     def verify(
         self,
@@ -178,9 +172,7 @@ class Repository:
         :raises DamagedError: the fact `damages` lists what and where. :raises NotFoundError: there is no such backup.
         :raises MismatchError: the backup is whole, and the source differs; the fact `ranges` says where.
         """
-        with reading(self.vault, volume, backup) as state:
-            locator = Locator(self.vault, state)
-            manifest = read_entry(locator, volume, backup)
+        with self._opened(volume, backup) as (locator, manifest):
             return verify_backup(
                 locator, manifest, tuning=self._tuning, progress=progress, sample=sample, source=source
             )
@@ -198,11 +190,6 @@ class Repository:
             one's manifest is damaged, so nothing was collected.
         """
         return delete_backups(self.vault, backups, tuning=self._tuning)
-
-    def sweep(self, *, force: bool = False) -> tuple[int, int]:
-        """Remove what killed operations left: (packs, bytes). `force`: also of what may still run."""
-        found = collect_garbage(self.vault, tuning=self._tuning, force=force)
-        return found.packs, found.bytes
 
     def prune(
         self,
@@ -253,6 +240,16 @@ class Repository:
         from drystone.backup.collecting.stats import measure
 
         return measure(self.vault, tuning=self._tuning)
+
+    def _locator(self) -> Locator:
+        return Locator(self.vault, read_state(self.vault))
+
+    @contextlib.contextmanager
+    def _opened(self, volume: str, backup: str) -> Iterator[tuple[Locator, Manifest]]:
+        """Within the block nobody collects what a backup needs, where the store lets that be said."""
+        with reading(self.vault, volume, backup) as state:
+            locator = Locator(self.vault, state)
+            yield locator, read_entry(locator, volume, backup)
 
 
 def open_repository(

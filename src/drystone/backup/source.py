@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drystone.backup.holes import find_data
+from drystone.backup.ranges import Ranges, whole
 from drystone.base.errors import KernelError, MismatchError, UsageError
 from drystone.kernel.blockdev import BlockDevice, open_device
 from drystone.kernel.mounts import mounts_of
 from drystone.kernel.sysfs import read_limits, read_sequence
-
-Ranges = NDArray[np.uint64]
-"""Shape (n, 2): offset and length in bytes, ascending, not overlapping."""
 
 
 class Source(Protocol):
@@ -164,21 +162,3 @@ class DeviceSource(DeviceReader):
         """When a plain file was last written to (ns); a device does not tell: 0."""
         device = self._opened()
         return os.fstat(device.handle).st_mtime_ns if device.number is None else 0
-
-
-def whole(size: int) -> Ranges:
-    """All of an image, as one range; none of an empty one."""
-    return np.array([[0, size]] if size else np.empty((0, 2)), dtype=np.uint64).reshape(-1, 2)
-
-
-def chunk_runs(ranges: Ranges, chunk_size: int) -> NDArray[np.int64]:
-    """The chunks that byte ranges touch, as runs: shape (n, 2), first and one past the last, ascending and apart."""
-    touched = ranges[ranges[:, 1] > 0].astype(np.int64)
-    first = touched[:, 0] // chunk_size
-    last = -(-(touched[:, 0] + touched[:, 1]) // chunk_size)
-    if not len(first):
-        return np.empty((0, 2), dtype=np.int64)
-    # A run begins where a range does not touch the chunks of the one before.
-    begins = np.flatnonzero(np.concatenate(([True], first[1:] > last[:-1])))
-    ends = np.append(begins[1:], len(first)) - 1
-    return np.stack((first[begins], last[ends]), axis=1)

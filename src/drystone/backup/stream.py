@@ -1,8 +1,9 @@
 """Standard input, or any other pipe, as the source of a backup.
 
-Its size is known when it ends. All of it is read, once and in order, and each chunk is compared by its hash with what
-the repository has. A pipe does not tell why it ended: what a program wrote before it failed is a whole backup of less.
-In a shell, `set -o pipefail` tells afterwards; then delete the backup.
+Its size is known when it ends. All of it is read, once and in order, and each chunk is compared by its hash with the
+base and with what memory has room for of the repository's indexes. A pipe does not tell why it ended: what a program
+wrote before it failed is a whole backup of less. In a shell, `set -o pipefail` tells afterwards; then delete the
+backup.
 """
 
 from __future__ import annotations

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+from drystone.backup.facts import find_state
 from drystone.backup.pipeline import Progress, silent
+from drystone.backup.ranges import Ranges, clip
 from drystone.backup.repository import BackupInfo, BackupRequest, Repository
-from drystone.backup.source import DeviceSource, Ranges
-from drystone.backup.thin_source import ThinMap, clip, read_extents
+from drystone.backup.source import DeviceSource
+from drystone.backup.thin_source import ThinMap, read_extents
 from drystone.backup.thin_state import ThinState, describe_state, find_doubt, from_about, was_written
 from drystone.base.errors import DamagedError, NotFoundError
 from drystone.formats.thin.devices import read_devices
@@ -152,9 +154,4 @@ def _find_base(
         found = repository.find_base(request.volume, damaged=damaged)
     if found is None:
         return "", None, "there is no backup to build upon"
-    try:
-        state = from_about(found.about)
-    except DamagedError as error:
-        return found.backup, None, error.message
-    missing = "" if state is not None else f"backup {found.backup} does not tell of a thin device"
-    return found.backup, state, missing
+    return found.backup, *find_state(found, from_about, "a thin device")

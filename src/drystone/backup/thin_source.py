@@ -13,7 +13,8 @@ from typing import Self
 import numpy as np
 
 from drystone.backup.format.digest import checksum
-from drystone.backup.source import DeviceReader, Ranges
+from drystone.backup.ranges import Ranges, clip
+from drystone.backup.source import DeviceReader
 from drystone.backup.thin_state import was_written
 from drystone.formats.pdata.blocks import BlockReader
 from drystone.formats.thin.delta import iter_changed
@@ -119,11 +120,3 @@ def _identify(reader: BlockReader, thin_map: ThinMap) -> str:
         thin_map.base,
     )
     return f"thin:{':'.join(map(str, facts))}"
-
-
-def clip(ranges: Ranges, size: int) -> Ranges:
-    """The parts of byte ranges below `size`: a device may end within a pool block, or have been made smaller."""
-    begins = ranges[:, 0]
-    ends = np.minimum(begins + ranges[:, 1], np.uint64(size))
-    inside = begins < ends
-    return np.stack((begins[inside], (ends - begins)[inside]), axis=1)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drystone.base.errors import DamagedError
+from drystone.backup.facts import read_numbers, write_numbers
 from drystone.formats.pdata.blocks import BlockReader
 from drystone.formats.thin.devices import DeviceDetails
 from drystone.formats.thin.layout import TIME_BITS
@@ -55,7 +55,7 @@ class ThinState:
 
     def to_about(self) -> dict[str, str]:
         """The facts for a manifest."""
-        return {_POOL: self.pool, **{key: str(getattr(self, name)) for key, name in _NUMBERS.items()}}
+        return {_POOL: self.pool, **write_numbers(self, _NUMBERS)}
 
 
 def describe_state(pool: str, size: int, superblock: Superblock, details: DeviceDetails) -> ThinState:
@@ -78,11 +78,7 @@ def from_about(about: dict[str, str]) -> ThinState | None:
     """
     if _POOL not in about:
         return None
-    try:
-        numbers = {name: int(about[key]) for key, name in _NUMBERS.items()}
-    except (KeyError, ValueError) as error:
-        raise DamagedError(f"the backup's facts of its thin device are wrong: {error}") from error
-    return ThinState(pool=about[_POOL], **numbers)
+    return ThinState(pool=about[_POOL], **read_numbers(about, _NUMBERS, "thin device"))
 
 
 def find_doubt(

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.source import DeviceReader, Ranges
+from drystone.backup.ranges import Ranges, join_bytes
+from drystone.backup.source import DeviceReader
 from drystone.base.errors import NotFoundError, UsageError
 
 LARGEST = 256 << 20
@@ -52,7 +53,9 @@ def parse_ranges(data: bytes) -> Ranges:
     rows = _parse_lines(data) if data.lstrip()[:1] not in {b"[", b"{"} else _parse_json(data)
     if len(rows) and (rows.min() < 0 or (rows[:, 0] > _LONGEST - rows[:, 1]).any()):
         raise UsageError("a list of changes has a range that is negative or ends beyond 2**63 bytes")
-    return _joined(rows[rows[:, 1] > 0])
+    rows = rows[rows[:, 1] > 0]
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    return join_bytes(rows[:, 0], rows.sum(axis=1))
 
 
 def _parse_lines(data: bytes) -> _Table:
@@ -83,18 +86,6 @@ def _decode(data: bytes) -> _Rows:
     except _WRONG as error:
         hint = '[{"offset": 0, "length": 4096}, ...]'
         raise UsageError("the JSON of a list of changes holds no ranges", hint=hint) from error
-
-
-def _joined(rows: _Table) -> Ranges:
-    """Ascending, those that touch or overlap made one."""
-    if not len(rows):
-        return np.empty((0, 2), dtype=np.uint64)
-    rows = rows[np.argsort(rows[:, 0], kind="stable")]
-    ends = np.maximum.accumulate(rows[:, 0] + rows[:, 1])
-    begins = np.flatnonzero(np.concatenate(([True], rows[1:, 0] > ends[:-1])))
-    last = np.append(begins[1:], len(rows)) - 1
-    first = rows[begins, 0]
-    return np.stack((first, ends[last] - first), axis=1).astype(np.uint64)
 
 
 class ToldSource(DeviceReader):

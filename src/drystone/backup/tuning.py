@@ -100,3 +100,8 @@ class Tuning:
     def index_entries(self) -> int:
         """Chunks that the indexes in memory hold: the repository's, and the backup's own."""
         return self.memory // 16 // _INDEX_ENTRY
+
+    @property
+    def own_entries(self) -> int:
+        """Of these the backup's own: the repository's may be as many, and as many may wait to be put."""
+        return self.index_entries // 3

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from drystone.backup.format.keys import UUID
 from drystone.base.errors import UsageError
 
-_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_URL = re.compile(rf"(.+)\?backup=({_UUID})&volume=({_UUID})", re.DOTALL)
+_URL = re.compile(rf"(.+)\?backup=({UUID})&volume=({UUID})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import click
 from drystone import __version__
 from drystone.base.errors import DrystoneError
 from drystone.base.sizes import parse_size
-from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, invoke
+from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, drop_unwritable, invoke
 from drystone.cli.output import HELP
 from drystone.wire.client import Answer, UnixClient
 
@@ -393,8 +393,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except BrokenPipeError:
-        # The interpreter flushes at its end once more, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_unwritable(sys.stdout)
         return BROKEN_PIPE
 
 

@@ -8,7 +8,7 @@ import click
 
 from drystone.cli.output import HELP, json_option, print_json
 from drystone.cli.picture.options import pick_cells, picture_options, show_picture
-from drystone.cli.tools.era_files import open_era
+from drystone.cli.tools.plain.era_input import open_era
 
 if TYPE_CHECKING:
     from drystone.cli.picture.panel import Picture

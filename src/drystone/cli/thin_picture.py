@@ -8,7 +8,7 @@ import click
 
 from drystone.cli.output import HELP, json_option, print_json
 from drystone.cli.picture.options import pick_cells, picture_options, show_picture
-from drystone.cli.tools.thin_files import HELD, LIVE, open_thin
+from drystone.cli.tools.plain.thin_input import HELD, LIVE, open_thin
 
 if TYPE_CHECKING:
     from drystone.cli.picture.panel import Picture

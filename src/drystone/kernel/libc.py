@@ -22,6 +22,10 @@ _UMOUNT2 = _LIBC.umount2
 _UMOUNT2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 _FALLOCATE = _LIBC.fallocate64
 _FALLOCATE.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_RENAMEAT2 = _LIBC.renameat2
+_RENAMEAT2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 
 
 def _raise_if_failed(answer: int) -> int:
@@ -59,6 +63,12 @@ def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:
 def umount2(target: str, flags: int) -> None:
     """umount2(2). :raises ValueError: a text holds a NUL."""
     _raise_if_failed(int(_UMOUNT2(_c_text(target), flags)))
+
+
+def rename_to_free(path: str, target: str) -> None:
+    """renameat2(2) with RENAME_NOREPLACE. :raises FileExistsError: something has the name `target`."""
+    old, new = _c_text(path), _c_text(target)
+    _raise_if_failed(int(_RENAMEAT2(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE)))
 
 
 def fallocate(handle: int, mode: int, offset: int, length: int) -> None:

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.source import Ranges
+from drystone.backup.ranges import Ranges
 
 
 class MemorySource:

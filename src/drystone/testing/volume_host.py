@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.source import Ranges, Source
+from drystone.backup.ranges import Ranges
+from drystone.backup.source import Source
 from drystone.backup.thin_source import ThinMap
 from drystone.base.errors import NotFoundError
 from drystone.dvm.dmexec import execute

@@ -162,7 +162,7 @@ class Backups:
         :raises NotFoundError: neither is there. :raises UsageError: it is no URL of ours, and no store of Convoy's.
         """
         try:
-            if is_convoy_store(store) and not is_backup_url(str(address)):
+            if not is_backup_url(str(address)) and is_convoy_store(store):
                 return None
             repository = open_repository(store, self._credential)
             return repository, repository.inspect(address.volume, address.backup)

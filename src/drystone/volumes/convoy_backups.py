@@ -30,8 +30,6 @@ def list_convoy(store: Store, destination: str, volume: str) -> Iterator[dict[st
 
 def find_convoy(store: Store, address: BackupUrl) -> ConvoyBackup:
     """:raises NotFoundError: there is none, or no such store."""
-    if not is_convoy_store(store):
-        raise NotFoundError(f"there are no backups at {address.destination}")
     return ConvoyStore(store).inspect(address.volume, address.backup)
 
 

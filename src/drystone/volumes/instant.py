@@ -22,12 +22,14 @@ import msgspec
 
 from drystone.backup.pipeline import Progress
 from drystone.backup.reading.image import CachedImage
+from drystone.backup.reading.target import check_size
 from drystone.backup.serving import Failed, attached, is_left, padded_size
 from drystone.base.documents import decode, encode
-from drystone.base.errors import BusyError, DamagedError, MismatchError, NotFoundError, UsageError
+from drystone.base.errors import BusyError, DamagedError, DrystoneError, MismatchError, NotFoundError, UsageError
 from drystone.base.files import replace_file, sync_folder
 from drystone.dvm import clone
-from drystone.dvm.program import Program
+from drystone.dvm.instructions import Message
+from drystone.dvm.program import Needed, Program
 from drystone.dvm.result import Result
 from drystone.kernel import loop, nbd
 from drystone.kernel.blockdev import device_number, open_device, size_of
@@ -38,6 +40,7 @@ from drystone.kernel.dm.targets import Linear
 from drystone.kernel.filelock import locked_folder
 from drystone.kernel.identity import lasting_name
 from drystone.kernel.users import user_of
+from drystone.volumes.standstill import Standstill
 
 FOLDER = Path("/var/lib/drystone/instant")
 """Where the files are by default. It must outlive the machine's end."""
@@ -100,6 +103,7 @@ def restore_instantly(
     usable: Callable[[str], None],
     progress: Progress,
     failed: Failed,
+    stuck: Callable[[int], None],
     over: threading.Event,
 ) -> bool:
     """Make the device, or go on with one that was cut off; return when all is there (True), or `over` is set (False).
@@ -109,6 +113,7 @@ def restore_instantly(
 
     :param usable: called with the new device's path as soon as there is one.
     :param failed: told what could not be read of the backup; it is tried again.
+    :param stuck: told once, when all else seems to be there, how many bytes are left: they are damaged in the backup.
 
     :raises MismatchError: another size, or there is a session of that name for another backup or device, or what is
         there by the device's name now is another disk.
@@ -118,6 +123,12 @@ def restore_instantly(
     Whatever is raised before `usable` was called, no file and no device is left that was not there before.
     """
     destination = device_number(request.device)
+    standstill = Standstill()
+
+    def note(error: DrystoneError) -> None:
+        standstill.note(error)
+        failed(error)
+
     with contextlib.ExitStack() as served:
         request.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked_folder(request.folder, f"the folder {request.folder}, in which a restore begins,"):
@@ -127,13 +138,13 @@ def restore_instantly(
                     _end(request)
                     usable(make_node(request.name, dm.info(request.name).number))
                     return True
-                source = served.enter_context(attached(image, request.url, failed=failed, ended=over.set))
+                source = served.enter_context(attached(image, request.url, failed=note, ended=over.set))
                 metadata = served.enter_context(_metadata(request, found))
                 from_, to = device_number(source.path), destination
                 wanted = clone.Wanted(request.name, request.name, metadata, to, from_, session.size, session.region)
                 _put_over(dm, request, run, wanted, found)
         usable(make_node(request.name, dm.info(request.name).number))
-        whole = _await(dm, session, progress, over)
+        whole = _await(dm, session, run, standstill, progress, stuck, over)
         if whole:
             run(clone.completion(wanted)).require_done()
         elif dm.info(request.name).open_count == 0:
@@ -175,13 +186,31 @@ def _release(source: DeviceNumber) -> None:
         nbd.disconnect(device)
 
 
-def _await(dm: DeviceMapper, session: Session, progress: Progress, over: threading.Event) -> bool:
+def _await(
+    dm: DeviceMapper,
+    session: Session,
+    run: Run,
+    standstill: Standstill,
+    progress: Progress,
+    stuck: Callable[[int], None],
+    over: threading.Event,
+) -> bool:
     """Whether all is there; False when `over` is set before."""
+    alone = told = False
     while True:
         status = clone.read_status(dm, session.name)
-        progress(min(session.size, status.hydrated * session.region), session.size)
+        done = min(session.size, status.hydrated * session.region)
+        progress(done, session.size)
         if status.hydrated == status.regions:
             return True
+        if not told and standstill.stands(status.hydrated):
+            if alone:
+                stuck(session.size - done)
+                told = True
+            else:  # regions are copied several at once, and fail together
+                needed = Needed(session.name, clone.UUID_PREFIX + session.name)
+                run(Program((Message(session.name, "hydration_batch_size 1"),), (needed,))).require_done()
+                alone = True
         if over.wait(_LOOK_S):
             return False
 
@@ -243,10 +272,7 @@ def _begin(image: CachedImage, request: Request, device: DeviceNumber) -> Sessio
 
 
 def _check_device(request: Request, session: Session) -> None:
-    size = size_of(request.device)
-    if size < session.size or (size > session.size and not request.larger):
-        hint = "--larger lets a larger device do" if size > session.size else "name one of the same size"
-        raise MismatchError(f"{request.device} has {size} bytes and the backup {session.size}", hint=hint)
+    check_size(request.device, size_of(request.device), session.size, larger=request.larger)
     open_device(request.device, write=True, exclusive=True).close()
 
 

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from drystone.backup.collecting.choice import Limits
-from drystone.backup.collecting.delete import collect_garbage, delete_backups
+from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.collecting.prune import Wish, prune
 from drystone.backup.collecting.retention import Policy
 from drystone.backup.collecting.scrubbing import scrub
@@ -24,6 +24,7 @@ from drystone.base.errors import BusyError, DrystoneError, ExistsError, NotFound
 from drystone.store import Store
 from drystone.store.abc import Data
 from drystone.testing.backup_world import OTHER, TUNING, VOLUME, BackupWorld, noise, with_chunk
+from drystone.testing.repositories import collect_garbage
 from drystone.testing.serial import serial
 from drystone.testing.sources import MemorySource
 from drystone.testing.stores import FaultyStore, Killed

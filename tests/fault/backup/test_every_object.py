@@ -13,7 +13,7 @@ from functools import cache
 import pytest
 
 from drystone.backup.collecting.choice import Limits
-from drystone.backup.collecting.delete import collect_garbage, delete_backups
+from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.collecting.prune import Wish, prune
 from drystone.backup.collecting.rebuild import rebuild
 from drystone.backup.collecting.retention import Policy
@@ -30,7 +30,7 @@ from drystone.backup.vault import Vault
 from drystone.base.clock import SystemClock
 from drystone.base.errors import DrystoneError
 from drystone.testing.backup_world import OTHER, TUNING, VOLUME, BackupWorld, noise, with_chunk
-from drystone.testing.repositories import read_back
+from drystone.testing.repositories import collect_garbage, read_back
 from drystone.testing.serial import serial
 from drystone.testing.sources import MemoryTarget
 

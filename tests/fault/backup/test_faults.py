@@ -13,7 +13,7 @@ from drystone.backup.repository import BackupRequest, create_repository, open_re
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DrystoneError, ExistsError, NotFoundError
 from drystone.store import Store
-from drystone.testing.repositories import left_over, read_back
+from drystone.testing.repositories import left_over, read_back, sweep
 from drystone.testing.sources import MemorySource
 from drystone.testing.stores import FaultyStore, Killed, MemoryStore
 
@@ -62,14 +62,14 @@ def delete_first(store: Store) -> None:
     open_repository(store, tuning=TUNING).delete(VOLUME, FIRST)
 
 
-def sweep(store: Store) -> None:
-    open_repository(store, tuning=TUNING).sweep()
+def sweep_store(store: Store) -> None:
+    sweep(open_repository(store, tuning=TUNING))
 
 
 ACTIONS: dict[str, tuple[Callable[[Store], None], dict[str, bytes]]] = {
     "create": (make_third, {FIRST: IMAGE_1, SECOND: IMAGE_2}),
     "delete": (delete_first, {SECOND: IMAGE_2}),
-    "sweep": (sweep, {FIRST: IMAGE_1, SECOND: IMAGE_2}),
+    "sweep": (sweep_store, {FIRST: IMAGE_1, SECOND: IMAGE_2}),
 }
 """What is done, and what must be restorable whatever becomes of it."""
 
@@ -100,7 +100,7 @@ def empty(store: MemoryStore) -> None:
     repository = open_repository(store, tuning=TUNING)
     for each in repository.list():
         repository.delete(VOLUME, each.backup)
-    repository.sweep()
+    sweep(repository)
     assert left_over(store) == []
 
 
@@ -150,7 +150,7 @@ def test_the_process_dies_at_every_operation(name: str, fault: str) -> None:
         with pytest.raises(Killed):
             action(FaultyStore(store, "R" * number + fault))
         check_whole(store, promised)
-        open_repository(store, tuning=TUNING).sweep()
+        sweep(open_repository(store, tuning=TUNING))
         check_whole(store, promised)
         try_again(action, store)
         check_whole(store, promised)

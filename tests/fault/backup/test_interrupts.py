@@ -15,6 +15,7 @@ from blake3 import blake3
 from drystone.backup.format.keys import OPEN, PACKS
 from drystone.backup.repository import Repository, open_repository
 from drystone.store.folder import FolderStore
+from drystone.testing.repositories import sweep
 
 SIZE = 96 << 20
 
@@ -67,7 +68,7 @@ def test_an_interrupt_takes_back_what_was_put(image: Path, tmp_path: Path) -> No
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert names(store) == before
-    assert repository.sweep() == (0, 0)
+    assert sweep(repository) == (0, 0)
 
 
 def test_kills_at_random_points(image: Path, tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_kills_at_random_points(image: Path, tmp_path: Path) -> None:
         process.communicate(timeout=60)
         for each in repository.list():
             repository.verify(each.volume, each.backup)
-    repository.sweep()
+    sweep(repository)
     assert list(FolderStore(store).list(OPEN)) == []
     repository.verify(first.volume, first.backup)
     for each in repository.list():

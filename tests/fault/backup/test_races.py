@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from drystone.backup.collecting.choice import Limits
-from drystone.backup.collecting.delete import collect_garbage, delete_backups
+from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.collecting.prune import Wish, prune
 from drystone.backup.collecting.retention import Policy
 from drystone.backup.collecting.scrubbing import scrub
@@ -36,7 +36,7 @@ from drystone.base.errors import DrystoneError
 from drystone.base.names import new_uuid
 from drystone.store import Store
 from drystone.testing.backup_world import CHUNK, OTHER, BackupWorld, noise, with_chunk
-from drystone.testing.repositories import left_over, read_back
+from drystone.testing.repositories import collect_garbage, left_over, read_back
 from drystone.testing.scheduled import Fate, Process
 from drystone.testing.serial import serial
 from drystone.testing.sources import MemorySource

@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from drystone.backup.collecting.delete import collect_garbage, delete_backups
+from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.collecting.rebuild import rebuild
 from drystone.backup.format.keys import state_key
 from drystone.backup.pipeline import silent
@@ -20,7 +20,7 @@ from drystone.backup.vault import Vault
 from drystone.backup.writing.create import BackupRequest, create_backup
 from drystone.base.errors import DrystoneError
 from drystone.testing.backup_world import CHUNK, TUNING, VOLUME, BackupWorld, noise, with_chunk
-from drystone.testing.repositories import left_over
+from drystone.testing.repositories import collect_garbage, left_over
 from drystone.testing.serial import serial
 from drystone.testing.sources import MemorySource
 from drystone.testing.stores import FaultyStore, Killed

@@ -29,6 +29,7 @@ from drystone.backup.format.slot import Credential, KeyFile, Passphrase
 from drystone.backup.repository import BackupRequest, open_repository
 from drystone.base.errors import UnsupportedError
 from drystone.store.folder import FolderStore
+from drystone.testing.repositories import sweep
 from drystone.testing.sources import MemorySource
 
 FOLDER = Path(__file__).parent
@@ -423,7 +424,7 @@ def test_version_1_is_not_written_to(tmp_path: Path) -> None:
     assert repository.inspect(first.volume, first.backup) == first
     with pytest.raises(UnsupportedError, match="can be read"):
         repository.create(MemorySource(b"x"), BackupRequest(first.volume, "s"))
-    for action in (repository.sweep, lambda: repository.delete(first.volume, first.backup)):
+    for action in (lambda: sweep(repository), lambda: repository.delete(first.volume, first.backup)):
         with pytest.raises(UnsupportedError):
             action()
     repository.verify(first.volume, first.backup)

@@ -15,6 +15,7 @@ from drystone.base.errors import BusyError, ExhaustedError
 from drystone.kernel.blockdev import open_device
 from drystone.kernel.mounts import mount, unmount
 from drystone.store.folder import FolderStore
+from drystone.testing.repositories import sweep
 
 pytestmark = pytest.mark.lab(memory="256M", disks=["16M", "16M"])
 
@@ -78,7 +79,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, folder: Path) -
         with pytest.raises(ExhaustedError):
             full.create(source, BackupRequest(VOLUME, "image"))
     assert full.list() == []
-    assert full.sweep() == (0, 0)
+    assert sweep(full) == (0, 0)
     with pytest.raises(ExhaustedError, match="restore"):
         repository.restore(VOLUME, backup, str(folder / "restored"))
     assert [each.name for each in folder.iterdir()] == ["store"]

@@ -49,13 +49,14 @@ from pathlib import Path
 from drystone.backup.repository import open_repository
 from drystone.base.errors import NotFoundError
 from drystone.store.folder import FolderStore
+from drystone.testing.repositories import sweep
 from blake3 import blake3
 try:
     repository = open_repository(FolderStore("/mnt/new/store"))
 except NotFoundError:
     print(json.dumps({}))
     sys.exit()
-repository.sweep(force=True)
+sweep(repository, force=True)
 found = {}
 for each in repository.list():
     repository.verify(each.volume, each.backup)

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drystone.backup.collecting.choice import Limits
-from drystone.backup.collecting.delete import collect_garbage, delete_backups
+from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.collecting.prune import Wish, prune
 from drystone.backup.collecting.retention import Policy
 from drystone.backup.collecting.scrubbing import scrub
 from drystone.backup.format.keys import PACKS, pack_key
 from drystone.backup.state.operations import announced
 from drystone.testing.backup_world import CHUNK, OTHER, TUNING, VOLUME, BackupWorld, noise, with_chunk
+from drystone.testing.repositories import collect_garbage
 from drystone.testing.sources import MemorySource
 
 CHUNKS = 9

@@ -12,7 +12,7 @@ from blake3 import blake3
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from drystone.backup.collecting.delete import collect_garbage, delete_backups
+from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.format.codec import Codec
 from drystone.backup.format.keys import new_writer, pack_id, pack_key, state_key
 from drystone.backup.format.manifest import Head, Manifest, Shape
@@ -30,11 +30,12 @@ from drystone.backup.writing.index import ChunkIndex
 from drystone.backup.writing.known import load_known
 from drystone.backup.writing.mapping import MapMaker
 from drystone.backup.writing.presence import Presence
+from drystone.backup.writing.spoilt import Spoilt
 from drystone.backup.writing.writer import PackWriter
 from drystone.base.errors import DrystoneError
 from drystone.base.names import new_uuid
 from drystone.store import Store
-from drystone.testing.repositories import left_over, read_back
+from drystone.testing.repositories import collect_garbage, left_over, read_back, sweep
 from drystone.testing.scheduled import Fate, Process
 from drystone.testing.stores import MemoryStore
 
@@ -74,10 +75,11 @@ def write(vault: Vault, numbers: list[int]) -> str:
     with announced(vault, "backup", VOLUME, backup, writers=writers) as own:
         locator = Locator(vault, own.state)
         draft = Draft(vault, own, [writers[1]])
-        index = ChunkIndex(1000, 1000, load_known(locator, 1000, 100), Presence(vault))
+        spoilt = Spoilt(locator.state)
+        index = ChunkIndex(1000, 1000, load_known(locator, spoilt, 1000, 100), Presence(vault))
         writer = StraightWriter(vault, names[0])
         shape = Shape(CHUNK * len(numbers), CHUNK, 4)
-        maker = MapMaker(locator, writer, None, relative=False)
+        maker = MapMaker(locator, spoilt, writer, None, relative=False)
         try:
             segment = Segment.empty(0, len(numbers))
             for slot, number in enumerate(numbers):
@@ -159,8 +161,8 @@ class World:
             repository.verify(VOLUME, entry.backup)
         for entry in state.backups:
             repository.delete(VOLUME, entry.backup)
-        repository.sweep(force=True)
-        repository.sweep(force=True)
+        sweep(repository, force=True)
+        sweep(repository, force=True)
         assert left_over(self.store) == []
 
 

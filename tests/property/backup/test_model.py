@@ -27,7 +27,7 @@ from drystone.backup.repository import BackupRequest, Repository, create_reposit
 from drystone.backup.state.generations import read_state
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError
-from drystone.testing.repositories import left_over, read_back
+from drystone.testing.repositories import left_over, read_back, sweep
 from drystone.testing.sources import MemorySource, MemoryTarget
 from drystone.testing.stores import MemoryStore
 
@@ -253,5 +253,5 @@ def test_every_backup_restores_to_its_copy(
     for volume in life.volumes:
         while volume.copies:
             life.delete(volume, 0)
-    life.repository.sweep()
+    sweep(life.repository)
     assert left_over(life.store) == []

@@ -36,8 +36,8 @@ from drystone.backup.format.progress import Step
 from drystone.backup.format.segment import Segment
 from drystone.backup.format.slot import KeyFile
 from drystone.backup.key_copy import put_slots_back
+from drystone.backup.ranges import chunk_runs
 from drystone.backup.reading.locate import find_in
-from drystone.backup.source import chunk_runs
 from drystone.backup.state import document
 from drystone.backup.state.document import Doom, State
 from drystone.backup.state.operations import read_operations

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,13 @@ class Cli:
 
     def document(self, *words: str | Path) -> Any:
         return json.loads(self.run(*words, "--json"))
+
+
+@contextmanager
+def behind_proxy(server: S3Server) -> Iterator[tuple[FaultyProxy, Cli, str]]:
+    """A proxy before the server, the command line that goes through it, and a destination in a bucket of its own."""
+    with FaultyProxy(server.port) as proxy:
+        yield proxy, Cli(server.environ(endpoint=proxy.endpoint)), f"s3://{server.make_bucket()}/x"
 
 
 def write_image(path: Path, seed: int, size: int = 24 * MIB) -> None:
@@ -109,9 +117,7 @@ def test_a_destination_is_a_path_of_its_own(server: S3Server, tmp_path: Path) ->
 def test_a_server_that_comes_back_is_waited_for(server: S3Server, tmp_path: Path) -> None:
     image = tmp_path / "image"
     write_image(image, 3, 48 * MIB)
-    with FaultyProxy(server.port) as proxy:
-        cli = Cli(server.environ(endpoint=proxy.endpoint))
-        dest = f"s3://{server.make_bucket()}/x"
+    with behind_proxy(server) as (proxy, cli, dest):
         proxy.plan(slow_packs)
         making = cli.start("create", image, "--dest", dest, "--no-encryption")
         await_(lambda: len(packs(proxy)) >= 2)
@@ -129,9 +135,7 @@ def test_a_server_that_comes_back_is_waited_for(server: S3Server, tmp_path: Path
 def test_a_server_that_stays_dead_loses_no_earlier_backup(server: S3Server, tmp_path: Path) -> None:
     image, back = tmp_path / "image", tmp_path / "back"
     write_image(image, 4, 48 * MIB)
-    with FaultyProxy(server.port) as proxy:
-        cli = Cli(server.environ(endpoint=proxy.endpoint))
-        dest = f"s3://{server.make_bucket()}/x"
+    with behind_proxy(server) as (proxy, cli, dest):
         first = cli.run("create", image, "--dest", dest, "--no-encryption").strip()
         before = image.read_bytes()
         write_image(image, 5, 48 * MIB)
@@ -158,9 +162,7 @@ def test_a_server_that_stays_dead_loses_no_earlier_backup(server: S3Server, tmp_
 def test_a_client_that_is_killed_leaves_what_prune_removes(server: S3Server, tmp_path: Path) -> None:
     image = tmp_path / "image"
     write_image(image, 6, 48 * MIB)
-    with FaultyProxy(server.port) as proxy:
-        cli = Cli(server.environ(endpoint=proxy.endpoint))
-        dest = f"s3://{server.make_bucket()}/x"
+    with behind_proxy(server) as (proxy, cli, dest):
         proxy.plan(slow_packs)
         making = cli.start("create", image, "--dest", dest, "--no-encryption")
         await_(lambda: len(packs(proxy)) >= 2)
@@ -177,9 +179,7 @@ def test_a_client_that_is_killed_leaves_what_prune_removes(server: S3Server, tmp
 def test_ctrl_c_ends_without_another_try_at_a_silent_store(server: S3Server, tmp_path: Path) -> None:
     image = tmp_path / "image"
     write_image(image, 7, 48 * MIB)
-    with FaultyProxy(server.port) as proxy:
-        cli = Cli(server.environ(endpoint=proxy.endpoint))
-        dest = f"s3://{server.make_bucket()}/x"
+    with behind_proxy(server) as (proxy, cli, dest):
         first = cli.run("create", image, "--dest", dest, "--no-encryption").strip()
         write_image(image, 8, 48 * MIB)
         for cleans_up in (True, False):

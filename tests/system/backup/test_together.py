@@ -28,7 +28,7 @@ from drystone.store import Store, open_store
 from drystone.store.clients import Patience
 from drystone.store.folder import FolderStore
 from drystone.testing.proxy import BadGateway, CutAnswer, CutRequest, Fault, FaultyProxy, Slow
-from drystone.testing.repositories import left_over
+from drystone.testing.repositories import left_over, sweep
 from drystone.testing.s3 import S3Server, start_server, why_absent
 from drystone.testing.sources import MemorySource
 
@@ -118,7 +118,7 @@ def test_processes_on_a_folder(tmp_path: Path) -> None:
         check(repository, volume, kept[volume])
         for made in repository.list(volume):
             repository.delete(volume, made.backup)
-    repository.sweep()
+    sweep(repository)
     assert left_over(repository.store) == []
 
 
@@ -147,7 +147,7 @@ def test_more_than_a_page_of_packs_and_a_neighbour(server: S3Server) -> None:
 
     with announced(repositories[1].vault, "backup", writers=("00" * 12,)), ThreadPoolExecutor(16) as pool:
         assert all(pool.map(litter, range(1010)))
-        assert repositories[1].sweep() == (0, 0)
+        assert sweep(repositories[1]) == (0, 0)
         made = write(repositories[1], VOLUMES[1], 2, 1)
     check(repositories[1], VOLUMES[1], made)
     assert len(list(store.list("drystone-backup/packs"))) > 1010
@@ -208,5 +208,5 @@ def test_a_bad_network_while_backups_are_made_and_pruned(server: S3Server) -> No
         check(repository, VOLUMES[0], kept)
         for each in repository.list():
             repository.delete(each.volume, each.backup)
-        repository.sweep()
+        sweep(repository)
         assert left_over(repository.store) == []

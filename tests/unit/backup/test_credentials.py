@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,13 @@ def test_a_file_that_others_can_read_is_told(tmp_path: Path) -> None:
         told: list[str] = []
         find_credential({}, told.append, passphrase_file=path)
         assert told == [f"{path} can be read by others than its owner: chmod 600 {path}"]
+
+
+def test_a_pipe_is_read_and_its_mode_means_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    path.chmod(0o644)
+    writer = threading.Thread(target=path.write_bytes, args=(b"word\n",), daemon=True)
+    writer.start()
+    assert find(passphrase_file=path) == Passphrase(b"word")
+    writer.join(60)

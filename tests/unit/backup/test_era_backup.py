@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from drystone.backup.era_backup import EraBackup, EraRequest, back_up_era
-from drystone.backup.era_source import EraSource, read_changes
+from drystone.backup.era_source import EraSource, EraSourceInUse, read_changes
+from drystone.backup.era_state import read_state, write_state
 from drystone.backup.format.keys import PACKS
 from drystone.backup.repository import BackupRequest, Repository, create_repository
 from drystone.backup.source import DeviceSource
@@ -198,6 +200,21 @@ def test_the_state_file_says_what_to_build_upon(era: FileEraDevice, repository: 
     assert "is not there" in back_up(repository, era, state_file=path).reading.choice.reason
 
 
+def test_a_state_file_that_is_of_something_else_is_not_believed(
+    era: FileEraDevice, repository: Repository, tmp_path: Path
+) -> None:
+    path = tmp_path / "state"
+    back_up(repository, era, state_file=path)
+    state = read_state(path)
+    write_state(path, msgspec.structs.replace(state, next_era=state.next_era + 1))
+    made = back_up(repository, era, state_file=path)
+    assert (made.reading.choice.since, made.head.parent) == (None, state.backup)
+    assert "is not what it was" in made.reading.choice.reason
+    other = back_up(repository, era, volume="22222222-2222-4222-8222-222222222222", state_file=path)
+    assert (other.reading.choice.since, other.head.parent) == (None, "")
+    assert "is of another source" in other.reading.choice.reason
+
+
 def test_snapshots_of_the_data(era: FileEraDevice, repository: Repository, tmp_path: Path) -> None:
     back_up(repository, era)
     era.write(BLOCK, b"in the snapshot")
@@ -223,6 +240,23 @@ def test_metadata_of_another_device(era: FileEraDevice) -> None:
     with pytest.raises(MismatchError, match="is it the metadata of that device"):
         read_changes(disk, None)
     assert not era.holding
+
+
+def test_who_asks_what_was_written_meanwhile_begins_the_era_that_the_state_tells_of(era: FileEraDevice) -> None:
+    """Before the metadata snapshot, which begins eras as well."""
+    calls: list[str] = []
+    disk = era.disk()
+
+    @contextlib.contextmanager
+    def hold() -> Iterator[int]:
+        calls.append("hold")
+        with disk.hold() as location:
+            yield location
+
+    watched = replace(disk, hold=hold, roll=lambda: calls.append("roll"))
+    with EraSourceInUse(watched, read_changes(disk, None)) as source:
+        source.written_since()
+    assert calls == ["roll", "hold"]
 
 
 def test_a_base_that_is_not_there(era: FileEraDevice, repository: Repository) -> None:

@@ -15,6 +15,7 @@ from drystone.backup.format.slot import Hardness, KeyFile, Passphrase
 from drystone.backup.key_slots import add_slot, change_slot, list_slots, remove_slot
 from drystone.backup.state.generations import read_state
 from drystone.backup.vault import Vault, create_vault, open_vault
+from drystone.base.clock import SystemClock
 from drystone.base.errors import DamagedError, NotFoundError, RefusedError, UnsupportedError, UsageError
 from drystone.store.abc import Data
 from drystone.testing.stores import MemoryStore
@@ -167,6 +168,23 @@ def test_a_slot_that_cannot_be_used_keeps_nobody_out(vault: Vault, change: dict[
         open_vault(store, FIRST)
         with pytest.raises((DamagedError, UnsupportedError)):
             open_vault(store, SECOND)
+
+
+@pytest.mark.parametrize(("change", "text"), [({"salt": "00"}, "salt"), ({"check": "00" * 32}, "another key")])
+def test_a_slot_whose_parts_do_not_fit_is_damaged(change: dict[str, object], text: str) -> None:
+    made = slots.make_slot(Keyring(bytes(32)), FIRST, "", SystemClock().now(), QUICK)
+    with pytest.raises(DamagedError, match=text):
+        slots.open_slot(msgspec.structs.replace(made, **change), FIRST)
+
+
+def test_a_slot_of_another_master_key_counts_for_nothing(store: MemoryStore, vault: Vault) -> None:
+    other = slots.make_slot(Keyring(bytes(32)), SECOND, "other", SystemClock().now(), QUICK)
+    store.put_if_absent(slot_key(other.slot), slots.encode(other))
+    assert [each.label for each in list_slots(vault)] == ["home"]
+    with pytest.raises(UsageError, match="none"):
+        open_vault(store, SECOND)
+    with pytest.raises(RefusedError, match="last"):
+        remove_slot(vault, "home")
 
 
 def test_a_slot_that_needs_more_memory_than_there_is_says_so() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,36 @@ def test_a_caller_that_stops_leaves_nothing_running() -> None:
         after = len(ended)
         time.sleep(0.03)
         assert len(ended) == after < 12
+
+
+def test_what_has_not_begun_when_the_caller_stops_never_does() -> None:
+    class Watched(ThreadPoolExecutor):
+        last: Future[Any] | None = None
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.last = super().submit(fn, *args, **kwargs)
+            return self.last
+
+    gate = threading.Event()
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number:
+            gate.wait(60)
+        return number
+
+    def release() -> None:
+        for _ in range(1000):
+            if pool.last is not None and pool.last.cancelled():
+                break
+            time.sleep(0.005)
+        gate.set()
+
+    with Watched(1) as pool, closing(ordered(pool, work, range(100), 8)) as results:
+        assert next(results) == 0
+        threading.Thread(target=release, daemon=True).start()
+    assert begun in ([0], [0, 1])
 
 
 def test_an_error_comes_where_its_result_would() -> None:

@@ -17,8 +17,9 @@ from drystone.backup.objects import read_manifest
 from drystone.backup.pipeline import silent
 from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.restore import restore_backup
+from drystone.backup.reading.segments import read_segment
 from drystone.backup.repository import BackupRequest, Repository, create_repository, open_repository
-from drystone.backup.state.generations import read_state
+from drystone.backup.state.generations import change_state, read_state
 from drystone.backup.state.operations import describe
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import (
@@ -31,7 +32,7 @@ from drystone.base.errors import (
     UsageError,
 )
 from drystone.base.names import new_uuid
-from drystone.testing.repositories import left_over, read_back
+from drystone.testing.repositories import left_over, read_back, sweep
 from drystone.testing.sources import MemorySource, MemoryTarget
 from drystone.testing.stores import MemoryStore
 
@@ -141,6 +142,29 @@ def test_changes_that_change_nothing_store_nothing(repository: Repository) -> No
     assert back_up(repository, image, again.backup, []).root == full.root
 
 
+def test_chunks_of_the_base_are_known_also_where_no_index_tells_of_them(repository: Repository) -> None:
+    image = bytearray(noise(1, 4 * CHUNK))
+    full = back_up(repository, image)
+    change_state(repository.vault, lambda state: msgspec.structs.replace(state, indexes=()))
+    image[:CHUNK] = image[3 * CHUNK :]
+    again = back_up(repository, image, full.backup, [(0, CHUNK)])
+    assert again.stored < 3000, "only a map segment"
+    assert restored(repository, again) == image
+
+
+@pytest.mark.parametrize("left", [0, CHUNK])
+def test_nothing_refers_to_a_pack_that_is_missing_or_was_shortened(repository: Repository, left: int) -> None:
+    image = noise(1, 8 * CHUNK)
+    back_up(repository, image)
+    for key, _ in list(repository.store.list(PACKS)):
+        objects(repository)[key] = objects(repository)[key][:left]
+        if not left:
+            del objects(repository)[key]
+    again = back_up(repository, image)
+    assert restored(repository, again) == image
+    repository.verify(VOLUME, again.backup)
+
+
 def test_a_whole_source_is_compared_with_its_base(repository: Repository) -> None:
     image = bytearray(noise(1, 10 * CHUNK))
     full = back_up(repository, image)
@@ -187,6 +211,26 @@ def test_any_backup_can_be_deleted(repository: Repository) -> None:
     assert left_over(repository.store) == []
 
 
+def test_a_manifest_counts_what_its_map_refers_to(repository: Repository) -> None:
+    image = bytearray(noise(1, 12 * CHUNK))
+    made = back_up(repository, image)
+    for turn, length in enumerate((1, 3, 12)):
+        image[: length * CHUNK] = noise(50 + turn, (length - 1) * CHUNK) + bytes(CHUNK)
+        made = back_up(repository, image, made.backup, [(0, length * CHUNK)])
+        locator = Locator(repository.vault, read_state(repository.vault))
+        manifest = read_manifest(repository.vault, VOLUME, made.backup)
+        lengths: dict[bytes, list[int]] = {}
+        for number in manifest.segments["number"].tolist():
+            entry, segment = manifest.find_segment(number), read_segment(locator, manifest, number)
+            assert entry is not None
+            assert segment is not None
+            lengths.setdefault(entry[1].pack, []).append(entry[1].length)
+            for _, pack, _, size in segment.stored():
+                lengths.setdefault(pack, []).append(size)
+        counted = {pack: (len(each), sum(each)) for pack, each in lengths.items()}
+        assert {pack: (references, size) for pack, references, size, _ in manifest.packs.tolist()} == counted
+
+
 def test_a_volume_whose_name_begins_like_another_is_not_touched(repository: Repository) -> None:
     first, second = back_up(repository, noise(1, CHUNK)), back_up(repository, noise(2, CHUNK), volume=VOLUME_10)
     repository.delete(VOLUME, first.backup)
@@ -227,6 +271,16 @@ def test_a_relative_source_needs_a_base_of_its_size(repository: Repository) -> N
         back_up(repository, noise(1, CHUNK + 1), full.backup, [])
 
 
+def test_what_is_stored_anew_builds_upon_nothing(repository: Repository) -> None:
+    image = noise(1, 3 * CHUNK)
+    full = back_up(repository, image)
+    with pytest.raises(UsageError, match="anew"):
+        repository.create(MemorySource(image), BackupRequest(VOLUME, "s", full.backup, anew=True))
+    packs = read_manifest(repository.vault, VOLUME, full.backup).pack_ids()
+    anew = repository.create(MemorySource(image), BackupRequest(VOLUME, "s", anew=True))
+    assert packs.isdisjoint(read_manifest(repository.vault, VOLUME, anew.backup).pack_ids())
+
+
 def test_a_uuid_is_used_once(repository: Repository) -> None:
     backup = new_uuid()
     request = BackupRequest(VOLUME, "s", backup=backup)
@@ -235,6 +289,17 @@ def test_a_uuid_is_used_once(repository: Repository) -> None:
         repository.create(MemorySource(noise(2, CHUNK)), request)
     assert pack_count(repository) == 2
     repository.verify(VOLUME, backup)
+
+
+def test_what_another_process_makes_already_is_not_made_twice(repository: Repository) -> None:
+    backup = new_uuid()
+    key = announce(repository, "backup", backup)
+    before = dict(objects(repository))
+    with pytest.raises(BusyError, match="is being made by another process"):
+        repository.create(MemorySource(noise(1, CHUNK)), BackupRequest(VOLUME, "s", backup=backup))
+    assert objects(repository).keys() >= {key}
+    assert pack_count(repository) == 0
+    assert before.keys() <= objects(repository).keys()
 
 
 def test_a_source_that_fails_leaves_nothing(repository: Repository) -> None:
@@ -304,7 +369,7 @@ def test_a_backup_with_a_damaged_manifest_can_be_deleted(repository: Repository)
     with pytest.raises(DamagedError, match=first.backup):
         repository.inspect(VOLUME, first.backup)
     with pytest.raises(DamagedError):
-        repository.sweep()
+        sweep(repository)
     repository.delete(VOLUME, first.backup)
     assert repository.list() == [second]
     assert pack_count(repository) == 2, "its packs went with it"
@@ -321,7 +386,7 @@ def test_a_deletion_beside_a_damaged_manifest_is_done_and_says_what_stays(reposi
     with pytest.raises(NotFoundError):
         repository.inspect(VOLUME, first.backup)
     repository.delete(VOLUME, second.backup)
-    repository.sweep()
+    sweep(repository)
     assert left_over(repository.store) == []
 
 
@@ -333,7 +398,7 @@ def test_a_base_that_is_built_upon_can_be_deleted_and_its_packs_wait(repository:
     assert repository.list() == []
     assert pack_count(repository) == packs
     repository.store.delete(key)
-    assert repository.sweep()[0] == packs
+    assert sweep(repository)[0] == packs
     assert left_over(repository.store) == []
 
 
@@ -370,7 +435,7 @@ ALIVE: dict[str, Callable[[], dict[str, object]]] = {
 def test_the_dead_are_swept(repository: Repository, change: Callable[[], dict[str, object]]) -> None:
     key = announce(repository, "backup", new_uuid(), change=change())
     repository.store.put_if_absent(f"{PACKS}/77/{(b'w' * 12).hex()}00000000", b"pack")
-    assert repository.sweep() == (1, 4)
+    assert sweep(repository) == (1, 4)
     assert key not in objects(repository)
 
 
@@ -378,9 +443,9 @@ def test_the_dead_are_swept(repository: Repository, change: Callable[[], dict[st
 def test_the_living_are_spared_unless_forced(repository: Repository, change: Callable[[], dict[str, object]]) -> None:
     key = announce(repository, "backup", new_uuid(), change=change())
     repository.store.put_if_absent(f"{PACKS}/77/{(b'w' * 12).hex()}00000000", b"pack")
-    assert repository.sweep() == (0, 0)
+    assert sweep(repository) == (0, 0)
     assert key in objects(repository)
-    assert repository.sweep(force=True) == (1, 4)
+    assert sweep(repository, force=True) == (1, 4)
     assert key not in objects(repository)
 
 
@@ -397,19 +462,19 @@ def test_operations_that_tell_nothing_stop_a_sweep(
 ) -> None:
     key = announce(repository, "backup", new_uuid(), change=change)
     with pytest.raises(kind, match=key):
-        repository.sweep()
+        sweep(repository)
 
 
 def test_a_writer_that_was_swept_while_it_ran_fails(repository: Repository) -> None:
     class Swept(MemorySource):
         def read_into(self, offset: int, buffer: object) -> None:
-            repository.sweep(force=True)
+            sweep(repository, force=True)
             super().read_into(offset, buffer)  # type: ignore[arg-type]
 
     with pytest.raises(BusyError, match="overtaken"):
         repository.create(Swept(noise(1, CHUNK)), BackupRequest(VOLUME, "s"))
     assert repository.list() == []
-    repository.sweep()
+    sweep(repository)
     assert left_over(repository.store) == []
 
 
@@ -422,6 +487,8 @@ def test_opening(tmp_path: Path) -> None:
     for change, kind in (
         ({"version": 3}, UnsupportedError), ({"hash": "blake3-keyed"}, UnsupportedError),
         ({"encryption": "aes"}, UnsupportedError), ({"format": "other"}, DamagedError),
+        ({"version": 0}, UnsupportedError),
+        ({"version": 1, "hash": "blake3-keyed", "encryption": "aes-256-gcm"}, UnsupportedError),
     ):  # fmt: skip
         store.objects[REPOSITORY] = msgspec.json.encode({**msgspec.structs.asdict(made.vault.document), **change})
         with pytest.raises(kind):

@@ -1,4 +1,4 @@
-"""Plain files as sources, and ranges as runs of chunks."""
+"""Plain files as sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drystone.backup.source import DeviceSource, chunk_runs
+from drystone.backup.source import DeviceSource
 from drystone.base.errors import MismatchError, NotFoundError, UsageError
 
 
@@ -89,17 +89,3 @@ def test_a_file_that_becomes_shorter_is_no_backup(tmp_path: Path) -> None:
         os.truncate(path, 5000)
         with pytest.raises(MismatchError, match="shorter while it was read: 5000 bytes, 100000 before"):
             source.read_into(0, np.zeros(100_000, dtype=np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("ranges", "runs"),
-    [
-        ([], []),
-        ([[0, 1]], [[0, 1]]),
-        ([[5, 10]], [[0, 2]]),
-        ([[0, 10], [10, 10], [40, 1]], [[0, 2], [4, 5]]),
-        ([[0, 5], [5, 0], [6, 1], [29, 2]], [[0, 1], [2, 4]]),
-    ],
-)
-def test_runs(ranges: list[list[int]], runs: list[list[int]]) -> None:
-    assert chunk_runs(np.array(ranges, dtype=np.uint64).reshape(-1, 2), 10).tolist() == runs

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from drystone.backup.thin_source import ThinMap, ThinSource, clip
+from drystone.backup.thin_source import ThinMap, ThinSource
 from drystone.base.errors import NotFoundError, UsageError
 from drystone.formats.thin.superblock import parse_superblock
 from drystone.testing.thin_metadata import write_thin_metadata
@@ -49,7 +48,6 @@ def test_what_differs_from_the_base(metadata: Path, tmp_path: Path) -> None:
 
 def test_ranges_end_with_the_device(metadata: Path, tmp_path: Path) -> None:
     assert told(metadata, tmp_path, 2, 1, 5 * BLOCK + 512) == [[BLOCK, BLOCK], [5 * BLOCK, 512]]
-    assert clip(np.array([[8, 8]], dtype=np.uint64), 8).tolist() == []
 
 
 SHARED = {0: (10, 1), 1: (11, 2), 5: (12, 1)}

@@ -75,6 +75,15 @@ def test_a_failure_without_a_success_before(old: bytes | None, tmp_path: Path) -
     assert "last_success_timestamp_seconds" not in read(path)
 
 
+def test_a_file_that_is_too_long_for_ours_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "drystone.prom"
+    run(path)
+    path.write_text("# words\n" * (1 << 18) + path.read_text())
+    with pytest.raises(DamagedError):
+        run(path, DamagedError("x"))
+    assert "last_success_timestamp_seconds" not in read(path)
+
+
 def test_a_folder_that_is_not_there_is_told_before_anything_is_run(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError), measured(tmp_path / "none" / "file", command="create"):
         raise AssertionError("it ran")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from drystone.base.errors import DrystoneError, UsageError
 from drystone.cli.backup import backup
 from drystone.cli.backup.background import Report, run_in_background
-from drystone.cli.backup.instant import STACK
 from drystone.cli.exits import run
 
 MIB = 1 << 20
@@ -144,26 +141,3 @@ def test_a_background_process_that_fails_later_writes_to_no_file_of_its_work(tmp
     run_in_background(work)
     os.wait()
     assert path.read_bytes() == b""
-
-
-RECURSION = """
-import sys, threading
-class Deep:
-    def __lt__(self, other):
-        return sorted([Deep(), Deep()])
-def recurse():
-    try:
-        sorted([Deep(), Deep()])
-    except RecursionError:
-        print("told")
-threading.stack_size(int(sys.argv[1]))
-thread = threading.Thread(target=recurse)
-thread.start()
-thread.join()
-"""
-
-
-def test_the_stacks_of_what_serves_a_device_hold_the_deepest_recursion_that_there_is() -> None:
-    words = [sys.executable, "-c", RECURSION, str(STACK)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "told\n")

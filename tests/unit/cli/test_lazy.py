@@ -8,7 +8,7 @@ import pytest
 
 _CODE = """
 import gc, os
-from drystone.cli.lazy import spare_numpy
+from drystone.cli.start_up import spare_numpy
 spare_numpy()
 import numpy
 print(len(os.listdir("/proc/self/task")), os.environ["OPENBLAS_NUM_THREADS"], gc.get_threshold()[0] > 700)

@@ -84,8 +84,13 @@ def test_blocks_come_in_the_order_asked(path: str, content: bytes) -> None:
         for number, block in zip(numbers.tolist(), blocks, strict=True):
             assert block.tobytes() == content[number * BLOCK : (number + 1) * BLOCK]
         assert device.read_blocks(np.array([], dtype=np.uint64)).shape == (0, BLOCK)
+        assert device.read_bytes(numbers.tolist()) == blocks.tobytes()
+        assert device.read_bytes(range(2, 7)) == content[2 * BLOCK : 7 * BLOCK]
+        assert len(device.read_bytes([])) == 0
         with pytest.raises(UsageError, match="block 10"):
             device.read_blocks(np.array([10], dtype=np.uint64))
+        with pytest.raises(UsageError, match="block 10"):
+            device.read_bytes([0, 10, 3])
 
 
 @pytest.mark.parametrize("direct", [True, False])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from drystone.backup.collecting.index_objects import IndexRewriter, Names
-from drystone.backup.collecting.needs import Needs, reach
+from drystone.backup.collecting.needs import Needs
 from drystone.backup.format.keys import (
     INDEX,
     PROGRESS,
@@ -31,10 +31,12 @@ from drystone.backup.format.keys import (
     parse_progress_key,
 )
 from drystone.backup.objects import pack_sizes
+from drystone.backup.reading.locate import reach
 from drystone.backup.state.document import Doom, State
 from drystone.backup.state.generations import change_state, read_state
 from drystone.backup.state.operations import Announced, Operation, announced, is_there, living
 from drystone.backup.vault import Vault
+from drystone.backup.writing.presence import sizes_of
 from drystone.base.errors import BusyError
 
 _SPARE = 16
@@ -151,7 +153,7 @@ def doom(job: Job, needs: Needs, moves: Moves | None = None) -> State:
     def compute(state: State) -> State:
         needs.read(state)
         wanted = reach(state, needs.named(state))
-        lost = _removed_packs(state)
+        lost = state.removed_packs()
         known = {bytes.fromhex(each.pack) for each in state.doomed}
         found = {pack for pack in _unwanted(job, wanted) if pack not in known | lost}
         kept = [each for each in state.doomed if not _is_wrong(state, wanted, job.listing.packs, each)]
@@ -179,8 +181,7 @@ def doom(job: Job, needs: Needs, moves: Moves | None = None) -> State:
 def _valid(job: Job, moves: Moves, known: set[bytes], lost: set[bytes]) -> set[bytes]:
     """The moves that can be made: nobody else did, all is copied, and the new packs are there."""
     targets = moves.packs()
-    there = _are_there(job.vault, targets - lost)
-    fit = there - known
+    fit = sizes_of(job.vault, targets - lost).keys() - known
     free = moves.moved.keys() - known - lost
     return {pack for pack in free if fit.issuperset(moves.moved[pack]) and moves.holds(pack)}
 
@@ -205,18 +206,6 @@ def _is_needed_again(job: Job, wanted: set[bytes], each: Doom, moves: Moves) -> 
     """Whether a pack was moved and doomed earlier, and a copy of what is needed of it is lost or damaged."""
     pack = bytes.fromhex(each.pack)
     return each.at <= job.own.state.number and pack in wanted and moves.needed(pack)
-
-
-def _are_there(vault: Vault, packs: set[bytes]) -> set[bytes]:
-    """Those of the packs that a listing of now has."""
-    found: set[bytes] = set()
-    for below in {pack.hex()[:2] for pack in packs}:
-        found |= packs & pack_sizes(vault, below).keys()
-    return found
-
-
-def _removed_packs(state: State) -> set[bytes]:
-    return {pack for key in state.removed if (pack := parse_pack_key(key)) is not None}
 
 
 def remove(job: Job, needs: Needs, since: State, moves: Moves | None = None) -> Collected:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from drystone.backup.collecting.collect import Collected, Job, begin, doom, remove
+from drystone.backup.collecting.collect import Collected, begin, doom, remove
 from drystone.backup.collecting.needs import Needs
 from drystone.backup.format.keys import manifest_key
 from drystone.backup.state.document import State
@@ -32,30 +32,15 @@ def delete_backups(
     names = list(backups)
     with begin(vault, tuning.workers, force=force) as job:
         take_out(vault, names)
+        needs = Needs(vault, job.threads)
         try:
-            return _collect(job)
+            return remove(job, needs, doom(job, needs))
         except DamagedError as error:
             raise DamagedError(
                 f"what was to be deleted is, but its packs stay, as they may be needed: {error.message}",
                 hint="delete the damaged backup too",
                 **error.facts,
             ) from error
-
-
-def collect_garbage(vault: Vault, *, tuning: Tuning, force: bool = False) -> Collected:
-    """Remove what killed writers and collectors left, and go on where these stopped. No pack is rewritten.
-
-    :raises DamagedError: a manifest is missing or wrong, so nobody knows what its backup needs.
-    """
-    with begin(vault, tuning.workers, force=force) as job:
-        collected = _collect(job)
-        vault.store.clean()
-        return collected
-
-
-def _collect(job: Job) -> Collected:
-    needs = Needs(job.vault, job.threads)
-    return remove(job, needs, doom(job, needs))
 
 
 def take_out(vault: Vault, backups: Iterable[tuple[str, str]], *, missing_is_fine: bool = False) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from drystone.backup.format.manifest import Manifest
 from drystone.backup.format.pack import Kind, Place
 from drystone.backup.format.segment import Segment
-from drystone.backup.reading.locate import Locator
+from drystone.backup.reading.locate import Locator, reach
 from drystone.backup.reading.segments import find_segment
 from drystone.base.errors import DamagedError
 
@@ -39,16 +39,13 @@ class Loss:
     """A chunk or a map segment that cannot be read anywhere, or (`mended`) not where its map says.
 
     :ivar whole: its bytes are as they were, only its pack is not. :ivar places: where maps say that it is.
-    :ivar slots: of a segment.
     """
 
     kind: Kind
     digest: bytes
-    length: int
     message: str
     mended: bool
     whole: bool = False
-    slots: int = 0
     places: list[Place] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
 
@@ -83,24 +80,15 @@ class Hits:
         self._firsts = np.array(sorted(firsts), dtype=np.uint64)
         self._bad = packs
         self._packs = packs | {
-            bytes.fromhex(old) for old in locator.state.moved if self._leads_to(bytes.fromhex(old), packs, set())
+            old for old in map(bytes.fromhex, locator.state.moved) if not packs.isdisjoint(reach(locator.state, [old]))
         }
-        self._seen: dict[_Key, list[tuple[int, Loss]] | Loss] = {}
+        self._seen: dict[_Key, list[tuple[int, Loss]]] = {}
         self._tried: dict[tuple[bytes, bytes, int], Loss | None] = {}
         self.losses: dict[tuple[Kind, bytes, int], Loss] = {}
 
-    def _leads_to(self, pack: bytes, packs: set[bytes], seen: set[bytes]) -> bool:
-        for name in self._locator.state.moved.get(pack.hex(), ()):
-            target = bytes.fromhex(name)
-            if target not in seen:
-                seen.add(target)
-                if target in packs or self._leads_to(target, packs, seen):
-                    return True
-        return False
-
     def add(self, manifest: Manifest) -> None:
         """Look at one backup's map."""
-        shape = manifest.shape
+        shape, head = manifest.shape, manifest.head
         width = shape.slots * shape.chunk_size
         for number in manifest.segments["number"].tolist():
             entry = manifest.find_segment(number)
@@ -109,47 +97,34 @@ class Hits:
             key = (place.pack, place.offset)
             if key not in self._seen:
                 self._seen[key] = self._look(manifest, number)
-            found = self._seen[key]
-            if isinstance(found, Loss):
-                length = min(width, shape.size - number * width)
-                found.hits.append(Hit(manifest.head.volume, manifest.head.backup, number * width, length))
-                continue
-            for slot, loss in found:
+            for slot, loss in self._seen[key]:
                 if slot == _WHOLE_SEGMENT:
-                    length = min(width, shape.size - number * width)
-                    loss.hits.append(Hit(manifest.head.volume, manifest.head.backup, number * width, length))
-                    continue
-                chunk = number * shape.slots + slot
-                loss.hits.append(
-                    Hit(
-                        manifest.head.volume,
-                        manifest.head.backup,
-                        chunk * shape.chunk_size,
-                        shape.length_of(chunk),
-                    )
-                )
+                    offset, length = number * width, min(width, shape.size - number * width)
+                else:
+                    chunk = number * shape.slots + slot
+                    offset, length = chunk * shape.chunk_size, shape.length_of(chunk)
+                loss.hits.append(Hit(head.volume, head.backup, offset, length))
 
-    def _look(self, manifest: Manifest, number: int) -> list[tuple[int, Loss]] | Loss:
+    def _look(self, manifest: Manifest, number: int) -> list[tuple[int, Loss]]:
+        """The losses in a segment, each with its slot."""
         entry = manifest.find_segment(number)
         assert entry is not None
         name, place = entry
         try:
             read = find_segment(self._locator, manifest, number)
         except DamagedError as error:
-            loss = self._enter(Kind.SEGMENT, name, place, 0, error.message, mended=False, number=number)
-            loss.slots = manifest.shape.slots_of(number)
-            return loss
+            loss = self._enter(Kind.SEGMENT, name, place, error.message, mended=False, number=number)
+            return [(_WHOLE_SEGMENT, loss)]
         assert read is not None
         segment = read[0]
         found: list[tuple[int, Loss]] = []
         why = self._why_segment(self._locator.locate(place, name, Kind.SEGMENT), name)
         if why:
-            loss = self._enter(Kind.SEGMENT, name, place, 0, why, mended=True, number=number)
-            loss.slots, loss.whole = len(segment.leaves), why == _IN_BAD_PACK
+            loss = self._enter(Kind.SEGMENT, name, place, why, mended=True, number=number)
+            loss.whole = why == _IN_BAD_PACK
             found.append((_WHOLE_SEGMENT, loss))
-        first = number * manifest.shape.slots
         for slot in self._candidates(segment).tolist():
-            loss_or_none = self._try(segment, slot, manifest.shape.length_of(first + slot))
+            loss_or_none = self._try(segment, slot)
             if loss_or_none is not None:
                 found.append((slot, loss_or_none))
         return found
@@ -176,7 +151,7 @@ class Hits:
         slots: NDArray[np.intp] = present[chosen]
         return slots
 
-    def _try(self, segment: Segment, slot: int, length: int) -> Loss | None:
+    def _try(self, segment: Segment, slot: int) -> Loss | None:
         place, leaf = segment.place(slot), segment.leaf(slot)
         assert place is not None
         key = (leaf, place.pack, place.offset)
@@ -187,11 +162,11 @@ class Hits:
         if not self._is_whole(first, leaf):
             try:
                 self._locator.read(place, leaf, Kind.CHUNK)
-                loss = self._enter(Kind.CHUNK, leaf, place, length, "an equal chunk is found elsewhere", mended=True)
+                loss = self._enter(Kind.CHUNK, leaf, place, "an equal chunk is found elsewhere", mended=True)
             except DamagedError as error:
-                loss = self._enter(Kind.CHUNK, leaf, place, length, error.message, mended=False)
+                loss = self._enter(Kind.CHUNK, leaf, place, error.message, mended=False)
         elif first.pack in self._bad:
-            loss = self._enter(Kind.CHUNK, leaf, place, length, _IN_BAD_PACK, mended=True)
+            loss = self._enter(Kind.CHUNK, leaf, place, _IN_BAD_PACK, mended=True)
             loss.whole = True
         self._tried[key] = loss
         return loss
@@ -203,12 +178,10 @@ class Hits:
             return False
         return True
 
-    def _enter(
-        self, kind: Kind, name: bytes, place: Place, length: int, message: str, *, mended: bool, number: int = -1
-    ) -> Loss:
+    def _enter(self, kind: Kind, name: bytes, place: Place, message: str, *, mended: bool, number: int = -1) -> Loss:
         loss = self.losses.get((kind, name, number))
         if loss is None:
-            loss = self.losses[kind, name, number] = Loss(kind, name, length, message, mended)
+            loss = self.losses[kind, name, number] = Loss(kind, name, message, mended)
         elif loss.mended and not mended:
             loss.mended, loss.message = False, message
         loss.places.append(place)

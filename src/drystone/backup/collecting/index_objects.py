@@ -12,7 +12,7 @@ from drystone.backup.collecting.index_rows import index_of_pack, joined, without
 from drystone.backup.format import index_object
 from drystone.backup.format.index_object import MOST_ENTRIES, Index
 from drystone.backup.format.keys import PACK_ID, index_key
-from drystone.backup.reading.locate import read_pack_index
+from drystone.backup.reading.locate import read_index, read_pack_index
 from drystone.backup.vault import Vault
 from drystone.base.errors import BusyError, DamagedError, NotFoundError
 
@@ -36,15 +36,6 @@ class Names:
         if name is None:
             raise BusyError("others added many indexes meanwhile", hint="try again")
         return name
-
-
-def read_index(vault: Vault, name: str) -> Index | None:
-    """An index; None when it is missing or damaged."""
-    key = index_key(name)
-    try:
-        return index_object.parse(vault.get(key), key)
-    except (NotFoundError, DamagedError):
-        return None
 
 
 def put_index(vault: Vault, names: Names, index: Index) -> str:

@@ -11,8 +11,6 @@ from drystone.backup.format.digest import DIGEST
 from drystone.backup.format.index_object import MOST_ENTRIES, Index
 from drystone.backup.format.pack import Kind
 
-EMPTY = Index([], np.empty((0, DIGEST), np.uint8), *(np.empty(0, np.uint32) for _ in range(3)))
-
 
 def index_of_pack(pack: bytes, entries: NDArray[np.void]) -> Index:
     """The chunks of a pack, from its own index (dtype INDEX); not sorted."""

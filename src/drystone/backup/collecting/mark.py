@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.collecting.needs import reach
 from drystone.backup.collecting.places import PlaceSet
 from drystone.backup.format import segment as segments
 from drystone.backup.format.digest import DIGEST, checksum
@@ -24,7 +23,7 @@ from drystone.backup.format.pack import INDEX, Kind, Place
 from drystone.backup.format.segment import Segment
 from drystone.backup.objects import pack_sizes
 from drystone.backup.pipeline import ordered
-from drystone.backup.reading.locate import Locator, read_pack_index
+from drystone.backup.reading.locate import Locator, moved_to, reach, read_pack_index
 from drystone.backup.reading.segments import find_segment
 from drystone.backup.state.document import State
 from drystone.backup.vault import Vault
@@ -67,9 +66,8 @@ class Resolver:
 
     def __init__(self, vault: Vault, state: State) -> None:
         self._vault = vault
-        self._damaged = state.damaged
+        self._state = state
         self.unreadable: set[bytes] = set()
-        self._moved = {bytes.fromhex(old): [bytes.fromhex(each) for each in new] for old, new in state.moved.items()}
         self._tables: OrderedDict[bytes, tuple[_Table, _Table]] = OrderedDict()
         self._there: dict[bytes, bool] = {}
         self._lock = threading.Lock()
@@ -88,7 +86,7 @@ class Resolver:
     def _find(self, pack: bytes, words: Words, offset: NDArray[np.uint32], length: NDArray[np.uint32]) -> list[Found]:
         found = []
         left = np.ones(len(words), dtype=bool)
-        targets = self._targets(pack)
+        targets = moved_to(self._state, pack)
         todo = [(each, 0) for each in targets]
         if targets and not self._is_there(pack):
             todo += [(each, 1) for each in targets]
@@ -103,20 +101,6 @@ class Resolver:
             left[rows[hit]] = False
         found.append(Found(pack, offset[left], length[left]))
         return [each for each in found if len(each.offset)]
-
-    def _targets(self, pack: bytes) -> list[bytes]:
-        """What a pack was moved to, in the order in which a reader looks."""
-        found: list[bytes] = []
-
-        def follow(each: bytes) -> None:
-            for target in self._moved.get(each, []):
-                if target not in found:
-                    found.append(target)
-                    follow(target)
-
-        if pack in self._moved:
-            follow(pack)
-        return found
 
     def _is_there(self, pack: bytes) -> bool:
         with self._lock:
@@ -138,7 +122,7 @@ class Resolver:
         except DamagedError:
             entries = np.empty(0, dtype=INDEX)
             self.unreadable.add(pack)
-        wrong = np.isin(entries["offset"], self._damaged.get(pack.hex(), ()))
+        wrong = np.isin(entries["offset"], self._state.damaged.get(pack.hex(), ()))
         tables = _make_table(entries[~wrong]), _make_table(entries[wrong])
         with self._lock:
             self._tables[pack] = tables

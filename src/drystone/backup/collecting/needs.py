@@ -1,8 +1,8 @@
-"""Which packs the backups of a state need: by the pack tables of their manifests, and by what these were moved to."""
+"""Which packs the backups of a state name, by the pack tables of their manifests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -84,17 +84,3 @@ class Needs:
 
 def _key(entry: Entry) -> _Key:
     return entry.volume, entry.backup, entry.manifest
-
-
-def reach(state: State, packs: Iterable[bytes]) -> set[bytes]:
-    """Packs, and all that they were moved to, and what that was moved to."""
-    found = set(packs)
-    waiting = [pack for pack in found if pack.hex() in state.moved]
-    while waiting:
-        for name in state.moved[waiting.pop().hex()]:
-            pack = bytes.fromhex(name)
-            if pack not in found:
-                found.add(pack)
-                if name in state.moved:
-                    waiting.append(pack)
-    return found

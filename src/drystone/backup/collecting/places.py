@@ -48,11 +48,6 @@ class PlaceSet:
         self._lengths = lengths[at]
         self._pending, self._waiting = [], 0
 
-    def __len__(self) -> int:
-        """How many places."""
-        self._settle()
-        return len(self._keys)
-
     def _rows(self, pack: bytes) -> slice:
         self._settle()
         number = self._numbers.get(pack)
@@ -70,12 +65,6 @@ class PlaceSet:
         """(records, bytes of them) in a pack."""
         rows = self._rows(pack)
         return rows.stop - rows.start, int(self._lengths[rows].sum(dtype=np.uint64))
-
-    def holds(self, pack: bytes, offset: int) -> bool:
-        """Whether a place is in the set."""
-        offsets, _ = self.of(pack)
-        at = int(np.searchsorted(offsets, offset))
-        return at < len(offsets) and int(offsets[at]) == offset
 
     def packs(self) -> set[bytes]:
         """The packs in which there are places."""

@@ -16,11 +16,11 @@ from drystone.backup.collecting.collect import Collected, Moves, begin, doom, re
 from drystone.backup.collecting.compact import Copied, move_packs
 from drystone.backup.collecting.delete import take_out
 from drystone.backup.collecting.mark import Mark
-from drystone.backup.collecting.needs import Needs, reach
+from drystone.backup.collecting.needs import Needs
 from drystone.backup.collecting.retention import Decision, Policy, decide
-from drystone.backup.format.keys import parse_pack_key
 from drystone.backup.objects import pack_sizes
 from drystone.backup.pipeline import Progress, silent
+from drystone.backup.reading.locate import reach
 from drystone.backup.state.document import State
 from drystone.backup.state.operations import reading
 from drystone.backup.tuning import Tuning
@@ -175,15 +175,9 @@ def _plan(
     )
 
 
-def _going(state: State) -> set[bytes]:
-    """Packs that are on their way out already."""
-    removed = {pack for key in state.removed if (pack := parse_pack_key(key)) is not None}
-    return removed | {bytes.fromhex(each.pack) for each in state.doomed}
-
-
 def _uses(state: State, mark: Mark, sizes: dict[bytes, int], wanted: set[bytes]) -> list[PackUse]:
     """How the packs are used that may be rewritten."""
-    free = (mark.packs() & sizes.keys() & wanted) - _going(state) - mark.uncertain
+    free = (mark.packs() & sizes.keys() & wanted) - state.going() - mark.uncertain
     return [
         PackUse(pack, mark.kind_of(pack), sizes[pack], *mark.used(pack)) for pack in sorted(free) if mark.used(pack)[0]
     ]
@@ -192,7 +186,7 @@ def _uses(state: State, mark: Mark, sizes: dict[bytes, int], wanted: set[bytes])
 def _emptied(state: State, mark: Mark, sizes: dict[bytes, int]) -> set[bytes]:
     """Packs that were moved earlier, and of which nothing is needed any more where they are."""
     moved = {bytes.fromhex(pack) for pack in state.moved} & sizes.keys()
-    return {pack for pack in moved - _going(state) - mark.uncertain if not mark.used(pack)[0]}
+    return {pack for pack in moved - state.going() - mark.uncertain if not mark.used(pack)[0]}
 
 
 def raise_damages(pruned: Pruned) -> None:

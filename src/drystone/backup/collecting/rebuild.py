@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drystone.backup.collecting.index_objects import IndexRewriter, Names, index_packs, read_index
-from drystone.backup.collecting.needs import reach
-from drystone.backup.format.digest import checksum
+from drystone.backup.collecting.index_objects import IndexRewriter, Names, index_packs
 from drystone.backup.format.keys import (
     INDEX,
     STATE,
@@ -25,6 +23,7 @@ from drystone.backup.format.keys import (
 )
 from drystone.backup.format.manifest import Manifest
 from drystone.backup.objects import pack_sizes, read_manifests
+from drystone.backup.reading.locate import reach, read_index
 from drystone.backup.state import document
 from drystone.backup.state.document import Entry, State
 from drystone.backup.state.generations import replace_state
@@ -100,8 +99,7 @@ def _make(vault: Vault, known: State, left_out: list[DamagedError]) -> State:
         if missing:
             left_out.append(_lost(manifest, missing))
             continue
-        fields = {name: getattr(manifest.head, name) for name in manifest.head.__struct_fields__}
-        backups.append(Entry(**fields, manifest=checksum(stored).hex()))
+        backups.append(Entry.of(manifest.head, stored))
         wanted |= manifest.pack_ids()
     needed = reach(known, wanted)
     named = {(each.volume, each.backup) for each in backups}

@@ -15,17 +15,16 @@ import numpy as np
 from drystone.backup.collecting.collect import Job
 from drystone.backup.collecting.compact import IndexRows
 from drystone.backup.collecting.hits import Hit, Loss
-from drystone.backup.collecting.index_objects import index_packs, put_index, read_index
+from drystone.backup.collecting.index_objects import index_packs, put_index
 from drystone.backup.collecting.scrub import Findings
 from drystone.backup.format import segment as segments
 from drystone.backup.format.codec import Compressor
-from drystone.backup.format.keys import parse_pack_key
 from drystone.backup.format.manifest import Manifest
 from drystone.backup.format.pack import Kind, Place, make_record
 from drystone.backup.format.segment import Segment
 from drystone.backup.objects import pack_sizes
 from drystone.backup.reading.entries import read_entry
-from drystone.backup.reading.locate import Locator
+from drystone.backup.reading.locate import Locator, read_index
 from drystone.backup.reading.segments import read_segment
 from drystone.backup.source import Source
 from drystone.backup.state.document import Doom, State
@@ -65,14 +64,14 @@ class Mender:
     references are in no manifest's table. See `_store_all`.
     """
 
-    def __init__(self, job: Job, locator: Locator, source: Source | None, writer: PackWriter) -> None:
-        self._job = job
+    def __init__(self, locator: Locator, source: Source | None, writer: PackWriter) -> None:
         self._locator = locator
         self._source = source
         self._writer = writer
-        self._encrypted = job.vault.encrypted
+        self._encrypted = locator.vault.encrypted
         self._compressor = Compressor()
-        self._hasher = job.vault.hasher
+        self._hasher = locator.vault.hasher
+        self._read: tuple[str, str, Manifest] | None = None
         self.rows = IndexRows()
         self.mended = Mended()
 
@@ -116,8 +115,7 @@ class Mender:
     def mend_segment(self, loss: Loss) -> bool:
         """Whether the map segment is stored again."""
         for hit in loss.hits:
-            manifest = read_entry(self._locator, hit.volume, hit.backup)
-            segment = self._remake(manifest, hit, loss)
+            segment = self._remake(self._manifest(hit), hit, loss)
             if segment is not None:
                 place = self._store(Kind.SEGMENT, loss.digest, segments.encode(segment))
                 # With the chunks' packs, which no manifest names: so that they count as needed.
@@ -130,7 +128,7 @@ class Mender:
         """Store a segment again that can be read, but whose pack is wrong."""
         for hit in loss.hits:
             try:
-                manifest = read_entry(self._locator, hit.volume, hit.backup)
+                manifest = self._manifest(hit)
                 shape = manifest.shape
                 segment = read_segment(self._locator, manifest, hit.offset // (shape.slots * shape.chunk_size))
             except DamagedError:
@@ -143,6 +141,12 @@ class Mender:
             self.mended.segments += 1
             return True
         return False
+
+    def _manifest(self, hit: Hit) -> Manifest:
+        """Of the backup that is hit; losses come by backups, so the last one is kept."""
+        if self._read is None or self._read[:2] != (hit.volume, hit.backup):
+            self._read = hit.volume, hit.backup, read_entry(self._locator, hit.volume, hit.backup)
+        return self._read[2]
 
     def _remake(self, manifest: Manifest, hit: Hit, loss: Loss) -> Segment | None:
         """The segment out of the source's bytes; None when they are others than those that were backed up."""
@@ -188,7 +192,7 @@ def mend(job: Job, state: State, findings: Findings, source: Source | None, tuni
     left: list[Loss] = []
     # A name of its own each time: packs are counted from 0.
     with PackWriter(job.vault, bytes.fromhex(job.names.take()), tuning) as writer:
-        mender = Mender(job, locator, source, writer)
+        mender = Mender(locator, source, writer)
         for loss in findings.losses:
             if loss.kind is Kind.CHUNK:
                 done = mender.mend_chunk(loss)
@@ -218,14 +222,9 @@ def _index_again(job: Job, state: State, findings: Findings) -> list[str]:
         if name not in findings.indexes:
             index = read_index(job.vault, name)
             covered |= set(index.packs) if index is not None else set()
-    left_out = covered | _going(state) | findings.bad_packs
+    left_out = covered | state.going() | findings.bad_packs
     sizes = {pack: size for pack, size in pack_sizes(job.vault).items() if pack in findings.named - left_out}
     return index_packs(job.vault, job.names, sizes)
-
-
-def _going(state: State) -> set[bytes]:
-    removed = {pack for key in state.removed if (pack := parse_pack_key(key)) is not None}
-    return removed | {bytes.fromhex(each.pack) for each in state.doomed}
 
 
 def _mended_state(
@@ -245,7 +244,7 @@ def _mended_state(
     }
     indexes = tuple(name for name in state.indexes if name not in findings.indexes)
     new_backups = any((each.volume, each.backup, each.manifest) not in known for each in state.backups)
-    doomed = set() if new_backups else mended.whole_packs - _going(state)
+    doomed = set() if new_backups else mended.whole_packs - state.going()
     return msgspec.structs.replace(
         state,
         moved={pack: tuple(new) for pack, new in sorted(moved.items()) if new},

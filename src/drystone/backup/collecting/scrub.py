@@ -13,16 +13,13 @@ import numpy as np
 
 from drystone.backup.collecting.collect import Job
 from drystone.backup.collecting.hits import Hits, Loss
-from drystone.backup.collecting.index_objects import read_index
-from drystone.backup.collecting.needs import reach
 from drystone.backup.collecting.pack_check import BadRecord, Checked, check_packs, print_records
 from drystone.backup.collecting.rotation import choose_packs
-from drystone.backup.format.keys import parse_pack_key
 from drystone.backup.format.manifest import Manifest
 from drystone.backup.objects import pack_sizes
 from drystone.backup.pipeline import Progress
 from drystone.backup.reading.entries import read_entry
-from drystone.backup.reading.locate import Locator
+from drystone.backup.reading.locate import Locator, reach, read_index
 from drystone.backup.state.document import Entry, State
 from drystone.backup.state.generations import change_state, read_state
 from drystone.backup.tuning import Tuning
@@ -88,8 +85,6 @@ def find_damage(
     """Look at packs, manifests and indexes. `percent` of the packs are read; that all are there is seen every time."""
     locator = Locator(vault, state)
     sizes = pack_sizes(vault)
-    going = {pack for key in state.removed if (pack := parse_pack_key(key)) is not None}
-    going |= {bytes.fromhex(each.pack) for each in state.doomed}
     findings = Findings(Checked())
     for entry in state.backups:
         manifest = _read(locator, entry, findings)
@@ -97,7 +92,7 @@ def find_damage(
             findings.named |= manifest.pack_ids()
     wanted = reach(state, findings.named)
     findings.missing = missing_packs(state, wanted - sizes.keys())
-    chosen = choose_packs((wanted & sizes.keys()) - going, percent, clock.now())
+    chosen = choose_packs((wanted & sizes.keys()) - state.going(), percent, clock.now())
     findings.checked = check_packs(vault, {pack: sizes[pack] for pack in chosen}, tuning=tuning, progress=progress)
     _check_indexes(vault, state, findings, sizes)
     name_hits(locator, findings)

@@ -18,7 +18,7 @@ from drystone.backup.format.keys import OPEN, ROOT, parse_pack_key
 from drystone.backup.format.pack import HEAD, Kind
 from drystone.backup.pipeline import ordered
 from drystone.backup.reading.entries import read_entry
-from drystone.backup.reading.locate import Locator, read_pack_index
+from drystone.backup.reading.locate import read_pack_index
 from drystone.backup.state.document import State
 from drystone.backup.state.operations import reading
 from drystone.backup.tuning import Tuning
@@ -128,11 +128,10 @@ def measure(vault: Vault, *, tuning: Tuning) -> Stats:
 
 def _mark_volume(vault: Vault, state: State, volume: str, tuning: Tuning, damages: list[str]) -> Mark:
     mark = Mark(vault, state, tuning.workers)
-    locator = Locator(vault, state)
     for entry in state.backups:
         if entry.volume == volume:
             try:
-                mark.add(read_entry(locator, volume, entry.backup))
+                mark.add(read_entry(mark.locator, volume, entry.backup))
             except DamagedError as error:
                 damages.append(error.message)
     damages += [each.message for each in mark.damages]
@@ -159,19 +158,16 @@ def _count(
     """(bytes of the distinct chunks, bytes of their payloads, bytes in packs that nobody needs)."""
     unique = payload = unused = 0
 
-    def plain(pack: bytes) -> int:
-        rows = read_pack_index(vault, pack, sizes[pack])
-        return int(rows["plain"][np.isin(rows["offset"], chunks.of(pack)[0])].sum(dtype=np.int64))
-
-    def try_plain(pack: bytes) -> int | DamagedError:
+    def plain(pack: bytes) -> int | DamagedError:
         try:
-            return plain(pack)
+            rows = read_pack_index(vault, pack, sizes[pack])
         except DamagedError as error:
             return error
+        return int(rows["plain"][np.isin(rows["offset"], chunks.of(pack)[0])].sum(dtype=np.int64))
 
     with ThreadPoolExecutor(tuning.workers, thread_name_prefix="stats") as pool:
         used = sorted(chunks.packs() & sizes.keys())
-        for pack, result in zip(used, ordered(pool, try_plain, used, 4 * tuning.workers), strict=True):
+        for pack, result in zip(used, ordered(pool, plain, used, 4 * tuning.workers), strict=True):
             if isinstance(result, DamagedError):
                 damages.append(result.message)
                 continue

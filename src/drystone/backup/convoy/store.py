@@ -87,17 +87,18 @@ class ConvoyStore:
 
         :raises DamagedError: a document is wrong, unless `damaged` takes the error; then that backup is left out.
         """
+        below = VOLUMES
+        known: dict[str, bytes | None] = {}
         if volume:
-            folder = self._find_folder(volume)
-            found = [parsed for key, _ in self._store.list(folder.backups) if (parsed := parse_backup_key(key))]
-        else:
-            found = [parsed for key, _ in self._store.list(VOLUMES) if (parsed := parse_backup_key(key))]
+            folder, document = self._find_folder(volume)
+            below, known = folder.backups, {folder.path: document}
+        found = [parsed for key, _ in self._store.list(below) if (parsed := parse_backup_key(key))]
         volumes: dict[str, Volume] = {}
         backups = []
         for folder, name in sorted(found, key=lambda each: (each[0].path, each[1])):
             try:
                 if folder.path not in volumes:
-                    volumes[folder.path] = self._read_volume(folder)
+                    volumes[folder.path] = self._read_volume(folder, known.get(folder.path))
                 backups.append(self._open(folder, name, volumes[folder.path]).info)
             except DamagedError as error:
                 if damaged is None:
@@ -247,30 +248,30 @@ class ConvoyStore:
 
     def _find(self, volume: str, backup: str) -> _Opened:
         check_id(backup, "backup")
-        folder = self._find_folder(volume)
+        folder, document = self._find_folder(volume)
         try:
-            return self._open(folder, backup, self._read_volume(folder))
+            return self._open(folder, backup, self._read_volume(folder, document))
         except NotFoundError as error:
             raise NotFoundError(
                 f"there is no backup {backup} of volume {volume}", backup=backup, volume=volume
             ) from error
 
-    def _find_folder(self, volume: str) -> Folder:
-        """:raises NotFoundError: there is no such volume."""
+    def _find_folder(self, volume: str) -> tuple[Folder, bytes | None]:
+        """A volume's folder, and its document where that was read. :raises NotFoundError: there is no such volume."""
         for folder in likely_folders(volume):
             with contextlib.suppress(NotFoundError):
-                self._store.get(folder.volume_key)
-                return folder
+                return folder, self._store.get(folder.volume_key)
         for key, _ in self._store.list(VOLUMES):
             found = parse_volume_key(key)
             if found is not None and found.volume == volume:
-                return found
+                return found, None
         raise NotFoundError(f"there is no volume {volume} in the Convoy store", volume=volume)
 
-    def _read_volume(self, folder: Folder) -> Volume:
+    def _read_volume(self, folder: Folder, document: bytes | None = None) -> Volume:
+        """What is known of a volume, out of its document (None: not read yet)."""
         what = f"the document of volume {folder.volume}"
         try:
-            found = documents.parse_volume(self._store.get(folder.volume_key), what)
+            found = documents.parse_volume(self._store.get(folder.volume_key) if document is None else document, what)
         except NotFoundError as error:
             raise DamagedError(f"{what} is missing", volume=folder.volume) from error
         except DamagedError as error:

@@ -44,6 +44,21 @@ class Compressor:
         return (Codec.ZSTD, packed) if len(packed) < len(plain) * _PAYS else (Codec.PLAIN, plain)
 
 
+def unpack_frame(data: bytes, most: int, what: str) -> bytes:
+    """The content of a zstd frame, `most` bytes of it at most; `what` names it in errors.
+
+    :raises DamagedError: it is no such frame. No more than `most` is ever made.
+    """
+    try:
+        # What it tells is asked first: zstd would reserve memory for it.
+        size = zstandard.frame_content_size(data)
+        if not 0 < size <= most:
+            raise DamagedError(f"{what} tells {size} bytes")
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise DamagedError(f"{what} is damaged: {error}") from error
+
+
 def decompress(codec: int, payload: memoryview, length: int) -> bytes | memoryview:
     """The plain bytes, exactly `length` of them.
 

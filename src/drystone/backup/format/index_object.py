@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from drystone.backup.format.digest import DIGEST, checksum
 from drystone.backup.format.keys import PACK_ID
-from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK
+from drystone.backup.format.pack import check_places
 from drystone.base.errors import DamagedError, UnsupportedError
 
 VERSION = 2
@@ -81,16 +81,10 @@ def parse(data: bytes, what: str) -> Index:
 
 
 def _check(index: Index, what: str) -> None:
-    if not len(index.digests):
-        return
     words = index.digests.view(">u8")
     for column in range(4):
         # Where all columns before are equal, this one must not fall.
         before = (words[1:, :column] == words[:-1, :column]).all(axis=1)
         if (before & (words[1:, column] < words[:-1, column])).any():
             raise DamagedError(f"{what}: its digests are not in order")
-    ends = index.offset.astype(np.uint64) + index.length
-    if index.pack.max() >= len(index.packs) or index.length.min() <= HEAD:
-        raise DamagedError(f"{what} refers to a pack or a length that is none")
-    if index.offset.min() < HEADER or ends.max() > LARGEST_PACK:
-        raise DamagedError(f"{what} refers to a place outside its pack")
+    check_places(len(index.packs), index.pack, index.offset, index.length, what)

@@ -23,22 +23,21 @@ PACK_ID = 16
 WRITER = 12
 """Bytes of a writer's name, with which the ids of its packs begin."""
 
-LARGEST_NUMBER = 10**20 - 1
-"""Of a generation."""
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""A pattern: lower case only."""
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PACK_KEY = re.compile(re.escape(PACKS) + r"/([0-9a-f]{2})/(\1[0-9a-f]{30})")
-_BACKUP_KEY = re.compile(re.escape(VOLUMES) + rf"/({_UUID.pattern})/backups/({_UUID.pattern})")
+_BACKUP_KEY = re.compile(re.escape(VOLUMES) + rf"/({UUID})/backups/({UUID})")
 _STATE_KEY = re.compile(re.escape(STATE) + r"/([0-9]{20})")
 _INDEX_KEY = re.compile(re.escape(INDEX) + r"/([0-9a-f]{24})")
-_OPERATION_KEY = re.compile(re.escape(OPEN) + rf"/({_UUID.pattern})")
-_PROGRESS_KEY = re.compile(re.escape(PROGRESS) + rf"/({_UUID.pattern})/([0-9]{{10}})")
-_SLOT_KEY = re.compile(re.escape(SLOTS) + rf"/({_UUID.pattern})")
+_OPERATION_KEY = re.compile(re.escape(OPEN) + rf"/({UUID})")
+_PROGRESS_KEY = re.compile(re.escape(PROGRESS) + rf"/({UUID})/([0-9]{{10}})")
+_SLOT_KEY = re.compile(re.escape(SLOTS) + rf"/({UUID})")
 
 
 def check_uuid(text: str, what: str) -> str:
     """`text` itself when it is a UUID in lower case. :raises UsageError: otherwise."""
-    if _UUID.fullmatch(text) is None:
+    if re.fullmatch(UUID, text) is None:
         raise UsageError(f"{what} {text[:60]!r} is no UUID")
     return text
 
@@ -56,7 +55,7 @@ def manifest_key(volume: str, backup: str) -> str:
 def parse_manifest_key(key: str) -> tuple[str, str] | None:
     """(volume, backup) of a manifest's key; None for another object's."""
     match = _BACKUP_KEY.fullmatch(key)
-    return (match[1], match[3]) if match else None
+    return (match[1], match[2]) if match else None
 
 
 def slot_key(slot: str) -> str:
@@ -105,7 +104,7 @@ def progress_key(operation: str, number: int) -> str:
 def parse_progress_key(key: str) -> tuple[str, int] | None:
     """(operation, number) of a progress object's key; None for another object's."""
     match = _PROGRESS_KEY.fullmatch(key)
-    return (match[1], int(match[3])) if match else None
+    return (match[1], int(match[2])) if match else None
 
 
 def index_key(name: str) -> str:

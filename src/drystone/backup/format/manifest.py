@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from drystone.backup.format.digest import DIGEST, NOTHING, Hasher, checksum
 from drystone.backup.format.keys import PACK_ID
-from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK, Place
+from drystone.backup.format.pack import Place, check_places
 from drystone.backup.format.segment import LARGEST_SLOTS
 from drystone.base.errors import DamagedError, UnsupportedError, UsageError
 
@@ -182,12 +182,7 @@ def _check(manifest: Manifest, what: str, hasher: Hasher) -> None:
     ids = [bytes(each) for each in packs["id"]]
     if ids != sorted(set(ids)):
         raise DamagedError(f"{what}: its packs are not in order")
-    if len(segments):
-        ends = segments["offset"].astype(np.uint64) + segments["length"]
-        if segments["pack"].max() >= len(ids) or segments["length"].min() <= HEAD:
-            raise DamagedError(f"{what}: a segment is in no pack")
-        if segments["offset"].min() < HEADER or ends.max() > LARGEST_PACK:
-            raise DamagedError(f"{what}: a segment is outside its pack")
+    check_places(len(ids), segments["pack"], segments["offset"], segments["length"], what)
     root = root_of(shape, segments["number"], [bytes(each) for each in segments["digest"]], hasher)
     if root.hex() != manifest.head.root:
         raise DamagedError(f"{what}: its root is not that of its segments")

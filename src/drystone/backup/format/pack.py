@@ -80,6 +80,21 @@ class Place:
     length: int
 
 
+def check_places(
+    packs: int, pack: NDArray[np.uint32], offset: NDArray[np.uint32], length: NDArray[np.uint32], what: str
+) -> None:
+    """See that places can be places: `pack` counts in a list of so many `packs`, offset and length are bytes.
+
+    :raises DamagedError: one can be none; `what` names what refers to it.
+    """
+    if not len(pack):
+        return
+    if pack.max() >= packs or length.min() <= HEAD:
+        raise DamagedError(f"{what} refers to a pack or a length that is none")
+    if offset.min() < HEADER or (offset.astype(np.uint64) + length).max() > LARGEST_PACK:
+        raise DamagedError(f"{what} refers to a place outside its pack")
+
+
 def make_record(
     kind: Kind, codec: Codec, name: bytes, payload: bytes | memoryview, plain_length: int, *, encrypted: bool = False
 ) -> Record:
@@ -122,11 +137,6 @@ class PackBuilder:
     def full(self) -> bool:
         """Whether it has the size that is wanted."""
         return self._length >= self._size
-
-    @property
-    def places(self) -> list[tuple[bytes, Place]]:
-        """(digest, place) of every record so far."""
-        return [(row[0], Place(self.pack, row[1], row[2])) for row in self._index]
 
     def add(self, record: Record) -> Place:
         """Append a record; where it is."""

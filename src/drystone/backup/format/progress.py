@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import zstandard
 
-from drystone.backup.format.digest import DIGEST, NOTHING
+from drystone.backup.format.codec import unpack_frame
+from drystone.backup.format.digest import NOTHING
 from drystone.backup.format.keys import PACK_ID
 from drystone.backup.format.manifest import MOST_SEGMENTS, SEGMENTS, Shape
-from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK, Place
+from drystone.backup.format.pack import Place, check_places
 from drystone.base.errors import DamagedError
 
 VERSION = 2
@@ -72,30 +72,22 @@ def encode(step: Step) -> bytes:
 def parse(data: bytes, what: str) -> Step:
     """A step out of the object's plain bytes. :raises DamagedError: it is none; also of a newer version."""
     try:
-        size = zstandard.frame_content_size(data)
-        if not 0 < size <= _LARGEST:
-            raise DamagedError(f"{what} tells {size} bytes")
-        plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=size, allow_extra_data=False)
-        document = msgspec.json.decode(plain, type=_Document)
+        document = msgspec.json.decode(unpack_frame(data, _LARGEST, what), type=_Document)
         packs = [bytes.fromhex(each) for each in document.packs]
         raw = base64.b64decode(document.segments, validate=True)
-    except (zstandard.ZstdError, msgspec.DecodeError, ValueError, binascii.Error, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DamagedError(f"{what} is damaged: {error}") from error
     if document.version != VERSION or len(raw) % SEGMENTS.itemsize or any(len(each) != PACK_ID for each in packs):
         raise DamagedError(f"{what} is damaged, or of another version")
     if not 0 <= document.begin <= document.end <= MOST_SEGMENTS or document.read < 0:
         raise DamagedError(f"{what} goes from segment {document.begin} to {document.end}")
+    table = np.frombuffer(raw, dtype=SEGMENTS)
+    stored = table[table["digest"] != np.void(NOTHING)]
+    check_places(len(packs), stored["pack"], stored["offset"], stored["length"], what)
     rows: dict[int, Row] = {}
-    for row in np.frombuffer(raw, dtype=SEGMENTS):
-        name, offset, length = bytes(row["digest"]), int(row["offset"]), int(row["length"])
-        place = None
-        if name != NOTHING:
-            if row["pack"] >= len(packs) or offset < HEADER or length <= HEAD or offset + length > LARGEST_PACK:
-                raise DamagedError(f"{what} refers to a place that is none")
-            place = Place(packs[row["pack"]], offset, length)
-        if not document.begin <= row["number"] < document.end:
+    for number, digest, pack, offset, length in table.tolist():
+        if not document.begin <= number < document.end:
             raise DamagedError(f"{what} names a segment that it has not come to")
-        rows[int(row["number"])] = (name, place)
-    assert all(len(name) == DIGEST for name, _ in rows.values())
+        rows[number] = (digest, None if digest == NOTHING else Place(packs[pack], offset, length))
     shape = Shape(document.size, document.chunk_size, document.segment_slots)
     return Step(shape, document.begin, document.end, rows, document.read)

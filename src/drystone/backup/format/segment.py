@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from drystone.backup.format.digest import DIGEST, Hasher
 from drystone.backup.format.keys import PACK_ID
-from drystone.backup.format.pack import HEAD, HEADER, LARGEST_PACK, Place
+from drystone.backup.format.pack import Place, check_places
 from drystone.base.errors import DamagedError
 
 SLOTS = 256
@@ -146,11 +146,7 @@ def parse(data: bytes | memoryview, number: int, slots: int) -> Segment:
         column[present] = np.frombuffer(data, "<u4", count, at)
         at += 4 * count
     segment.packs = [bytes(data[begin : begin + PACK_ID]) for begin in range(at, wanted, PACK_ID)]
-    ends = segment.offset[present].astype(np.uint64) + segment.length[present]
-    if segment.pack[present].max() >= pack_count or segment.length[present].min() <= HEAD:
-        raise DamagedError(f"{what} refers to a pack or a length that is none")
-    if segment.offset[present].min() < HEADER or ends.max() > LARGEST_PACK:
-        raise DamagedError(f"{what} refers to a place outside its pack")
+    check_places(pack_count, segment.pack[present], segment.offset[present], segment.length[present], what)
     if not segment.leaves[present].any(axis=1).all():
         raise DamagedError(f"{what} marks a slot whose leaf is zero")
     return segment

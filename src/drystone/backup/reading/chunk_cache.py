@@ -54,8 +54,3 @@ class ChunkCache:
         with self._lock:
             waiting = self._awaited.pop(number)
         waiting.set_exception(error)
-
-    @property
-    def size(self) -> int:
-        """Bytes that are kept."""
-        return self._size

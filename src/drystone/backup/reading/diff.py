@@ -25,7 +25,7 @@ FINE = 4096
 """Bytes: how exactly bytes are compared."""
 
 _WINDOW = 4 << 20
-"""Bytes that are compared at once."""
+"""Bytes that are compared at once; a multiple of every chunk."""
 
 _CHUNKS = 1024
 """Chunks whose leaves are compared at once where segments cannot be."""
@@ -63,10 +63,9 @@ def diff_device(
     """
     size = min(image.size, device.size)
     chunk = image.chunks.chunk_size
-    piece = max(_WINDOW, chunk)
 
     def compare(offset: int) -> tuple[int, list[Range]]:
-        end = min(offset + piece, size)
+        end = min(offset + _WINDOW, size)
         buffer = aligned_buffer(end - offset)
         device.read_into(offset, buffer)
         stored = set(image.chunks.stored(offset // chunk, -(-end // chunk)))
@@ -82,10 +81,10 @@ def diff_device(
         return end, found
 
     def ranges() -> Iterator[Range]:
-        ahead = max(1, min(2 * tuning.workers, tuning.memory // (2 * piece)))
+        ahead = max(1, min(2 * tuning.workers, tuning.memory // (2 * _WINDOW)))
         with (
             ThreadPoolExecutor(tuning.workers, thread_name_prefix="diff") as pool,
-            contextlib.closing(ordered(pool, compare, range(0, size, piece), ahead)) as results,
+            contextlib.closing(ordered(pool, compare, range(0, size, _WINDOW), ahead)) as results,
         ):
             for end, found in results:
                 progress(end, size)

@@ -106,11 +106,6 @@ class CachedImage:
         """Bytes of the image."""
         return self.chunks.size
 
-    @property
-    def kept(self) -> int:
-        """Bytes of chunks in memory."""
-        return self._cache.size
-
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from byte `offset` on, verified. What is not kept is fetched by the caller's thread."""
         check_range(self.size, offset, length)

@@ -23,7 +23,7 @@ from drystone.base.errors import DamagedError
 from drystone.kernel.blockdev import aligned_buffer
 
 _BATCH = 4 << 20
-"""Bytes of the target that a thread reads at once."""
+"""Bytes of the target that a thread reads at once; a multiple of every chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +48,22 @@ def restore_in_place(
 
     :raises DamagedError: stored bytes are wrong that differ from the target's; nothing of that chunk was written.
     """
-    size, chunk = chunks.size, chunks.chunk_size
-    batch = max(_BATCH, chunk)
+    size = chunks.size
     own = threading.local()
     done = written = zeroed = 0
     damages: Damages = []
 
     def work(offset: int) -> InPlace:
         if not hasattr(own, "buffer"):
-            own.buffer = aligned_buffer(batch)
-        data = own.buffer[: min(batch, size - offset)]
+            own.buffer = aligned_buffer(_BATCH)
+        data = own.buffer[: min(_BATCH, size - offset)]
         target.read_into(offset, data)
         return _mend(chunks, target, offset, data, skip_damaged)
 
     progress(0, size)
     with target, ThreadPoolExecutor(tuning.workers, thread_name_prefix="restore") as pool:
-        ahead = max(1, min(2 * tuning.workers, tuning.memory // (4 * batch)))
-        with contextlib.closing(ordered(pool, work, range(0, size, batch), ahead)) as results:
+        ahead = max(1, min(2 * tuning.workers, tuning.memory // (4 * _BATCH)))
+        with contextlib.closing(ordered(pool, work, range(0, size, _BATCH), ahead)) as results:
             for each in results:
                 done += each.compared
                 written += each.written

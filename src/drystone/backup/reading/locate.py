@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -54,16 +54,13 @@ class Locator:
     def __init__(self, vault: Vault, state: State) -> None:
         self.vault = vault
         self.state = state
-        self._moved = {
-            bytes.fromhex(pack): [bytes.fromhex(each) for each in packs] for pack, packs in state.moved.items()
-        }
         self._indexes: dict[bytes, NDArray[np.void]] = {}
         self._read: dict[str, Index] = {}
         self._lock = threading.Lock()
 
     def is_moved(self, pack: bytes) -> bool:
         """Whether records of the pack may be somewhere else."""
-        return pack in self._moved
+        return pack.hex() in self.state.moved
 
     def locate(self, place: Place, name: bytes, kind: Kind) -> Place:
         """Where to read the chunk whose place in the map is `place`, and whose digest is `name`."""
@@ -75,7 +72,8 @@ class Locator:
         Any of a chunk will do. The digest of a map segment does not hold its number: which of them it is, is seen when
         it is read (segments.py).
         """
-        yield from self._in_moved(place.pack, name, kind, set())
+        for target in moved_to(self.state, place.pack):
+            yield from self._in_pack(target, name, kind)
         yield place
 
     def read(self, place: Place, name: bytes, kind: Kind) -> bytes | memoryview:
@@ -119,22 +117,13 @@ class Locator:
             kept = self._read.get(name)
         if kept is not None:
             return kept
-        key = index_key(name)
-        try:
-            found = index_object.parse(self.vault.get(key), key)
-        except (NotFoundError, DamagedError):
+        found = read_index(self.vault, name)
+        if found is None:
             return None
         with self._lock:
             if sum(len(each.digests) for each in self._read.values()) + len(found.digests) <= _ENTRIES:
                 self._read[name] = found
         return found
-
-    def _in_moved(self, pack: bytes, name: bytes, kind: Kind, seen: set[bytes]) -> Iterator[Place]:
-        for target in self._moved.get(pack, []):
-            if target not in seen:
-                seen.add(target)
-                yield from self._in_pack(target, name, kind)
-                yield from self._in_moved(target, name, kind, seen)
 
     def _in_pack(self, pack: bytes, name: bytes, kind: Kind) -> list[Place]:
         """The records of a digest in a pack, by the index at its end; none when that cannot be read."""
@@ -152,6 +141,43 @@ class Locator:
         wanted = np.frombuffer(name, dtype="V32")[0]
         rows = entries[(entries["digest"] == wanted) & (entries["kind"] == kind)]
         return [Place(pack, int(row["offset"]), int(row["length"])) for row in rows]
+
+
+def moved_to(state: State, pack: bytes) -> list[bytes]:
+    """The packs that the records of a pack were moved to, and those of these, in the order in which a reader looks."""
+    found: dict[str, None] = {}
+
+    def follow(each: str) -> None:
+        for target in state.moved.get(each, ()):
+            if target not in found:
+                found[target] = None
+                follow(target)
+
+    follow(pack.hex())
+    return [bytes.fromhex(each) for each in found]
+
+
+def reach(state: State, packs: Iterable[bytes]) -> set[bytes]:
+    """Packs, and all that they were moved to, and what that was moved to."""
+    found = set(packs)
+    waiting = [pack for pack in found if pack.hex() in state.moved]
+    while waiting:
+        for name in state.moved[waiting.pop().hex()]:
+            pack = bytes.fromhex(name)
+            if pack not in found:
+                found.add(pack)
+                if name in state.moved:
+                    waiting.append(pack)
+    return found
+
+
+def read_index(vault: Vault, name: str) -> Index | None:
+    """An index of the repository; None when it is missing or damaged."""
+    key = index_key(name)
+    try:
+        return index_object.parse(vault.get(key), key)
+    except (NotFoundError, DamagedError):
+        return None
 
 
 def read_pack_index(vault: Vault, pack: bytes, size: int = -1) -> NDArray[np.void]:

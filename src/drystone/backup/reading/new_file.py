@@ -10,6 +10,7 @@ from typing import Self
 
 from drystone.base.errors import ExistsError, KernelError, NotFoundError, UsageError
 from drystone.base.files import sync_folder
+from drystone.kernel.naming import give_free_name
 
 
 def find_place(path: str, *, overwrite: bool) -> str:
@@ -21,7 +22,7 @@ def find_place(path: str, *, overwrite: bool) -> str:
     """
     if not path:
         raise UsageError("the file to write has an empty name")
-    real = Path(path).resolve()
+    real = Path(os.path.realpath(path))  # which takes a link that leads to itself, and Path.resolve does not
     try:
         mode = real.stat().st_mode
     except OSError as error:
@@ -85,7 +86,7 @@ class NewFile:
             if self._overwrite:
                 self.passing.replace(self._path)
             else:
-                os.link(self.passing, self._path)
+                give_free_name(self.passing, self._path)
             sync_folder(self._path.parent)
         except FileExistsError as error:
             raise self._exists() from error

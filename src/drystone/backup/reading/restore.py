@@ -20,7 +20,7 @@ from drystone.backup.reading.damage import Damage, Damages
 from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.segments import read_segment
 from drystone.backup.reading.target import Target
-from drystone.backup.reading.walk import Stretch, Take, present_runs, read_stretch, stretches
+from drystone.backup.reading.walk import Stretch, Take, present_runs, read_slots, read_stretch, stretches
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError
 from drystone.kernel.blockdev import aligned_buffer
@@ -114,15 +114,14 @@ def _fetch(
     except DamagedError:
         if not skip_damaged:
             raise
-    size, damages = 0, []
-    for slot in stretch.slots:
-        chunk = stretch.segment.number * manifest.shape.slots + slot
-        try:
-            for alone in stretches(stretch.segment, locator, [slot]):
-                size += read_stretch(locator, manifest, alone, take)
-        except DamagedError as error:
-            offset = chunk * manifest.shape.chunk_size
-            damages.append(Damage(offset, manifest.shape.length_of(chunk), error.message))
+    size = 0
+
+    def count(offset: int, plain: bytes | memoryview) -> None:
+        nonlocal size
+        take(offset, plain)
+        size += len(plain)
+
+    damages = read_slots(locator, manifest, stretch, count)
     return size, damages
 
 

@@ -63,7 +63,7 @@ class DeviceTarget:
         try:
             if device.number is None:
                 refuse_loops(self._path)
-            _check_size(device, self._size, larger=self._larger)
+            check_size(self._path, device.size, self._size, larger=self._larger)
         except DrystoneError:
             device.close()
             raise
@@ -176,11 +176,11 @@ def choose_target(
     return FileTarget(find_place(path, overwrite=overwrite), size, overwrite=overwrite)
 
 
-def _check_size(device: BlockDevice, size: int, *, larger: bool) -> None:
-    """:raises MismatchError: it has another size than the image."""
-    if device.size < size or (device.size > size and not larger):
-        hint = "--larger lets a larger device do" if device.size > size else "name one of the same size"
-        raise MismatchError(f"{device.path} has {device.size} bytes and the backup {size}", hint=hint)
+def check_size(path: str, found: int, wanted: int, *, larger: bool) -> None:
+    """:raises MismatchError: the device of `found` bytes at `path` does not fit an image of `wanted`."""
+    if found < wanted or (found > wanted and not larger):
+        hint = "--larger lets a larger device do" if found > wanted else "name one of the same size"
+        raise MismatchError(f"{path} has {found} bytes and the backup {wanted}", hint=hint)
 
 
 @contextlib.contextmanager

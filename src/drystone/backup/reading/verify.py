@@ -19,9 +19,9 @@ from drystone.backup.format.segment import Segment
 from drystone.backup.objects import pack_sizes
 from drystone.backup.pipeline import Progress, ordered
 from drystone.backup.reading.damage import NAMED, Damage, raise_damages
-from drystone.backup.reading.locate import Locator, read_pack_index
+from drystone.backup.reading.locate import Locator, reach, read_pack_index
 from drystone.backup.reading.segments import read_segment
-from drystone.backup.reading.walk import Stretch, read_stretch, stretches
+from drystone.backup.reading.walk import Stretch, read_slots, read_stretch, stretches
 from drystone.backup.source import Source
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError, MismatchError, UsageError
@@ -58,9 +58,11 @@ class Sample:
 class Verified:
     """What was looked at and what is wrong: chunks that were read, stretches of zeros that were compared, in bytes.
 
+    :ivar root: hex hash of the whole image, from which all was checked down.
     :ivar differs: (offset, length) in bytes of what the source has other than the backup.
     """
 
+    root: str = ""
     size: int = 0
     damages: list[Damage] = field(default_factory=list)
     differs: list[tuple[int, int]] = field(default_factory=list)
@@ -94,7 +96,7 @@ def verify_backup(
     sample = sample or Sample()
     if source is not None and source.size != manifest.head.size:
         raise MismatchError(f"the source has {source.size} bytes and the backup {manifest.head.size}")
-    verified = Verified(damages=_check_packs(locator, manifest))
+    verified = Verified(manifest.head.root, damages=_check_packs(locator, manifest))
     of = manifest.head.size if source is not None else manifest.head.chunks * manifest.head.chunk_size
     total = round(of * sample.percent / 100)
     progress(0, total)
@@ -191,8 +193,7 @@ def _read(source: Source, offset: int, length: int) -> np.ndarray[tuple[int], np
 
 def _check_stretch(locator: Locator, manifest: Manifest, stretch: Stretch, source: Source | None) -> Verified:
     """Every slot is looked at alone when the stretch has a damage."""
-    shape = manifest.shape
-    found = Verified(size=len(stretch.slots) * shape.chunk_size)
+    found = Verified(size=len(stretch.slots) * manifest.shape.chunk_size)
 
     def take(offset: int, plain: bytes | memoryview) -> None:
         if source is not None and _read(source, offset, len(plain)).data != memoryview(plain):
@@ -202,14 +203,7 @@ def _check_stretch(locator: Locator, manifest: Manifest, stretch: Stretch, sourc
         read_stretch(locator, manifest, stretch, take)
     except DamagedError:
         found.differs.clear()
-    else:
-        return found
-    for slot, place in zip(stretch.slots, stretch.places, strict=True):
-        try:
-            read_stretch(locator, manifest, Stretch(stretch.segment, [slot], [place]), take)
-        except DamagedError as error:
-            chunk = stretch.segment.number * shape.slots + slot
-            found.damages.append(Damage(chunk * shape.chunk_size, shape.length_of(chunk), error.message))
+        found.damages = read_slots(locator, manifest, stretch, take)
     return found
 
 
@@ -218,13 +212,7 @@ def _check_packs(locator: Locator, manifest: Manifest) -> list[Damage]:
     sizes = pack_sizes(locator.vault)
     moved, doomed = locator.state.moved, locator.state.refused()
     damages = []
-    waiting, seen = sorted(manifest.pack_ids(), reverse=True), set[bytes]()
-    while waiting:
-        pack = waiting.pop()
-        if pack in seen:
-            continue
-        seen.add(pack)
-        waiting += (bytes.fromhex(each) for each in moved.get(pack.hex(), ()))
+    for pack in sorted(reach(locator.state, manifest.pack_ids())):
         if pack.hex() in moved and (pack not in sizes or pack.hex() in doomed):
             continue  # all that is needed of it is elsewhere
         try:

@@ -11,6 +11,7 @@ from drystone.backup.format.manifest import Manifest
 from drystone.backup.format.pack import Kind, Place, parse_record
 from drystone.backup.format.segment import Segment
 from drystone.backup.objects import read_place
+from drystone.backup.reading.damage import Damage, Damages
 from drystone.backup.reading.locate import Locator
 from drystone.backup.tuning import FETCH
 from drystone.base.errors import DamagedError
@@ -94,6 +95,19 @@ def read_stretch(locator: Locator, manifest: Manifest, stretch: Stretch, take: T
         take((first + slot) * shape.chunk_size, plain)
         total += len(plain)
     return total
+
+
+def read_slots(locator: Locator, manifest: Manifest, stretch: Stretch, take: Take) -> Damages:
+    """As `read_stretch`, slot by slot: what is damaged is told, and all else is handed out."""
+    shape = manifest.shape
+    damages: Damages = []
+    for slot, place in zip(stretch.slots, stretch.places, strict=True):
+        try:
+            read_stretch(locator, manifest, Stretch(stretch.segment, [slot], [place]), take)
+        except DamagedError as error:
+            chunk = stretch.segment.number * shape.slots + slot
+            damages.append(Damage(chunk * shape.chunk_size, shape.length_of(chunk), error.message))
+    return damages
 
 
 def _read_chunk(

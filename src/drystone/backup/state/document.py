@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import zstandard
 
+from drystone.backup.format.codec import unpack_frame
+from drystone.backup.format.digest import checksum
 from drystone.backup.format.keys import parse_index_key, parse_manifest_key, parse_pack_key, parse_slot_key
 from drystone.backup.format.manifest import Head
 from drystone.backup.format.pack import LARGEST_PACK
@@ -26,6 +28,12 @@ class Entry(Head, frozen=True, kw_only=True):
     """A backup: the fields of its manifest's head, and the hex BLAKE3 (unkeyed) of the manifest's stored bytes."""
 
     manifest: str
+
+    @classmethod
+    def of(cls, head: Head, stored: bytes) -> Self:
+        """The entry of a manifest with this head and these stored bytes."""
+        fields = {name: getattr(head, name) for name in Head.__struct_fields__}
+        return cls(**fields, manifest=checksum(stored).hex())
 
     def head(self) -> Head:
         """The manifest's head."""
@@ -62,9 +70,23 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         """A backup; None when there is none."""
         return next((each for each in self.backups if (each.backup, each.volume) == (backup, volume)), None)
 
+    def removed_packs(self) -> set[bytes]:
+        """Packs that are being deleted, or were and nobody has said so yet."""
+        return {pack for key in self.removed if (pack := parse_pack_key(key)) is not None}
+
+    def going(self) -> set[bytes]:
+        """Packs that are on their way out: doomed, or removed already."""
+        return self.removed_packs() | {bytes.fromhex(each.pack) for each in self.doomed}
+
     def refused(self) -> set[str]:
         """Packs (hex) to which a new backup must not refer: doomed."""
         return {each.pack for each in self.doomed}
+
+
+class _Version(msgspec.Struct):
+    """What is looked at first: the rest of a newer one may be anything."""
+
+    version: Any = None
 
 
 def encode(state: State) -> bytes:
@@ -78,24 +100,20 @@ def parse(data: bytes, number: int) -> State:
     :raises DamagedError: it is not that generation, or not whole. :raises UnsupportedError: a newer version.
     """
     what = f"generation {number} of the repository's state"
-    hint = "drystone backup rebuild makes a new one out of what is whole"
+    plain = unpack_frame(data, LARGEST, what)
     try:
-        size = zstandard.frame_content_size(data)
-        if not 0 <= size <= LARGEST:
-            raise DamagedError(f"{what} tells {size} bytes", hint=hint)
-        plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=max(1, size), allow_extra_data=False)
-        version = msgspec.json.decode(plain, type=dict[str, Any]).get("version")
+        version = msgspec.json.decode(plain, type=_Version).version
         if isinstance(version, int) and version > VERSION:
             raise UnsupportedError(
                 f"{what} is of version {version}; this program reads up to {VERSION}", hint="use a newer drystone"
             )
         state = msgspec.json.decode(plain, type=State)
-    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DamagedError(f"{what} is damaged: {error}", hint=hint) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedError(f"{what} is damaged: {error}") from error
     if state.number != number:
-        raise DamagedError(f"{what} says that it is number {state.number}", hint=hint)
+        raise DamagedError(f"{what} says that it is number {state.number}")
     if not _is_sound(state):
-        raise DamagedError(f"{what} names packs or objects that can be none", hint=hint)
+        raise DamagedError(f"{what} names packs or objects that can be none")
     return state
 
 

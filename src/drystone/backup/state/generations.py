@@ -38,12 +38,7 @@ def read_state(vault: Vault) -> State:
     """
     if vault.version < VERSION:
         return _of_manifests(vault)
-    number, stored = newest(vault)
-    state, error = _parse(vault, number, stored)
-    if state is None:
-        assert error is not None
-        raise error
-    return state
+    return _whole(_parse(vault, *newest(vault)))
 
 
 def change_state(vault: Vault, compute: Change) -> State:
@@ -53,51 +48,50 @@ def change_state(vault: Vault, compute: Change) -> State:
 
     :raises: what `compute` raises; nothing was changed then. :raises DamagedError: the newest generation is damaged.
     """
-
-    def of_whole(state: State | None, error: DamagedError | None) -> State:
-        if state is None:
-            assert error is not None
-            raise error
-        return compute(state)
-
-    return _change(vault, of_whole)
+    return _change(vault, lambda found: compute(_whole(found)))
 
 
 def replace_state(vault: Vault, compute: Callable[[State | None], State]) -> State:
     """As `change_state`, for `rebuild`: where the newest generation cannot be read, `compute` gets None."""
-    return _change(vault, lambda state, _error: compute(state))
+    return _change(vault, lambda found: compute(None if isinstance(found, DamagedError) else found))
 
 
-def _change(vault: Vault, compute: Callable[[State | None, DamagedError | None], State]) -> State:
+def _change(vault: Vault, compute: Callable[[State | DamagedError], State]) -> State:
     vault.check_writable()
     for _ in range(_ATTEMPTS):
         number, stored = newest(vault)
-        state, error = _parse(vault, number, stored)
-        wanted = compute(state, error)
-        if wanted is state:
+        found = _parse(vault, number, stored)
+        wanted = compute(found)
+        if wanted is found:
             return wanted
         previous = checksum(stored).hex() if number else ""
         wanted = msgspec.structs.replace(wanted, number=number + 1, previous=previous)
         if _put(vault, wanted):
-            _tidy(vault)
             return wanted
     raise BusyError(f"the repository's state was changed by others {_ATTEMPTS} times meanwhile", hint="try again")
 
 
-def _parse(vault: Vault, number: int, stored: bytes) -> tuple[State | None, DamagedError | None]:
+def _whole(found: State | DamagedError) -> State:
+    if isinstance(found, DamagedError):
+        raise found
+    return found
+
+
+def _parse(vault: Vault, number: int, stored: bytes) -> State | DamagedError:
+    """The state that a generation holds, or what is wrong with it."""
     if not number:
-        return (None, _lost()) if _has_manifests(vault) else (State(), None)
+        return _lost() if _has_manifests(vault) else State()
     try:
-        return document.parse(vault.unseal(state_key(number), stored), number), None
+        return document.parse(vault.unseal(state_key(number), stored), number)
     except DamagedError as error:
         error.hint = error.hint or _REBUILD
-        return None, error
+        return error
 
 
 def _has_manifests(vault: Vault) -> bool:
     """Whether backups were made. The first generation is put before anything else, so there was a state then."""
-    keys = [key for key, _ in vault.store.list(VOLUMES) if parse_manifest_key(key) is not None]
-    return bool(keys) and not _highest(vault)
+    there = any(parse_manifest_key(key) is not None for key, _ in vault.store.list(VOLUMES))
+    return there and not _numbers(vault)
 
 
 def _lost() -> DamagedError:
@@ -107,22 +101,28 @@ def _lost() -> DamagedError:
     )
 
 
-def begin_state(vault: Vault) -> None:
-    """Put the first generation where there is none: before anything that a state would have to tell of."""
-    if not newest(vault)[0]:
-        change_state(vault, lambda state: state if state.number else msgspec.structs.replace(state))
+def begin_state(vault: Vault) -> State:
+    """The newest state. Where there is none, the first generation is put: before anything it would have to tell of."""
+    found = read_state(vault)
+    return found if found.number else change_state(vault, _begun)
+
+
+def _begun(state: State) -> State:
+    return state if state.number else msgspec.structs.replace(state)
 
 
 def _put(vault: Vault, state: State) -> bool:
-    """Put a generation; whether the change holds. Steps 3 and 4 of the document."""
+    """Put a generation; whether the change holds. Steps 3 to 5 of the document."""
     key = state_key(state.number)
     stored = vault.seal(key, document.encode(state))
     try:
         put_own(vault.store, key, stored)
     except (ExistsError, NotFoundError):  # another's; and that one may have been tidied away by now
         return False
-    highest = _highest(vault)
+    numbers = _numbers(vault)
+    highest = max(numbers, default=0)
     if highest == state.number or _follows(vault, state.number + 1, stored):
+        _tidy(vault, numbers)
         return True
     # The number had been used and tidied away before: nobody reads this object, for it is below the highest.
     with contextlib.suppress(NotFoundError):
@@ -141,29 +141,37 @@ def _follows(vault: Vault, number: int, before: bytes) -> bool:
         return False
 
 
-def _highest(vault: Vault) -> int:
-    numbers = (parse_state_key(key) for key, _ in vault.store.list(STATE))
-    return max((number for number in numbers if number is not None), default=0)
+def _numbers(vault: Vault) -> list[int]:
+    """Of the generations that are there."""
+    return [number for key, _ in vault.store.list(STATE) if (number := parse_state_key(key)) is not None]
 
 
-def _tidy(vault: Vault) -> None:
-    """Delete the generations that nobody needs; what cannot be deleted stays until the next change."""
+def _tidy(vault: Vault, numbers: list[int]) -> None:
+    """Delete those of the generations that nobody needs; what cannot be deleted stays until the next change."""
+    last = max(numbers, default=0) - KEPT
     with contextlib.suppress(DrystoneError):
-        numbers = [number for key, _ in vault.store.list(STATE) if (number := parse_state_key(key)) is not None]
         for number in numbers:
-            if FIRST < number < max(numbers) - KEPT:
+            if FIRST < number < last:
                 vault.store.delete(state_key(number))
 
 
 def newest(vault: Vault) -> tuple[int, bytes]:
-    """(number, stored bytes) of the newest generation; (0, b"") when there is none."""
+    """(number, stored bytes) of the newest generation; (0, b"") when there is none.
+
+    :raises UnavailableError: there are generations, and the store does not list them.
+    """
     for _ in range(_ATTEMPTS):
-        number = _highest(vault)
-        if not number and _is_fresh(vault):
-            return 0, b""
-        if not number:  # the first one has been put meanwhile
-            number = _highest(vault)
-            _check_listed(number)
+        numbers = _numbers(vault)
+        if not numbers:
+            if _is_fresh(vault):
+                return 0, b""
+            numbers = _numbers(vault)  # the first one has been put meanwhile
+        if not numbers:
+            raise UnavailableError(
+                f"the store lists nothing below {STATE}, and there are objects: it, or a proxy before it, is out of "
+                "order"
+            )
+        number = max(numbers)
         try:
             return number, vault.store.get(state_key(number))
         except NotFoundError:  # tidied away since it was listed: there are newer ones
@@ -181,18 +189,8 @@ def _is_fresh(vault: Vault) -> bool:
     return False
 
 
-def _check_listed(number: int) -> None:
-    """:raises UnavailableError: there are generations, and the store does not list them."""
-    if not number:
-        raise UnavailableError(
-            f"the store lists nothing below {STATE}, and there are objects: it, or a proxy before it, is out of order"
-        )
-
-
 def _of_manifests(vault: Vault) -> State:
     """What a repository of version 1 has: its whole manifests. Damaged ones are left out."""
-    found = []
-    for manifest, stored in read_manifests(vault, damaged=lambda _error: None):
-        fields = {name: getattr(manifest.head, name) for name in manifest.head.__struct_fields__}
-        found.append(Entry(**fields, manifest=checksum(stored).hex()))
+    manifests = read_manifests(vault, damaged=lambda _error: None)
+    found = [Entry.of(manifest.head, stored) for manifest, stored in manifests]
     return State(backups=tuple(sorted(found, key=lambda each: (each.created, each.backup))))

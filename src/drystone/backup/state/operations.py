@@ -93,10 +93,9 @@ def announced(
     :raises: what the store raises.
     """
     vault.check_writable()
-    begin_state(vault)
+    number = begin_state(vault).number
     name = new_uuid()
     key = operation_key(name)
-    number = read_state(vault).number
     described = describe(
         operation,
         number if since is None else min(number, since),
@@ -144,7 +143,7 @@ def reading(vault: Vault, volume: str = "", backup: str = "") -> Iterator[State]
 
 
 def is_there(vault: Vault, key: str) -> bool:
-    """Whether nobody took the operation at `key` for dead."""
+    """Whether there is an object: of an operation, that nobody took it for dead."""
     try:
         vault.store.get(key)
     except NotFoundError:

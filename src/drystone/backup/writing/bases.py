@@ -18,8 +18,7 @@ from drystone.backup.format.segment import Segment
 from drystone.backup.reading.entries import read_entry
 from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.segments import read_segment
-from drystone.backup.writing.commit import closure, needed
-from drystone.backup.writing.presence import sizes_of
+from drystone.backup.writing.commit import needed, reached_sizes
 from drystone.base.errors import DamagedError
 
 _MOVED = 1 << 62
@@ -55,9 +54,9 @@ def check_packs(locator: Locator, manifest: Manifest) -> dict[bytes, int]:
 
     :raises DamagedError: one is missing; the facts name it and the backup.
     """
-    sizes = sizes_of(locator.vault, closure(locator.state, manifest.pack_ids()))
+    sizes = reached_sizes(locator.vault, locator.state, manifest.pack_ids())
     for pack in sorted(manifest.pack_ids() - sizes.keys()):
-        if needed(locator.state, {pack}, set(sizes)) is None:
+        if needed(locator.state, {pack}, sizes) is None:
             raise DamagedError(
                 f"backup {manifest.head.backup} is damaged: pack {pack.hex()} is missing",
                 backup=manifest.head.backup,

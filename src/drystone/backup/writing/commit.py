@@ -6,17 +6,17 @@ docs/reference/backup-format.md, Making a backup, step 5.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 
 from drystone.backup.format import index_object
 from drystone.backup.format import manifest as manifests
-from drystone.backup.format.digest import checksum
 from drystone.backup.format.index_object import Index
 from drystone.backup.format.keys import index_key, manifest_key, pack_key
 from drystone.backup.format.manifest import Manifest
+from drystone.backup.reading.locate import reach
 from drystone.backup.state.document import Entry, State
 from drystone.backup.state.generations import change_state
 from drystone.backup.state.operations import Announced, is_there
@@ -58,7 +58,7 @@ class Draft:
         key = manifest_key(head.volume, head.backup)
         self.keys.append(key)
         stored = self.vault.put(key, manifests.encode(manifest))
-        entry = Entry(**{name: getattr(head, name) for name in head.__struct_fields__}, manifest=checksum(stored).hex())
+        entry = Entry.of(head, stored)
 
         def add(state: State) -> State:
             found = state.find(head.volume, head.backup)
@@ -73,7 +73,7 @@ class Draft:
 
     def _added(self, state: State, manifest: Manifest, entry: Entry) -> State:
         removed = set(state.removed)
-        packs = needed(state, manifest.pack_ids(), set(sizes_of_closure(self.vault, state, manifest.pack_ids())))
+        packs = needed(state, manifest.pack_ids(), reached_sizes(self.vault, state, manifest.pack_ids()))
         sound = is_there(self.vault, self.announced.key) and packs is not None and removed.isdisjoint(self.keys)
         if self.committing:
             # A put before this one may have held, and the backup may have been deleted since, with what was put for it.
@@ -105,31 +105,18 @@ class Draft:
                 self.vault.store.delete(key)
 
 
-def sizes_of_closure(vault: Vault, state: State, packs: set[bytes]) -> dict[bytes, int]:
+def reached_sizes(vault: Vault, state: State, packs: set[bytes]) -> dict[bytes, int]:
     """Bytes of those of `packs`, and of what they were moved to, that are there. A listing made now."""
-    return sizes_of(vault, closure(state, packs))
+    return sizes_of(vault, reach(state, packs))
 
 
-def closure(state: State, packs: set[bytes]) -> set[bytes]:
-    """`packs`, and all packs that records of them were moved to."""
-    found: set[bytes] = set()
-    waiting = list(packs)
-    while waiting:
-        pack = waiting.pop()
-        if pack not in found:
-            found.add(pack)
-            waiting += [bytes.fromhex(each) for each in state.moved.get(pack.hex(), ())]
-    return found
-
-
-def needed(state: State, packs: set[bytes], listed: set[bytes]) -> set[bytes] | None:
+def needed(state: State, packs: set[bytes], listed: Container[bytes]) -> set[bytes] | None:
     """What must stay for `packs` to be readable: they, and what they were moved to; None: something is going or gone.
 
     A pack that is gone, or going, will do when its records were moved and all that it was moved to will do.
     """
-    removed = set(state.removed)
-    found = closure(state, packs)
-    stays = {pack for pack in found if pack in listed and pack_key(pack) not in removed}
+    found = reach(state, packs)
+    stays = {pack for pack in found - state.removed_packs() if pack in listed}
     waiting = {
         pack: {bytes.fromhex(each) for each in state.moved[pack.hex()]}
         for pack in found - stays

@@ -7,29 +7,31 @@ no harm: docs/reference/backup-format.md.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 
+import numpy as np
+
 from drystone.backup.format.digest import checksum
-from drystone.backup.format.index_object import MOST_ENTRIES
 from drystone.backup.format.keys import manifest_key, new_writer
 from drystone.backup.format.manifest import MOST_SEGMENTS, SMALLEST_CHUNK, Head, Manifest, Shape, check_shape
 from drystone.backup.pipeline import Progress
+from drystone.backup.ranges import Ranges, chunk_runs, whole
 from drystone.backup.reading.entries import read_entry
 from drystone.backup.reading.locate import Locator
-from drystone.backup.source import Identified, Ranges, Source, whole
-from drystone.backup.state.operations import Announced, announced, read_operations
+from drystone.backup.source import Identified, Source
+from drystone.backup.state.operations import Announced, announced, is_there, read_operations
 from drystone.backup.stream import Stream
 from drystone.backup.tuning import Tuning
 from drystone.backup.vault import Vault
 from drystone.backup.writing.bases import check_packs
 from drystone.backup.writing.commit import Draft
 from drystone.backup.writing.fill import Filled, Job, fill, is_relative
+from drystone.backup.writing.index import index_size
 from drystone.backup.writing.resume import find_dead
 from drystone.backup.writing.writer import PackWriter
 from drystone.base.clock import Clock
-from drystone.base.errors import BusyError, ExistsError, MismatchError, NotFoundError, UsageError
+from drystone.base.errors import BusyError, ExistsError, MismatchError, UsageError
 from drystone.base.names import new_uuid
 
 _LONG_STREAM = 16 << 40
@@ -75,7 +77,7 @@ def create_backup(
     extents = whole(0) if isinstance(source, Stream) else source.extents()
     identity = _identify(source, extents)
     past = None if request.anew else find_dead(vault, request.volume, request.base, identity)
-    names = [new_writer() for _ in range(1 + _index_names(source, tuning))]
+    names = [new_writer() for _ in range(1 + _index_names(source, extents, tuning))]
     own_names = tuple(each.hex() for each in names)
     writers = own_names + (past.operation.writers if past is not None else ())
     since = None if past is None else past.operation.generation
@@ -112,10 +114,14 @@ def _identify(source: Source | Stream, extents: Ranges) -> str:
     return checksum(f"{known}/{is_relative(source)}/".encode() + extents.tobytes()).hex()
 
 
-def _index_names(source: Source | Stream, tuning: Tuning) -> int:
-    """How many indexes the backup may have to put: their names are announced with it."""
-    size = _LONG_STREAM if isinstance(source, Stream) else source.size
-    return 2 + size // SMALLEST_CHUNK // min(MOST_ENTRIES, tuning.index_entries // 6)
+def _index_names(source: Source | Stream, extents: Ranges, tuning: Tuning) -> int:
+    """How many indexes the backup may have to put: their names are announced with it.
+
+    Only what is read can be new. How it is cut is the base's, which is not known yet.
+    """
+    read = whole(_LONG_STREAM) if isinstance(source, Stream) else extents
+    chunks = int(np.diff(chunk_runs(read, SMALLEST_CHUNK)).sum())
+    return 2 + chunks // index_size(tuning.own_entries, tuning.index_spill)
 
 
 def _check_nobody(vault: Vault, request: BackupRequest, backup: str, own: Announced) -> None:
@@ -126,8 +132,7 @@ def _check_nobody(vault: Vault, request: BackupRequest, backup: str, own: Announ
 
 
 def _check_absent(vault: Vault, key: str, backup: str) -> None:
-    with contextlib.suppress(NotFoundError):
-        vault.store.get(key)
+    if is_there(vault, key):
         raise ExistsError(f"there is a backup {backup} already, or what was left of it", hint="take another UUID")
 
 

@@ -13,7 +13,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drystone.backup.format.digest import NOTHING
 from drystone.backup.format.keys import pack_writer
@@ -21,9 +20,10 @@ from drystone.backup.format.manifest import Manifest, Shape
 from drystone.backup.format.pack import Place
 from drystone.backup.format.segment import Segment
 from drystone.backup.pipeline import Progress, ordered
+from drystone.backup.ranges import Ranges, Runs, chunk_runs
 from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.segments import read_segment
-from drystone.backup.source import Ranges, Source, chunk_runs
+from drystone.backup.source import Source
 from drystone.backup.state.operations import forget
 from drystone.backup.stream import Stream
 from drystone.backup.tuning import Tuning
@@ -46,9 +46,6 @@ small backup does not pay for a large repository."""
 
 _LEAST_OBJECTS = 16
 """Indexes that are read at least, and one more for so many chunks to be read. A prune makes few of many small ones."""
-
-Runs = NDArray[np.int64]
-"""Shape (n, 2): first chunk and one past the last, ascending and apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +107,21 @@ def fill(job: Job, writer: PackWriter) -> Filled:
     source = job.source
     all_runs = chunk_runs(job.extents, job.shape.chunk_size)
     total = _bytes_of(all_runs, job.shape)
-    begun = _begin(job, writer, total)
+    spoilt = Spoilt(job.locator.state)
+    begun = _begin(job, writer, spoilt, total)
     index, maker = begun.index, begun.maker
     recorder = _make_recorder(job, begun)
     own_source = None if isinstance(source, Stream) else source
-    chunker = Chunker(job.locator.vault, own_source, job.shape, index, Spoilt(job.locator.state), job.tuning)
+    chunker = Chunker(job.locator.vault, own_source, job.shape, index, spoilt, job.tuning)
     done = begun.read
     new: Segment | None = None
     old: Segment | None = None
     job.progress(done, total)
     with ThreadPoolExecutor(job.tuning.workers, thread_name_prefix="chunk") as pool:
         runs = _behind(all_runs, begun.segment * job.shape.slots)
-        batches = _stream_batches(job, source, chunker) if isinstance(source, Stream) else _batches(job, runs, index)
+        batches = (
+            _stream_batches(job, source, chunker) if isinstance(source, Stream) else _batches(job, runs, index, spoilt)
+        )
         results = ordered(pool, chunker.chunk, batches, job.tuning.batches_of(job.shape.chunk_size))
         with contextlib.closing(results):
             for result in results:
@@ -148,22 +148,26 @@ def fill(job: Job, writer: PackWriter) -> Filled:
     return Filled(tables, done, writer.stored + begun.stored(tables), shape)
 
 
-def _begin(job: Job, writer: PackWriter, total: int) -> _Begun:
+def _begin(job: Job, writer: PackWriter, spoilt: Spoilt, total: int) -> _Begun:
     """Take over what a dead run had done, where all of that is whole."""
-    most = job.tuning.index_entries // 3
+    most = job.tuning.own_entries
     chunks = total // job.shape.chunk_size
     wanted = min(most, max(_LEAST_KNOWN, _KNOWN * chunks))
-    known = () if job.anew else load_known(job.locator, wanted, _LEAST_OBJECTS + chunks // _KNOWN)
+    known = () if job.anew else load_known(job.locator, spoilt, wanted, _LEAST_OBJECTS + chunks // _KNOWN)
     presence = Presence(job.locator.vault)
-    done = None if job.past is None else take_over(job.locator, job.past, job.shape)
-    for each in (done, None):
+
+    def begin(done: Done | None) -> _Begun:
         index = ChunkIndex(most, job.tuning.index_spill, known, presence)
-        maker = MapMaker(job.locator, writer, job.base, relative=is_relative(job.source))
+        maker = MapMaker(job.locator, spoilt, writer, job.base, relative=is_relative(job.source))
+        if done is not None:
+            _adopt(job, done, index, maker)
+        return _Begun(index, maker, done)
+
+    done = None if job.past is None else take_over(job.locator, job.past, job.shape)
+    if done is not None:
         with contextlib.suppress(DamagedError):
-            if each is not None:
-                _adopt(job, each, index, maker)
-            return _Begun(index, maker, each)
-    raise AssertionError("unreachable")
+            return begin(done)
+    return begin(None)
 
 
 def _adopt(job: Job, done: Done, index: ChunkIndex, maker: MapMaker) -> None:
@@ -218,13 +222,12 @@ def _bytes_of(runs: Runs, shape: Shape) -> int:
     return chunks * shape.chunk_size - short
 
 
-def _batches(job: Job, runs: Runs, index: ChunkIndex) -> Iterator[Batch]:
+def _batches(job: Job, runs: Runs, index: ChunkIndex, spoilt: Spoilt) -> Iterator[Batch]:
     """Runs cut at segments and at what a thread reads at once; the base's segments are fetched on the way."""
     shape = job.shape
     at_once = max(1, job.tuning.batch_size // shape.chunk_size)
     number = -1
     base: Segment | None = None
-    spoilt = Spoilt(job.locator.state)
     for first, last in runs.tolist():
         at = first
         while at < last:

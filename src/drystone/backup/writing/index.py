@@ -15,9 +15,6 @@ from drystone.backup.format.segment import Segment
 from drystone.backup.writing.presence import Presence
 from drystone.backup.writing.spoilt import Spoilt
 
-ENTRY = 52
-"""Bytes of memory that an entry of a table takes."""
-
 _Row = tuple[bytes, int, int]
 """Pack id, offset and length of the record in bytes."""
 
@@ -87,6 +84,12 @@ def merge(indexes: list[Index]) -> Index:
     return Index(packs, digests[order], pack[order], offset, length)
 
 
+def index_size(capacity: int, spill: int) -> int:
+    """Entries of each index that a ChunkIndex hands on, but for its last one: whole lots, and no more than can be."""
+    lot = min(spill, MOST_ENTRIES)
+    return max(1, min(capacity, MOST_ENTRIES) // lot) * lot
+
+
 class ChunkIndex:
     """What is stored, as far as it is known here: further chunks may be stored twice.
 
@@ -102,7 +105,8 @@ class ChunkIndex:
     ) -> None:
         self._presence = presence
         self._capacity = capacity
-        self._spill_at = spill
+        self._spill_at = min(spill, MOST_ENTRIES)
+        self._lots = index_size(capacity, spill) // self._spill_at
         self._known = known
         self._own: tuple[Table, ...] = ()
         self._fresh: dict[bytes, _Row] = {}
@@ -143,9 +147,8 @@ class ChunkIndex:
         """What was added since, as indexes to put: full ones, and with `last` all the rest."""
         if last:
             self._spill()
-        count = max(1, min(self._capacity, MOST_ENTRIES) // self._spill_at)
-        while self._unwritten and (last or len(self._unwritten) >= count):
-            some, self._unwritten = self._unwritten[:count], self._unwritten[count:]
+        while self._unwritten and (last or len(self._unwritten) >= self._lots):
+            some, self._unwritten = self._unwritten[: self._lots], self._unwritten[self._lots :]
             yield merge(some)
 
     def _spill(self) -> None:

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drystone.backup.format.index_object import Index
-from drystone.backup.format.keys import parse_pack_key
 from drystone.backup.reading.locate import Locator
-from drystone.backup.state.document import State
 from drystone.backup.writing.index import Table, make_table
+from drystone.backup.writing.spoilt import Spoilt
 
 
-def load_known(locator: Locator, most: int, objects: int) -> tuple[Table, ...]:
+def load_known(locator: Locator, spoilt: Spoilt, most: int, objects: int) -> tuple[Table, ...]:
     """Tables of the newest entries of the repository's indexes: `most` entries of so many `objects` at most.
 
     Left out is what lies in a pack that is doomed, removed or moved, and records known as damaged. Whether a pack is
@@ -22,12 +21,12 @@ def load_known(locator: Locator, most: int, objects: int) -> tuple[Table, ...]:
     """
     tables: list[Table] = []
     left = most
-    unwanted = unwanted_packs(locator.state)
+    unwanted = locator.state.going() | {bytes.fromhex(each) for each in locator.state.moved}
     with contextlib.closing(locator.indexes(objects)) as indexes:
         for index in indexes:
             if left <= 0:
                 break
-            keep = _usable(locator, index, unwanted)
+            keep = _usable(index, unwanted, spoilt)
             if keep.sum() > left:
                 keep[np.flatnonzero(keep)[left:]] = False
             left -= int(keep.sum())
@@ -35,17 +34,7 @@ def load_known(locator: Locator, most: int, objects: int) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def unwanted_packs(state: State) -> set[bytes]:
-    """Packs to which nothing new may refer."""
-    removed = {pack for key in state.removed if (pack := parse_pack_key(key)) is not None}
-    return removed | {bytes.fromhex(each) for each in (*state.refused(), *state.moved)}
-
-
-def _usable(locator: Locator, index: Index, unwanted: set[bytes]) -> NDArray[np.bool_]:
+def _usable(index: Index, unwanted: set[bytes], spoilt: Spoilt) -> NDArray[np.bool_]:
     wanted = np.array([pack not in unwanted for pack in index.packs], dtype=bool)
     keep: NDArray[np.bool_] = wanted[index.pack] if len(index.packs) else np.zeros(0, dtype=bool)
-    for pack, offsets in locator.state.damaged.items():
-        places = [at for at, each in enumerate(index.packs) if each.hex() == pack]
-        if places:
-            keep &= ~((index.pack == places[0]) & np.isin(index.offset, offsets))
-    return keep
+    return keep & ~spoilt.mark(index.packs, index.pack, index.offset)

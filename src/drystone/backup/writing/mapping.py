@@ -12,8 +12,7 @@ from drystone.backup.format.digest import NOTHING
 from drystone.backup.format.manifest import Manifest, Shape, make_packs, make_segments, root_of
 from drystone.backup.format.pack import Kind, Place, make_record
 from drystone.backup.format.segment import Segment
-from drystone.backup.reading.locate import Locator
-from drystone.backup.writing.commit import closure
+from drystone.backup.reading.locate import Locator, reach
 from drystone.backup.writing.spoilt import Spoilt
 from drystone.backup.writing.writer import PackWriter
 
@@ -51,9 +50,11 @@ class MapMaker:
     A relative one begins with all that its base has, and `replace` exchanges segments; another begins empty.
     """
 
-    def __init__(self, locator: Locator, writer: PackWriter, base: Manifest | None, *, relative: bool) -> None:
+    def __init__(
+        self, locator: Locator, spoilt: Spoilt, writer: PackWriter, base: Manifest | None, *, relative: bool
+    ) -> None:
         self._locator = locator
-        self._spoilt = Spoilt(locator.state)
+        self._spoilt = spoilt
         self._vault = locator.vault
         self._writer = writer
         self._compressor = Compressor()
@@ -63,8 +64,7 @@ class MapMaker:
         self._chunks = 0
         if base is not None and relative:
             self._chunks = base.head.chunks
-            for row in base.packs:
-                self._tally[bytes(row["id"])] = (int(row["references"]), int(row["bytes"]))
+            self._tally = {pack: (references, size) for pack, references, size, _ in base.packs.tolist()}
             for number in base.segments["number"].tolist():
                 entry = base.find_segment(number)
                 assert entry is not None
@@ -117,7 +117,7 @@ class MapMaker:
         """
         if not self._locator.is_moved(place.pack):
             return False
-        return not closure(self._locator.state, {place.pack}).isdisjoint(segment.packs)
+        return not reach(self._locator.state, {place.pack}).isdisjoint(segment.packs)
 
     def _put_in(self, number: int, name: bytes, place: Place, new: Segment) -> None:
         _count(self._tally, place, 1)

@@ -33,9 +33,12 @@ class Presence:
 def sizes_of(vault: Vault, packs: Iterable[bytes]) -> dict[bytes, int]:
     """Bytes of every one of `packs` that is there. A run's packs share a folder, so the cost is that of few folders."""
     wanted = set(packs)
-    folders = {pack[:1].hex() for pack in wanted}
+    return {pack: size for pack, size in sizes_beside(vault, wanted).items() if pack in wanted}
+
+
+def sizes_beside(vault: Vault, names: Iterable[bytes]) -> dict[bytes, int]:
+    """Bytes of all packs in the folders of packs, or of writers, with these names."""
+    folders = {name[:1].hex() for name in names}
     if len(folders) >= _ALL:
-        found = pack_sizes(vault)
-    else:
-        found = {pack: size for folder in sorted(folders) for pack, size in pack_sizes(vault, folder).items()}
-    return {pack: found[pack] for pack in wanted if pack in found}
+        return pack_sizes(vault)
+    return {pack: size for folder in sorted(folders) for pack, size in pack_sizes(vault, folder).items()}

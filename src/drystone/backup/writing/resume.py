@@ -19,14 +19,13 @@ from drystone.backup.format.manifest import Shape
 from drystone.backup.format.pack import Place
 from drystone.backup.format.progress import Row, Step
 from drystone.backup.format.segment import Segment
-from drystone.backup.objects import pack_sizes
 from drystone.backup.pipeline import ordered
 from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.segments import read_segment_at
 from drystone.backup.state.operations import Announced, Operation, dead, is_there
 from drystone.backup.vault import Vault
-from drystone.backup.writing.commit import closure, needed
-from drystone.backup.writing.presence import sizes_of
+from drystone.backup.writing.commit import needed, reached_sizes
+from drystone.backup.writing.presence import sizes_beside
 from drystone.base.errors import DamagedError, DrystoneError, NotFoundError
 
 
@@ -75,12 +74,7 @@ def take_over(locator: Locator, past: Dead, shape: Shape) -> Done | None:
     if not steps:
         return None
     writers = {bytes.fromhex(each) for each in past.operation.writers}
-    listed = {
-        pack: size
-        for folder in {each[:1].hex() for each in writers}
-        for pack, size in pack_sizes(vault, folder).items()
-        if pack_writer(pack) in writers
-    }
+    listed = {pack: size for pack, size in sizes_beside(vault, writers).items() if pack_writer(pack) in writers}
     rows = {number: row for step in steps for number, row in step.rows.items()}
     return Done(steps[-1].end, rows, steps[-1].read, listed, writers)
 
@@ -110,8 +104,7 @@ def read_done(
             others.update(segment.packs if segment is not None else ())
             yield number, done.rows[number], segment
     others = {pack for pack in others if pack_writer(pack) not in done.writers}
-    there = sizes_of(locator.vault, closure(locator.state, others))
-    if needed(locator.state, others, set(there)) is None:
+    if needed(locator.state, others, reached_sizes(locator.vault, locator.state, others)) is None:
         raise DamagedError("a pack is missing that an earlier run refers to")
 
 
@@ -170,11 +163,10 @@ class Recorder:
     def record(self, end: int, read: int) -> None:
         """Put a step: all segments below `end` are done, and durable already. One that cannot be put is left out."""
         step = Step(self.shape, self._end, end, self._rows, read)
-        name = _name(self.announced.key)
         # Before the put: from now on somebody may take over what this run has put.
         self.announced.keep = True
         try:
-            self.vault.put(progress_key(name, self.put), progress.encode(step))
+            self.vault.put(progress_key(self.announced.name, self.put), progress.encode(step))
         except DrystoneError:
             self._read = read
             return

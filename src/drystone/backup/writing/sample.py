@@ -25,6 +25,8 @@ from drystone.backup.format.digest import NOTHING, Hasher
 from drystone.backup.format.manifest import Shape
 from drystone.backup.format.segment import Segment
 from drystone.backup.pipeline import ordered
+from drystone.backup.ranges import Runs
+from drystone.backup.reading.zeros import is_zero
 from drystone.backup.source import Source, SourceInUse
 from drystone.base.errors import DamagedError
 from drystone.kernel.blockdev import aligned_buffer
@@ -33,9 +35,6 @@ LEAST = 32
 """Chunks."""
 SHARE = 16
 """One chunk for so many of the delta."""
-
-Runs = NDArray[np.int64]
-"""Shape (n, 2): first chunk and one past the last, ascending and apart."""
 
 ReadSegment = Callable[[int], Segment | None]
 """A segment of the base's map by its number; None for one of zeros."""
@@ -79,7 +78,7 @@ def check_sample(
         for chunk in members:
             data = buffer[: shape.length_of(chunk)]
             source.read_into(chunk * shape.chunk_size, data)
-            leaf = hasher.digest(data.data) if data.any() else NOTHING
+            leaf = NOTHING if is_zero(data) else hasher.digest(data.data)
             if leaf != (NOTHING if base is None else base.leaf(chunk - number * shape.slots)):
                 differing.append((chunk * shape.chunk_size, len(data)))
         return differing

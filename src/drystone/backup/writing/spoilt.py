@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from drystone.backup.format.pack import Place
 from drystone.backup.format.segment import Segment
@@ -21,8 +22,13 @@ class Spoilt:
 
     def touches(self, segment: Segment) -> bool:
         """Whether a segment refers to one that is."""
-        for at, pack in enumerate(segment.packs):
-            offsets = self._offsets.get(pack)
-            if offsets and np.isin(segment.offset[(segment.pack == at) & (segment.length != 0)], list(offsets)).any():
-                return True
-        return False
+        return bool((self.mark(segment.packs, segment.pack, segment.offset) & (segment.length != 0)).any())
+
+    def mark(self, packs: list[bytes], pack: NDArray[np.uint32], offset: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Of places (`pack` counts in `packs`) those whose records are wrong."""
+        found = np.zeros(len(pack), dtype=bool)
+        for at, each in enumerate(packs):
+            offsets = self._offsets.get(each)
+            if offsets:
+                found |= (pack == at) & np.isin(offset, list(offsets))
+        return found

@@ -67,7 +67,6 @@ class PackWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        wait(self._putting)
         for pool in self._pools:
             pool.shutdown()
         for stream in self._streams:

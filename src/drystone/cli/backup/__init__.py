@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.lazy import Lazy, LazyGroup, spare_numpy
+from drystone.cli.lazy import Lazy, LazyGroup
+from drystone.cli.start_up import spare_numpy
 
 COMMANDS = {
     "create": Lazy("drystone.cli.backup.create:create", "Back up a device, an image file or standard input."),

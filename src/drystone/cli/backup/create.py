@@ -9,13 +9,12 @@ from pathlib import Path
 import click
 
 from drystone.base.errors import UsageError
-from drystone.cli.backup.era import EraOptions
+from drystone.cli.backup.era import EraOptions, era_options
 from drystone.cli.backup.kinds import STDIN, back_up
 from drystone.cli.backup.metrics import current_measures, metrics_option
 from drystone.cli.backup.opening import Access, access_options, make_destination, name_destination, warn
 from drystone.cli.backup.progress import show_progress
 from drystone.cli.backup.wish import Wish
-from drystone.cli.era_backup import era_options
 from drystone.cli.output import json_option, print_json
 
 
@@ -58,9 +57,7 @@ def create(
     full: bool,
     no_encryption: bool,
     changes: Path | None,
-    state: Path | None,
-    data: Path | None,
-    at_era: int | None,
+    era: EraOptions,
     compression: int | None,
     access: Access,
     as_json: bool,
@@ -95,7 +92,7 @@ def create(
     opening = functools.partial(make_destination, dest, access, no_encryption=no_encryption)
     with show_progress("backup", as_json=as_json) as progress:
         wish = Wish(source, known, dest, base, full, opening, progress)
-        made = back_up(wish, EraOptions(state, data, at_era), changes)
+        made = back_up(wish, era, changes)
     current_measures().note(made)
     url = str(BackupUrl(dest, made.backup, made.volume))
     for each in wish.warnings:

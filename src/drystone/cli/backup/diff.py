@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from drystone.base.sizes import format_size
-from drystone.cli.backup.anywhere import find_backup
+from drystone.cli.backup.finding import find_backup
 from drystone.cli.backup.opening import Access, access_options
 from drystone.cli.backup.progress import Report, show_progress
-from drystone.cli.output import json_option, print_json, print_table
+from drystone.cli.output import json_option, print_json, print_table, tell
 
 if TYPE_CHECKING:
     from drystone.backup.reading.diff import Range
@@ -46,7 +46,7 @@ def diff(url: str, other: str, *, exact: bool, access: Access, as_json: bool) ->
         print_json({"bytes": total, "ranges": [list(each) for each in found]})
         return
     print_table(("offset", "length"), found)
-    click.echo(f"{format_size(total)} in {len(found)} ranges", err=True)
+    tell(f"{format_size(total)} in {len(found)} ranges")
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import sys
 import click
 
 from drystone.base.errors import UsageError
-from drystone.cli.backup.anywhere import find_backup
+from drystone.cli.backup.finding import find_backup
 from drystone.cli.backup.opening import Access, access_options
 from drystone.cli.backup.progress import show_progress
 from drystone.cli.output import json_option, print_json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import signal
 import threading
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from pathlib import Path
 import click
 
 from drystone.base.errors import DrystoneError, UsageError
-from drystone.cli.backup.anywhere import find_backup
-from drystone.cli.backup.opening import Access
+from drystone.base.sizes import format_size
+from drystone.cli.backup.finding import find_backup
+from drystone.cli.backup.opening import Access, warn
 from drystone.cli.backup.progress import show_progress
-from drystone.cli.output import print_json
+from drystone.cli.output import print_json, tell
 from drystone.cli.programs import device_mapper, run_program
 
 
@@ -75,7 +77,7 @@ def restore_at_once(url: str, target: str, instant: Instant, *, larger: bool, ac
 
     def begin(path: str) -> None:
         if as_json:
-            click.echo(f'{{"usable": "{path}"}}', err=True)
+            tell(json.dumps({"usable": path}))
         else:
             click.echo(path)
 
@@ -93,13 +95,23 @@ def restore_at_once(url: str, target: str, instant: Instant, *, larger: bool, ac
             usable=begin,
             progress=progress,
             failed=told,
+            stuck=lambda left: warn(_describe_rest(left, name, target)),
             over=over,
         )
     if as_json:
         print_json({"url": url, "target": target, "path": f"/dev/mapper/{name}", "whole": whole})
     if not whole:
-        click.echo("drystone: not all is restored yet: the same command goes on", err=True)
+        tell("drystone: not all is restored yet: the same command goes on")
         context.exit(SIGNALLED + (came or [signal.SIGINT])[0])
+
+
+def _describe_rest(left: int, name: str, target: str) -> str:
+    """What to do when all is restored but what is damaged."""
+    return (
+        f"nothing more comes: {format_size(left)} is left, which is damaged in the backup at the places that were "
+        f"told. All else is on {target}, and /dev/mapper/{name} can be used. Repair the store (`drystone backup scrub "
+        "--repair-from SOURCE`), end this with Ctrl-C, and give the same command again"
+    )
 
 
 class _Told:
@@ -111,7 +123,7 @@ class _Told:
     def __call__(self, error: DrystoneError) -> None:
         if error.message not in self._said:
             self._said.add(error.message)
-            click.echo(f"drystone: {error}", err=True)
+            tell(f"drystone: {error}")
 
 
 def _end_by_signals(over: threading.Event) -> list[int]:

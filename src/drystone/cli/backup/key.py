@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,26 +15,57 @@ from drystone.cli.backup.opening import Access, access_options, ask_new_passphra
 from drystone.cli.output import json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from drystone.backup.format.slot import Credential, Slot
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+@dataclass(frozen=True, slots=True)
+class _New:
+    """What a new slot is to have: the options of `_new_options`."""
+
+    label: str | None
+    passphrase_file: Path | None
+    key_file: Path | None
+
+    def credential(self, dest: str) -> Credential:
+        """What opens it; a passphrase is asked for where no file was named."""
+        from drystone.backup.credentials import find_credential
+
+        found = find_credential({}, warn, passphrase_file=self.passphrase_file, key_file=self.key_file)
+        if found is not None:
+            return found
+        if not can_ask():
+            raise UsageError("there is no new passphrase", hint="give --new-passphrase-file or --new-key-file")
+        return ask_new_passphrase(dest)
+
+
 def _new_options(function: Callable[..., None]) -> Callable[..., None]:
-    """`--new-passphrase-file` and `--new-key-file`."""
-    passphrase = click.option(
-        "--new-passphrase-file",
-        type=_FILE,
-        metavar="FILE",
-        help="Holds the new passphrase, in a line; else it is asked for on a terminal.",
+    """The options, handed to the command as one value: the parameter `new`."""
+
+    @functools.wraps(function)
+    def call(
+        *arguments: object,
+        label: str | None,
+        new_passphrase_file: Path | None,
+        new_key_file: Path | None,
+        **others: object,
+    ) -> None:
+        function(*arguments, new=_New(label, new_passphrase_file, new_key_file), **others)
+
+    options = (
+        click.option("--new-key-file", type=_FILE, metavar="FILE", help="The new key file: any 32 bytes or more."),
+        click.option(
+            "--new-passphrase-file",
+            type=_FILE,
+            metavar="FILE",
+            help="Holds the new passphrase, in a line; else it is asked for on a terminal.",
+        ),
+        click.option("--label", metavar="TEXT", help="What it is called in the list: who has it, or where."),
     )
-    key = click.option("--new-key-file", type=_FILE, metavar="FILE", help="The new key file: any 32 bytes or more.")
-    return passphrase(key(function))
-
-
-_label_option = click.option("--label", metavar="TEXT", help="What it is called in the list: who has it, or where.")
+    for option in options:
+        call = option(call)
+    return call
 
 
 @click.group()
@@ -74,19 +108,10 @@ def list_(dest: str, *, access: Access, as_json: bool) -> None:
 
 @key.command()
 @click.argument("dest")
-@_label_option
 @_new_options
 @access_options
 @json_option
-def add(
-    dest: str,
-    *,
-    label: str | None,
-    new_passphrase_file: Path | None,
-    new_key_file: Path | None,
-    access: Access,
-    as_json: bool,
-) -> None:
+def add(dest: str, *, new: _New, access: Access, as_json: bool) -> None:
     """Add a passphrase or a key file to the repository at DEST; prints its slot.
 
     \b
@@ -96,7 +121,7 @@ def add(
     from drystone.backup.key_slots import add_slot
 
     vault = open_destination(dest, access).vault
-    made = add_slot(vault, _read_new(dest, new_passphrase_file, new_key_file), label or "")
+    made = add_slot(vault, new.credential(dest), new.label or "")
     _print_slot(made, as_json=as_json)
 
 
@@ -121,19 +146,10 @@ def remove(dest: str, slot: str, *, access: Access, as_json: bool) -> None:
 
 @key.command()
 @click.argument("dest")
-@_label_option
 @_new_options
 @access_options
 @json_option
-def change(
-    dest: str,
-    *,
-    label: str | None,
-    new_passphrase_file: Path | None,
-    new_key_file: Path | None,
-    access: Access,
-    as_json: bool,
-) -> None:
+def change(dest: str, *, new: _New, access: Access, as_json: bool) -> None:
     """Put a new passphrase or key file in the place of the one that is given; prints the new slot.
 
     \b
@@ -146,7 +162,7 @@ def change(
     if credential is None:
         raise UsageError("which one is to be changed?", hint="give it: --passphrase-file FILE or --key-file FILE")
     vault = open_destination(dest, access).vault
-    made = change_slot(vault, credential, _read_new(dest, new_passphrase_file, new_key_file), label=label)
+    made = change_slot(vault, credential, new.credential(dest), label=new.label)
     _print_slot(made, as_json=as_json)
 
 
@@ -197,17 +213,6 @@ def import_(dest: str, file: Path, *, as_json: bool) -> None:
     else:
         for each in made:
             click.echo(each.slot)
-
-
-def _read_new(dest: str, passphrase_file: Path | None, key_file: Path | None) -> Credential:
-    from drystone.backup.credentials import find_credential
-
-    found = find_credential({}, warn, passphrase_file=passphrase_file, key_file=key_file)
-    if found is not None:
-        return found
-    if not can_ask():
-        raise UsageError("there is no new passphrase", hint="give --new-passphrase-file or --new-key-file")
-    return ask_new_passphrase(dest)
 
 
 def _kind(slot: Slot) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import NotFoundError, UsageError
 from drystone.cli.backup.era import EraOptions, back_up_era_device
 from drystone.cli.backup.thin import back_up_thin_device
 from drystone.cli.backup.wish import Wish
-from drystone.cli.era_backup import may_be_era as may_be_mapped
 
 if TYPE_CHECKING:
     from drystone.backup.repository import BackupInfo
@@ -27,7 +26,7 @@ def back_up(wish: Wish, era: EraOptions, changes: Path | None) -> BackupInfo:
     if changes is not None:
         _refuse_era(wish, era)
         return _back_up_told(wish, changes)
-    if may_be_mapped(wish.source):
+    if _may_be_mapped(wish.source):
         from drystone.kernel.dm.device_mapper import KernelDeviceMapper
 
         with KernelDeviceMapper() as dm:
@@ -39,6 +38,18 @@ def back_up(wish: Wish, era: EraOptions, changes: Path | None) -> BackupInfo:
             return made
     _refuse_era(wish, era)
     return _back_up_device(wish)
+
+
+def _may_be_mapped(source: Path) -> bool:
+    """Whether `source` is a device of device-mapper, asked of sysfs alone: plain files have nothing to do with it."""
+    from drystone.kernel.dm.nodes import leads_to
+    from drystone.kernel.sysfs import mapper_name
+
+    number = leads_to(str(source))
+    try:
+        return number is not None and mapper_name(number) is not None
+    except NotFoundError:
+        return False
 
 
 def _refuse_era(wish: Wish, era: EraOptions) -> None:

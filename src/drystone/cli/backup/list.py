@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drystone.cli.backup.anywhere import find_backups
+from drystone.cli.backup.finding import find_backups
 from drystone.cli.backup.opening import Access, access_options, name_destination
 from drystone.cli.output import json_option, print_json, print_table
 

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from drystone.base.errors import DrystoneError, UsageError
-from drystone.cli.backup.anywhere import find_backup
 from drystone.cli.backup.background import Report, run_in_background, wait_for_end
+from drystone.cli.backup.finding import find_backup
 from drystone.cli.backup.opening import Access, access_options
-from drystone.cli.output import json_option, print_json
+from drystone.cli.output import json_option, print_json, tell
 
 _PATH = click.Path(path_type=Path)
 
@@ -93,4 +93,4 @@ def _serve(url: str, folder: Path | None, path: Path | None, access: Access, rep
 
 
 def _tell(error: DrystoneError) -> None:
-    click.echo(f"drystone: {error}", err=True)
+    tell(f"drystone: {error}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,10 @@ from drystone.cli.output import interactive, tell
 if TYPE_CHECKING:
     from drystone.backup.format.slot import Credential
     from drystone.backup.repository import Repository
+    from drystone.backup.source import Source
     from drystone.backup.tuning import Tuning
     from drystone.store import Store
+    from drystone.store.limited import TokenBucket
 
 _FILE = click.Path(path_type=Path)
 
@@ -30,12 +33,13 @@ class Access:
     """How a repository is reached, and what of the machine a run may use: the options of `access_options`.
 
     :ivar memory: bytes for buffers. :ivar threads: 0 for one more than there are cores.
-    :ivar rate: bytes a second to and from the store; None for no limit. :ivar level: zstd's; None for our own choice.
+    :ivar bucket: holds the rate of all stores together; None for no limit.
+    :ivar level: zstd's; None for our own choice.
     """
 
     memory: int
     threads: int
-    rate: int | None = None
+    bucket: TokenBucket | None = None
     passphrase_file: Path | None = None
     key_file: Path | None = None
     level: int | None = None
@@ -50,12 +54,12 @@ class Access:
     def store(self, dest: str) -> Store:
         """The store at a destination, within the rate. :raises UsageError: a backup's URL. And as `open_store`."""
         from drystone.store import open_store
-        from drystone.store.limited import LimitedStore, TokenBucket
+        from drystone.store.limited import LimitedStore
 
         if "?backup=" in dest:
             raise UsageError(f"{dest!r} is the URL of a backup", hint=f"name its destination: {dest.partition('?')[0]}")
         store = open_store(dest)
-        return store if self.rate is None else LimitedStore(store, TokenBucket(self.rate))
+        return store if self.bucket is None else LimitedStore(store, self.bucket)
 
     def credential(self) -> Credential | None:
         """What the options or the environment give; None: nothing."""
@@ -124,13 +128,20 @@ def access_options(function: Callable[..., None]) -> Callable[..., None]:
         key_file: Path | None,
         **others: object,
     ) -> None:
-        rate = None if limit_rate is None else parse_size(limit_rate)
-        access = Access(parse_size(memory), threads, rate, passphrase_file, key_file)
+        bucket = None if limit_rate is None else _make_bucket(limit_rate)
+        access = Access(parse_size(memory), threads, bucket, passphrase_file, key_file)
         function(*arguments, access=access, **others)
 
     for option in _OPTIONS:
         call = option(call)
     return call
+
+
+def _make_bucket(rate: str) -> TokenBucket:
+    """:raises UsageError: it is no rate."""
+    from drystone.store.limited import TokenBucket
+
+    return TokenBucket(parse_size(rate))
 
 
 def open_destination(dest: str, access: Access) -> Repository:
@@ -185,6 +196,18 @@ def _open(dest: str, store: Store, credential: Credential | None, access: Access
     from drystone.backup.repository import Repository
 
     return Repository(vault, tuning=access.tuning())
+
+
+@contextlib.contextmanager
+def opened_source(path: Path | None) -> Iterator[Source | None]:
+    """Within the block, a device or file that has bytes of a backup still can be read; None where none was named."""
+    if path is None:
+        yield None
+        return
+    from drystone.backup.source import DeviceSource
+
+    with DeviceSource(path) as opened:
+        yield opened
 
 
 def can_ask() -> bool:

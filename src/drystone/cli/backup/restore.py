@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drystone.base.errors import UsageError
-from drystone.cli.backup.anywhere import find_backup
+from drystone.cli.backup.finding import find_backup
 from drystone.cli.backup.instant import Instant, instant_options, restore_at_once
 from drystone.cli.backup.metrics import metrics_option
 from drystone.cli.backup.opening import Access, access_options
 from drystone.cli.backup.progress import show_progress
-from drystone.cli.output import json_option, print_json
+from drystone.cli.output import json_option, print_json, tell
 
 if TYPE_CHECKING:
     from drystone.backup.reading.damage import Damages
@@ -60,7 +60,8 @@ def restore(
 
     With --instant the command prints the path of a new device that is usable at once, and stays until all is restored
     to TARGET; then NAME is TARGET by another name. What is written to NAME stays. After Ctrl-C, a kill or a power cut
-    the same command goes on; until then what was not restored yet cannot be read. What is damaged keeps it from ending.
+    the same command goes on; until then what was not restored yet cannot be read. What is damaged keeps it from
+    ending: stderr tells when all else is there.
 
     \b
     Examples:
@@ -93,13 +94,13 @@ def restore(
     if as_json:
         print_json({**document, "damages": [[each.offset, each.length] for each in damages]})
     if damages:
-        _tell(damages, url, target)
+        _raise(damages, url, target)
 
 
-def _tell(damages: Damages, url: str, target: str) -> None:
+def _raise(damages: Damages, url: str, target: str) -> None:
     """:raises DamagedError: always: these ranges are not what was backed up."""
     from drystone.backup.reading.damage import raise_damages
 
     for each in damages:
-        click.echo(f"bytes {each.offset} to {each.offset + each.length} of {target} were left alone", err=True)
+        tell(f"bytes {each.offset} to {each.offset + each.length} of {target} were left alone")
     raise_damages(damages, hint="all else was restored", url=url)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +9,13 @@ import click
 
 from drystone.base.sizes import format_size
 from drystone.cli.backup.metrics import current_measures, metrics_option
-from drystone.cli.backup.opening import Access, access_options, open_destination
+from drystone.cli.backup.opening import Access, access_options, open_destination, opened_source
 from drystone.cli.backup.progress import show_progress
 from drystone.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from drystone.backup.collecting.hits import Loss
     from drystone.backup.collecting.scrub import Findings
-    from drystone.backup.source import Source
 
 
 @click.command()
@@ -60,7 +57,7 @@ def scrub(dest: str, *, percent: float, repair: bool, repair_from: Path | None, 
     repository = open_destination(dest, access)  # its key is derived before what is imported below
     from drystone.backup.collecting.scrub import raise_findings
 
-    with _opened(repair_from) as source, show_progress("scrub", as_json=as_json) as progress:
+    with opened_source(repair_from) as source, show_progress("scrub", as_json=as_json) as progress:
         scrubbed = repository.scrub(percent=percent, repair=repair, source=source, progress=progress)
     current_measures().values |= {
         "scrubbed_bytes": scrubbed.found.checked.size,
@@ -73,17 +70,6 @@ def scrub(dest: str, *, percent: float, repair: bool, repair_from: Path | None, 
         if scrubbed.chunks or scrubbed.segments:
             click.echo(f"repaired: {scrubbed.chunks} chunks, {scrubbed.segments} map segments")
     raise_findings(scrubbed.left)
-
-
-@contextlib.contextmanager
-def _opened(path: Path | None) -> Iterator[Source | None]:
-    if path is None:
-        yield None
-        return
-    from drystone.backup.source import DeviceSource
-
-    with DeviceSource(path) as source:
-        yield source
 
 
 def _print_findings(found: Findings) -> None:
@@ -104,7 +90,9 @@ def _print_findings(found: Findings) -> None:
 
 
 def _print_loss(loss: Loss) -> None:
-    what = "chunk" if loss.slots == 0 else "map segment"
+    from drystone.backup.format.pack import Kind
+
+    what = "chunk" if loss.kind is Kind.CHUNK else "map segment"
     state = "not where it should be" if loss.mended else "lost"
     click.echo(f"{what} {loss.digest.hex()[:16]} is {state}: {loss.message}")
     for hit in loss.hits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.backup.anywhere import find_backup
+from drystone.cli.backup.finding import find_backup
 from drystone.cli.backup.opening import Access, access_options
 from drystone.cli.output import json_option, print_json, print_pairs
 

@@ -6,7 +6,7 @@ import click
 
 from drystone.base.sizes import format_size
 from drystone.cli.backup.opening import Access, access_options, open_destination
-from drystone.cli.output import json_option, print_json, print_pairs, print_table
+from drystone.cli.output import json_option, print_json, print_pairs, print_table, tell
 
 
 @click.command()
@@ -47,4 +47,4 @@ def stats(dest: str, *, access: Access, as_json: bool) -> None:
     click.echo()
     print_table(("source", "volume", "backups", "logical", "stored"), rows)
     for line in found.damages:
-        click.echo(f"not counted: {line}", err=True)
+        tell(f"not counted: {line}")

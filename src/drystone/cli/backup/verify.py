@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from drystone.base.errors import UsageError
-from drystone.cli.backup.anywhere import find_backup
+from drystone.cli.backup.finding import find_backup
 from drystone.cli.backup.metrics import metrics_option
-from drystone.cli.backup.opening import Access, access_options
+from drystone.cli.backup.opening import Access, access_options, opened_source
 from drystone.cli.backup.progress import show_progress
 from drystone.cli.output import json_option, print_json
-
-if TYPE_CHECKING:
-    from drystone.backup.source import Source
 
 
 @click.command()
@@ -51,9 +45,9 @@ def verify(url: str, *, source: Path | None, sample: str | None, access: Access,
             from drystone.backup.reading.verify import Sample
 
             share = Sample() if sample is None else Sample(_percent(sample))
-            with _opened(source) as opened:
-                backups.verify(parsed.volume, parsed.backup, sample=share, source=opened, progress=progress)
-            root = backups.inspect(parsed.volume, parsed.backup).root
+            with opened_source(source) as opened:
+                done = backups.verify(parsed.volume, parsed.backup, sample=share, source=opened, progress=progress)
+            root = done.root
         else:
             if source is not None or sample is not None:
                 raise UsageError("a backup of Convoy's is verified whole, and by itself")
@@ -70,14 +64,3 @@ def _percent(text: str) -> float:
         return float(text.removesuffix("%"))
     except ValueError as error:
         raise UsageError(f"--sample {text!r} is no percentage", hint="a number above 0, up to 100") from error
-
-
-@contextlib.contextmanager
-def _opened(path: Path | None) -> Iterator[Source | None]:
-    if path is None:
-        yield None
-        return
-    from drystone.backup.source import DeviceSource
-
-    with DeviceSource(path) as opened:
-        yield opened

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from drystone.backup.source import Ranges
+from drystone.backup.ranges import Ranges
 from drystone.base.errors import DamagedError, UsageError
 from drystone.volumes.drivers.holes import iter_data
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from drystone.backup.collecting.delete import collect_garbage, delete_backups
+from drystone.backup.collecting.delete import delete_backups
 from drystone.backup.format.keys import INDEX, OPEN, PACKS, VOLUMES, manifest_key, pack_key
 from drystone.backup.state.operations import announced
 from drystone.base.errors import DamagedError, NotFoundError
 from drystone.testing.backup_world import OTHER, TUNING, VOLUME, BackupWorld, noise, with_chunk
+from drystone.testing.repositories import collect_garbage
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "encrypted"])

@@ -6,12 +6,13 @@ import random
 
 import numpy as np
 
-from drystone.backup.collecting.index_rows import EMPTY, index_of_pack, joined, without
+from drystone.backup.collecting.index_rows import index_of_pack, joined, without
 from drystone.backup.format import index_object
 from drystone.backup.format.index_object import Index
 from drystone.backup.format.pack import INDEX, Kind
 
 Row = tuple[bytes, bytes, int, int]
+EMPTY = Index([], np.empty((0, 32), np.uint8), *(np.empty(0, np.uint32) for _ in range(3)))
 
 
 def rows_of(index: Index) -> list[Row]:

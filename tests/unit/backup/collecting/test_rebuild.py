@@ -7,15 +7,16 @@ import pytest
 
 from drystone.backup.collecting.choice import Limits
 from drystone.backup.collecting.collect import begin
-from drystone.backup.collecting.delete import collect_garbage, delete_backups, take_out
+from drystone.backup.collecting.delete import delete_backups, take_out
 from drystone.backup.collecting.prune import Wish, prune
 from drystone.backup.collecting.rebuild import rebuild
 from drystone.backup.collecting.retention import Policy
-from drystone.backup.format.keys import INDEX, STATE, index_key, manifest_key, pack_key, state_key
+from drystone.backup.format.keys import INDEX, STATE, index_key, manifest_key, pack_key, slot_key, state_key
 from drystone.backup.objects import read_manifest
 from drystone.backup.state.generations import change_state
 from drystone.base.errors import BusyError, DamagedError, RefusedError
 from drystone.testing.backup_world import CHUNK, OTHER, TUNING, VOLUME, BackupWorld, noise, with_chunk
+from drystone.testing.repositories import collect_garbage
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "encrypted"])
@@ -108,6 +109,17 @@ def test_what_was_being_removed_does_not_come_back(world: BackupWorld) -> None:
     collect_garbage(world.vault, tuning=TUNING)
     world.check()
     assert world.state().removed == ()
+
+
+def test_a_key_slot_that_was_being_removed_stays(world: BackupWorld) -> None:
+    """Rather than that the last one goes."""
+    world.back_up(noise(1, 3))
+    gone = (manifest_key(VOLUME, OTHER), slot_key(OTHER))
+    for _ in range(2):
+        change_state(world.vault, lambda state: msgspec.structs.replace(state, removed=gone))
+    damage_newest(world)
+    rebuild(world.vault)
+    assert world.state().removed == gone[:1]
 
 
 def test_a_backup_whose_manifest_is_gone_is_named(world: BackupWorld) -> None:

@@ -19,6 +19,7 @@ from drystone.backup.format.pack import Kind
 from drystone.backup.objects import read_manifest
 from drystone.backup.pipeline import silent
 from drystone.backup.reading.locate import read_pack_index
+from drystone.backup.state.operations import announced
 from drystone.base.errors import DamagedError, UsageError
 from drystone.testing.backup_world import CHUNK, OTHER, TUNING, VOLUME, BackupWorld, noise, with_chunk
 from drystone.testing.sources import MemorySource
@@ -251,6 +252,17 @@ def test_a_damaged_manifest_is_named(world: BackupWorld) -> None:
     assert (VOLUME, second.backup, CHUNK, CHUNK) in hits(scrubbed.found)
 
 
+def test_what_is_deleted_while_it_is_read_is_not_damaged(world: BackupWorld) -> None:
+    first, second, _ = three(world)
+    state = world.state()
+    delete_backups(world.vault, [(VOLUME, first.backup)], tuning=TUNING)
+    prune(world.vault, Wish(Policy(), Limits(max_unused=0)), tuning=TUNING)
+    world.store.delete(manifest_key(VOLUME, second.backup))
+    found = find_damage(world.vault, state, percent=100, tuning=TUNING, clock=world, progress=silent)
+    assert set(found.manifests) == {(VOLUME, second.backup)}
+    assert found.indexes == {}
+
+
 def test_damage_that_no_backup_needs_is_noted_only(world: BackupWorld) -> None:
     first = world.back_up(IMAGE)
     second = world.back_up(with_chunk(IMAGE, 1, noise(5, 1)), first, [(1, 1)])
@@ -277,6 +289,30 @@ def test_moved_records_are_scrubbed_where_they_are(world: BackupWorld) -> None:
     assert hits(scrubbed.found) == {(VOLUME, second.backup, CHUNK, CHUNK)}
     assert run(world, source=changed).chunks == 1
     check_clean(world)
+
+
+def test_a_damaged_copy_of_a_map_segment_is_made_again(world: BackupWorld) -> None:
+    """While its pack is there still, the segment is read from that."""
+    first = world.back_up(IMAGE)
+    second = world.back_up(with_chunk(IMAGE, 5, noise(3, 1)), first, [(5, 1)])
+    delete_backups(world.vault, [(VOLUME, first.backup)], tuning=TUNING)
+    old = set(world.packs())
+    with announced(world.vault, "read"):
+        prune(world.vault, Wish(Policy(), Limits(max_unused=0)), tuning=TUNING)
+    copies = [each for each in records(world, Kind.SEGMENT) if each[0] not in old]
+    assert copies
+    for pack, offset, _, _ in copies:
+        world.damage(pack_key(pack), offset + 60)
+    world.check()
+    found = run(world).found
+    assert found.damaged
+    assert {(loss.kind, loss.mended, loss.digest) for loss in found.losses} == {
+        (Kind.SEGMENT, True, digest) for _, _, _, digest in copies
+    }
+    repaired = run(world, repair=True)
+    assert (repaired.segments, repaired.left.damaged) == (len(copies), False)
+    check_clean(world)
+    assert second.backup
 
 
 def test_some_percent_are_looked_at_by_turns(world: BackupWorld) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from drystone.backup.convoy.documents import LARGEST, parse_backup
 from drystone.backup.convoy.store import ConvoyStore, is_convoy_store
 from drystone.base.errors import DamagedError, DrystoneError, ExistsError, NotFoundError, UsageError
+from drystone.store.abc import Data
 from drystone.store.folder import FolderStore
 from drystone.testing.convoy_store import BLOCK, ConvoyWriter
 
@@ -148,6 +150,18 @@ def test_a_wrong_block_is_named_with_its_offsets(tmp_path: Path, data: bytes | N
         assert named.value.facts["offset"] == 3 * BLOCK
 
 
+def test_a_file_of_another_volume_is_not_restored(tmp_path: Path) -> None:
+    writer = ConvoyWriter(tmp_path / "store")
+    other = VOLUME[:-1] + "6"
+    for volume in (VOLUME, other):
+        writer.write_volume(volume, 0, Driver="vfs")
+        writer.write_file(volume, BACKUP, b"of " + volume.encode())
+    theirs = writer.folder_of(other) / "BackupFiles" / f"{BACKUP}.bak"
+    writer.write_map(VOLUME, BACKUP, SingleFile={"FilePath": str(theirs.relative_to(tmp_path / "store"))})
+    with pytest.raises(DamagedError, match="not its volume's"):
+        ConvoyStore(FolderStore(tmp_path / "store")).restore(VOLUME, BACKUP, str(tmp_path / "file"))
+
+
 SUM = "0" * 64
 
 
@@ -200,6 +214,11 @@ def test_what_is_no_document_is_damage(tmp_path: Path, text: str) -> None:
         convoy.inspect(volume, backup)
 
 
+def test_a_document_that_is_too_long_is_not_looked_into() -> None:
+    with pytest.raises(DamagedError, match="are the most"):
+        parse_backup(bytes(LARGEST + 1), "it")
+
+
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "a" * 300, ".x", "x\n", "Ä"])
 def test_names_that_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     write(tmp_path)
@@ -217,3 +236,53 @@ def test_a_missing_volume_document_is_damage(tmp_path: Path) -> None:
         convoy.inspect(volume, backup)
     with pytest.raises(DamagedError, match="document of volume"):
         convoy.list()
+
+
+class ReadOnlyStore(FolderStore):
+    """A folder that nobody may write to."""
+
+    def put_if_absent(self, key: str, data: Data) -> bool:
+        raise AssertionError(key)
+
+    def delete(self, key: str) -> None:
+        raise AssertionError(key)
+
+    def clean(self) -> int:
+        raise AssertionError
+
+
+def test_nothing_is_written_to_the_store(tmp_path: Path) -> None:
+    _, volume, backup = write(tmp_path / "store")
+    before = sorted((tmp_path / "store").rglob("*"))
+    convoy = ConvoyStore(ReadOnlyStore(tmp_path / "store"))
+    assert convoy.list() == [convoy.inspect(volume, backup)]
+    convoy.restore(volume, backup, str(tmp_path / "image"))
+    convoy.restore_in_place(volume, backup, str(tmp_path / "image"))
+    convoy.verify(volume, backup)
+    with convoy.image(volume, backup) as image:
+        image.read(0, 1)
+    assert sorted((tmp_path / "store").rglob("*")) == before
+
+
+class CountingStore(FolderStore):
+    """A folder that knows what was read whole."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.got: list[str] = []
+
+    def get(self, key: str) -> bytes:
+        self.got.append(key)
+        return super().get(key)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_no_document_is_read_twice(tmp_path: Path, named: bool) -> None:
+    _, volume, backup = write(tmp_path, named=named)
+    for listed in (False, True):
+        store = CountingStore(tmp_path)
+        convoy = ConvoyStore(store)
+        (found,) = convoy.list(volume) if listed else [convoy.inspect(volume, backup)]
+        assert found.backup == backup
+        read = [key for key in store.got if (tmp_path / key).exists()]
+        assert len(read) == len({*read}) == 2

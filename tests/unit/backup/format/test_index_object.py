@@ -7,10 +7,11 @@ import pytest
 
 from drystone.backup.format import index_object
 from drystone.backup.format.digest import checksum
-from drystone.backup.format.index_object import Index
+from drystone.backup.format.index_object import MOST_ENTRIES, Index
 from drystone.backup.format.pack import Place
 from drystone.backup.reading.locate import find_in
-from drystone.backup.writing.index import ChunkIndex, make_index, make_table, merge
+from drystone.backup.tuning import Tuning
+from drystone.backup.writing.index import ChunkIndex, index_size, make_index, make_table, merge
 from drystone.base.errors import DamagedError, UnsupportedError
 
 
@@ -94,6 +95,21 @@ def test_a_chunk_index_finds_what_was_added_and_hands_all_of_it_on() -> None:
     assert sum(len(each.digests) for each in handed) == 95
     whole = index_object.parse(index_object.encode(merge(handed)), "it")
     assert {each.tobytes() for each in whole.digests} == set(rows(95))
+
+
+def test_with_much_memory_an_index_is_no_larger_than_one_can_be() -> None:
+    index = ChunkIndex(1 << 20, 1 << 19)
+    place = Place(b"p" * 16, 32, 100)
+    for number in range(MOST_ENTRIES + 1):
+        index.add(number.to_bytes(32, "big"), place)
+    assert [len(each.digests) for each in index.finished(last=True)] == [MOST_ENTRIES, 1]
+
+
+@pytest.mark.parametrize("memory", [48 << 20, 96 << 20, 1400 << 20, 4 << 30, 64 << 30])
+def test_indexes_are_of_a_size_that_can_be_and_few_whatever_the_memory(memory: int) -> None:
+    tuning = Tuning(memory=memory)
+    size = index_size(tuning.own_entries, tuning.index_spill)
+    assert min(tuning.own_entries, MOST_ENTRIES) // 2 < size <= MOST_ENTRIES
 
 
 def test_a_small_chunk_index_forgets_and_hands_on_all_the_same() -> None:

@@ -102,6 +102,22 @@ def test_manifests_whose_parts_do_not_fit_are_refused(change: dict[str, object],
         manifests.parse(manifests.encode(replace(manifest, head=head)), "it", HASHER)
 
 
+@pytest.mark.parametrize(("field", "value"), [("pack", 9), ("offset", 31), ("length", 48), ("offset", 1 << 30)])
+def test_segments_at_places_that_are_none_are_refused(field: str, value: int) -> None:
+    manifest = make_manifest()
+    table = manifest.segments.copy()
+    table[field] = value
+    with pytest.raises(DamagedError, match="refers to a p"):
+        manifests.parse(manifests.encode(replace(manifest, segments=table)), "it", HASHER)
+
+
+def test_packs_out_of_order_or_twice_are_refused() -> None:
+    manifest = make_manifest()
+    for packs in (manifest.packs[::-1], manifest.packs[[0, 1, 1]]):
+        with pytest.raises(DamagedError, match="packs are not in order"):
+            manifests.parse(manifests.encode(replace(manifest, packs=packs)), "it", HASHER)
+
+
 def test_unknown_fields_of_the_head_are_let_pass() -> None:
     manifest = make_manifest()
     data = manifests.encode(manifest)

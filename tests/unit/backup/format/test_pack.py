@@ -7,6 +7,8 @@ import struct
 import weakref
 from collections.abc import Callable
 
+import google_crc32c
+import numpy as np
 import pytest
 from blake3 import blake3
 
@@ -16,6 +18,8 @@ from drystone.backup.format.digest import Hasher
 from drystone.backup.format.digest import checksum as digest
 from drystone.backup.format.pack import (
     HEADER,
+    INDEX,
+    LARGEST_PLAIN,
     TRAILER,
     Kind,
     PackBuilder,
@@ -136,6 +140,40 @@ def test_packs_of_newer_versions_are_refused_by_name() -> None:
         parse_header(b"DRYPACK\n" + struct.pack("<II", 3, 0) + PACK, PACK)
     with pytest.raises(UnsupportedError, match="encryption 1"):
         parse_header(b"DRYPACK\n" + struct.pack("<II", 1, 1) + PACK, PACK)
+
+
+def test_the_header_of_another_pack_is_refused() -> None:
+    with pytest.raises(DamagedError, match="says that it is"):
+        parse_header(build(b"x")[0][:HEADER], bytes(16))
+
+
+@pytest.mark.parametrize(("field", "value"), [("offset", HEADER - 1), ("length", 1 << 20)])
+def test_an_index_that_points_outside_its_pack_is_refused(field: str, value: int) -> None:
+    """All sums are right: as a writer with a defect would make it."""
+    pack, places = build(b"content", TEXT)
+    ends = places[-1].offset + places[-1].length
+    table = np.frombuffer(pack[ends:-TRAILER], dtype=INDEX).copy()
+    table[field][0] = value
+    front = struct.pack("<III", 2, google_crc32c.value(table.tobytes()), ends)
+    end = table.tobytes() + front + struct.pack("<I", google_crc32c.value(pack[:HEADER] + front)) + b"DRYPEND\n"
+    with pytest.raises(DamagedError, match="points outside"):
+        parse_index(pack[:HEADER], end, len(pack), PACK)
+
+
+def test_a_pack_to_which_something_was_added_is_refused() -> None:
+    pack, _ = build(b"content")
+    length = index_length(pack[-TRAILER:], len(pack), PACK)
+    with pytest.raises(DamagedError, match="index"):
+        parse_index(pack[:HEADER], pack[-length:], len(pack) + 1, PACK)
+
+
+def test_a_record_that_unpacks_to_more_than_any_can_hold_is_refused() -> None:
+    plain = bytes(LARGEST_PLAIN + 1)
+    codec, payload = Compressor().compress(memoryview(plain))
+    builder = PackBuilder(PACK, 1 << 20)
+    place = builder.add(make_record(Kind.CHUNK, codec, digest(plain), payload, len(plain)))
+    with pytest.raises(DamagedError):
+        parse_record(cut(bytes(builder.finish()), place), Kind.CHUNK, digest(plain), Hasher())
 
 
 @pytest.mark.parametrize("append", [None, lambda _data: None])

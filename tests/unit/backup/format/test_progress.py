@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 import zstandard
@@ -45,6 +47,12 @@ def test_what_does_not_fit_is_damage(change: dict[str, object]) -> None:
     data = zstandard.ZstdCompressor().compress(msgspec.json.encode({**document, **change}))
     with pytest.raises(DamagedError):
         progress.parse(data, "it")
+
+
+@pytest.mark.parametrize("place", [Place(b"b" * 16, 31, 200), Place(b"b" * 16, 32, 48), Place(b"b" * 16, 1 << 30, 49)])
+def test_a_place_that_is_none_is_damage(place: Place) -> None:
+    with pytest.raises(DamagedError, match="refers to a p"):
+        progress.parse(progress.encode(replace(STEP, rows={3: (checksum(b"3"), place)})), "it")
 
 
 def test_bytes_that_are_none_are_damage() -> None:

@@ -46,3 +46,31 @@ def test_wrong_segments_are_refused() -> None:
         segments.parse(data, 4, 20)
     with pytest.raises(DamagedError):
         segments.parse(data, 3, 21)
+
+
+@pytest.mark.parametrize(("field", "value"), [("offset", 31), ("length", 48), ("offset", 1 << 30)])
+def test_chunks_at_places_that_are_none_are_refused(field: str, value: int) -> None:
+    segment = make_segment()
+    getattr(segment, field)[5] = value
+    with pytest.raises(DamagedError, match="refers to a p"):
+        segments.parse(segments.encode(segment), 3, 20)
+
+
+def test_a_slot_whose_leaf_is_zero_is_refused() -> None:
+    segment = make_segment()
+    segment.leaves[5] = 0
+    with pytest.raises(DamagedError, match="leaf is zero"):
+        segments.parse(segments.encode(segment), 3, 20)
+
+
+def test_marks_that_are_not_those_of_its_rows_are_refused() -> None:
+    data = bytearray(segments.encode(make_segment()))
+    for mark in range(24):
+        data[16 + mark // 8] ^= 1 << mark % 8
+        with pytest.raises(DamagedError, match="marks"):
+            segments.parse(bytes(data), 3, 20)
+        data[16 + mark // 8] ^= 1 << mark % 8
+    data[16] ^= 1
+    data[18] ^= 1 << 7
+    with pytest.raises(DamagedError, match="marks"):
+        segments.parse(bytes(data), 3, 20)

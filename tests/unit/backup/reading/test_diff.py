@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drystone.backup.format.slot import Hardness, KeyFile
 from drystone.backup.pipeline import silent
 from drystone.backup.reading.diff import FINE, diff_backups, diff_device
 from drystone.backup.reading.image import CachedImage
@@ -140,6 +141,18 @@ def test_backups_that_are_cut_otherwise_are_compared(tmp_path: Path, chunk: int,
         assert isinstance(second, CachedImage)
         unit = FINE if chunk != CHUNK else CHUNK
         assert list(diff_backups(first, second, tuning=TUNING)) == differing(left, right, unit)
+
+
+def test_backups_whose_digests_mean_other_things_are_compared_by_their_bytes(tmp_path: Path) -> None:
+    rng = random.Random(6)
+    left = image_of(6, 0, rng)
+    right = change(left, rng, [2 * CHUNK])
+    store = FolderStore(tmp_path / "sealed")
+    sealed = create_repository(store, KeyFile(b"k" * 32), tuning=TUNING, hardness=Hardness(64, 1, 1))
+    repository = make(tmp_path / "plain")
+    one, other = back_up(repository, left), back_up(sealed, right)
+    with repository.image(one.volume, one.backup) as first, sealed.image(other.volume, other.backup) as second:
+        assert list(diff_backups(first, second, tuning=TUNING)) == differing(left, right, FINE)
 
 
 def test_the_last_whole_chunk_of_a_shorter_device_is_told_whole(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import resource
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from drystone.backup.pipeline import silent
 from drystone.backup.reading import qcow2
 from drystone.backup.reading.export import export_qcow2, export_raw, export_stream
 from drystone.backup.tuning import Tuning
-from drystone.base.errors import DamagedError, ExistsError, NotFoundError, UsageError
+from drystone.base.errors import DamagedError, ExistsError, KernelError, NotFoundError, UsageError
 
 TUNING = Tuning(threads=2)
 CLUSTER = 65536
@@ -179,6 +181,19 @@ def test_damage_leaves_no_file(tmp_path: Path) -> None:
     for compress in (False, True):
         with pytest.raises(DamagedError):
             export_qcow2(image, str(tmp_path / "q"), compress=compress, overwrite=False, tuning=TUNING, progress=silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_told_and_leaves_no_file(tmp_path: Path) -> None:
+    image = MemoryImage(make("r" * 64))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, limits[1]))
+    try:
+        with pytest.raises(KernelError) as caught:
+            export_qcow2(image, str(tmp_path / "q"), compress=False, overwrite=False, tuning=TUNING, progress=silent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
     assert list(tmp_path.iterdir()) == []
 
 

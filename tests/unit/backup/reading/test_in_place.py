@@ -56,6 +56,8 @@ def test_whatever_was_there_becomes_the_image(
     target.write_bytes(old)
     repository.restore_in_place(VOLUME, made.backup, str(target))
     assert target.read_bytes() == IMAGE
+    if old[0]:
+        assert target.stat().st_blocks * 512 <= len(IMAGE) - 3 * CHUNK + 4096, "what became zeros is a hole"
 
 
 def test_the_target_must_fit_and_be_free(tmp_path: Path, repository: Repository, made: BackupInfo) -> None:

@@ -132,3 +132,53 @@ def test_a_packs_own_index(vault: Vault) -> None:
     vault.store.put_if_absent(pack_key(B), b"short")
     with pytest.raises(DamagedError, match="5 bytes"):
         read_pack_index(vault, B)
+
+
+class Counting(MemoryStore):
+    """Knows the keys that were read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[str] = []
+
+    def get(self, key: str) -> bytes:
+        self.read.append(key)
+        return super().get(key)
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        self.read.append(key)
+        return super().get_range(key, offset, length)
+
+
+def test_indexes_of_packs_are_kept_within_a_bound() -> None:
+    store = Counting()
+    vault = create_vault(store)
+    name = vault.hasher.digest(PLAINS[0])
+    olds, news = ([number.to_bytes(16, "big") for number in range(base, base + 100)] for base in (0, 1000))
+    state = State(moved={old.hex(): (new.hex(),) for old, new in zip(olds, news, strict=True)})
+    for new in news:
+        put(vault, new, PLAINS[:1])
+    locator = Locator(vault, state)
+    for old in olds:
+        locator.locate(Place(old, 32, 100), name, Kind.CHUNK)
+    store.read.clear()
+    locator.locate(Place(olds[-1], 32, 100), name, Kind.CHUNK)
+    assert store.read == []
+    locator.locate(Place(olds[0], 32, 100), name, Kind.CHUNK)
+    assert set(store.read) == {pack_key(news[0])}
+
+
+def test_an_index_of_the_repository_is_read_once() -> None:
+    store = Counting()
+    vault = create_vault(store)
+    places = put(vault, A, PLAINS)
+    others = put(vault, B, PLAINS)
+    leaves = [vault.hasher.digest(each) for each in PLAINS]
+    rows = {leaf: (place.pack, place.offset, place.length) for leaf, place in zip(leaves, others, strict=True)}
+    key = index_key("00" * 12)
+    vault.put(key, index_object.encode(make_index(rows)))
+    for place in places:
+        spoil(vault, place)
+    store.read.clear()
+    check(vault, State(indexes=("00" * 12,)), places)
+    assert store.read.count(key) == 1

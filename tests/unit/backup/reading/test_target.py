@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from drystone.backup.reading.new_file import NewFile
 from drystone.backup.reading.target import FileTarget, choose_target
-from drystone.base.errors import ExistsError, NotFoundError, UsageError
+from drystone.base.errors import ExistsError, KernelError, NotFoundError, UsageError
 
 
 @pytest.mark.parametrize("path", ["/dev/no-such-disk", "/dev/mapper/no-such-volume"])
@@ -33,6 +34,12 @@ def test_what_names_no_file_makes_none(path: str, tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KernelError), NewFile(str(tmp_path / "file"), size=-1):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_in_shared_memory_are_files() -> None:
     assert isinstance(choose_target("/dev/shm/no-such-file", 4096), FileTarget)
 
@@ -49,3 +56,10 @@ def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path: Path) -> 
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_a_link_that_leads_to_itself_is_a_name_that_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ExistsError), choose_target(str(tmp_path / "loop"), 3):
+        pass
+    assert (tmp_path / "loop").is_symlink()

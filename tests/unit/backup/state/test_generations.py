@@ -9,13 +9,22 @@ import pytest
 import zstandard
 
 from drystone.backup.format.digest import checksum
-from drystone.backup.format.keys import REPOSITORY, STATE, index_key, manifest_key, pack_key, slot_key, state_key
+from drystone.backup.format.keys import (
+    REPOSITORY,
+    STATE,
+    VOLUMES,
+    index_key,
+    manifest_key,
+    pack_key,
+    slot_key,
+    state_key,
+)
 from drystone.backup.format.slot import Hardness, KeyFile
 from drystone.backup.state import document
 from drystone.backup.state.document import Doom, State
 from drystone.backup.state.generations import KEPT, begin_state, change_state, read_state, replace_state
 from drystone.backup.vault import Vault, create_vault
-from drystone.base.errors import DamagedError, UnavailableError, UnsupportedError
+from drystone.base.errors import DamagedError, RefusedError, UnavailableError, UnsupportedError
 from drystone.base.names import new_uuid
 from drystone.store.abc import Data
 from drystone.testing.stores import FaultyStore, MemoryStore
@@ -128,6 +137,104 @@ def test_a_change_that_was_overtaken_is_made_upon_the_newest(rivals: int, number
     assert all(each == state_key(1) or each >= state_key(made.number - KEPT) for each in listed), (
         "no stray object is left"
     )
+
+
+class Meanwhile(MemoryStore):
+    """At some operations on generations somebody else makes changes.
+
+    :ivar changes: how many "before a put", after one that has "won" or "lost", "before a get"; each once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changes: dict[str, int] = {}
+
+    def put_if_absent(self, key: str, data: Data) -> bool:
+        if not key.startswith(STATE):
+            return super().put_if_absent(key, data)
+        self.go_on("before a put")
+        won = super().put_if_absent(key, data)
+        self.go_on("won" if won else "lost")
+        return won
+
+    def get(self, key: str) -> bytes:
+        if key.startswith(STATE):
+            self.go_on("before a get")
+        return super().get(key)
+
+    def go_on(self, moment: str) -> None:
+        for turn in range(self.changes.pop(moment, 0)):
+            change_state(create_vault(self), lambda state, turn=turn: add(state, f"{moment} {turn}"))  # type: ignore[misc]
+
+
+def make_meanwhile(number: int) -> tuple[Meanwhile, Vault]:
+    store = Meanwhile()
+    vault = create_vault(store)
+    for turn in range(number):
+        change_state(vault, lambda state, turn=turn: add(state, f"{turn}"))  # type: ignore[misc]
+    return store, vault
+
+
+@pytest.mark.parametrize("others", [1, 2, KEPT, KEPT + 1, KEPT + 2, 3 * KEPT])
+def test_a_change_upon_which_others_built_at_once_holds(others: int) -> None:
+    store, vault = make_meanwhile(4)
+    store.changes = {"won": others}
+    made = change_state(vault, lambda state: add(state, "mine"))
+    assert not store.changes
+    assert read_state(vault).indexes.count("mine") == 1
+    assert read_state(vault).number == 5 + others, "it is put once"
+    if others <= KEPT:
+        assert made.number == 5
+        assert state_key(5) in numbers(store), "and stays in the row"
+
+
+def test_a_number_that_another_took_and_that_was_tidied_away_meanwhile() -> None:
+    store, vault = make_meanwhile(4)
+    store.changes = {"before a put": 1, "lost": 3 * KEPT}
+    made = change_state(vault, lambda state: add(state, "mine"))
+    assert made == read_state(vault)
+    assert made.number == 4 + 1 + 3 * KEPT + 1
+
+
+def test_a_generation_that_goes_between_its_listing_and_its_reading() -> None:
+    store, vault = make_meanwhile(4)
+    store.changes = {"before a get": 3 * KEPT}
+    assert read_state(vault).number == 4 + 3 * KEPT
+
+
+def test_a_stray_object_goes_also_when_the_next_try_is_refused() -> None:
+    store, vault = make_meanwhile(4)
+    store.changes = {"before a put": 3 * KEPT}
+    tries: list[int] = []
+
+    def compute(state: State) -> State:
+        tries.append(state.number)
+        if len(tries) > 1:
+            raise RefusedError("not any more")
+        return add(state, "mine")
+
+    with pytest.raises(RefusedError):
+        change_state(vault, compute)
+    assert tries == [4, 4 + 3 * KEPT]
+    assert state_key(5) not in numbers(store)
+
+
+def test_a_first_backup_that_is_made_while_the_state_is_read_is_no_lost_state() -> None:
+    class First(MemoryStore):
+        armed = False
+
+        def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+            if self.armed and prefix == VOLUMES:
+                self.armed = False
+                begin_state(create_vault(self))
+                self.put_if_absent(manifest_key(NAME, NAME), b"a manifest")
+            return super().list(prefix)
+
+    store = First()
+    vault = create_vault(store)
+    store.armed = True
+    assert read_state(vault) == State(), "as it was when the reading began"
+    assert read_state(vault).number == 1
 
 
 def test_a_lost_answer_is_an_error_and_the_next_try_sees_what_was_done() -> None:

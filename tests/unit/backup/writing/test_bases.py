@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 from blake3 import blake3
 
+from drystone.backup.collecting.choice import Limits
+from drystone.backup.collecting.prune import Wish
+from drystone.backup.collecting.retention import Policy
 from drystone.backup.format.keys import PACKS, manifest_key
 from drystone.backup.format.manifest import Head
 from drystone.backup.format.pack import HEADER, Kind
 from drystone.backup.repository import BackupRequest, Repository, create_repository
+from drystone.backup.state.generations import read_state
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import DamagedError
 from drystone.testing.sources import MemorySource
@@ -69,6 +73,19 @@ def test_every_missing_or_shortened_pack_is_noticed(repository: Repository, stor
             assert [error.facts["backup"] for error in passed_over] == [second.backup]
             assert key.rpartition("/")[2] == passed_over[0].facts["pack"]
         store.objects[key] = whole
+    assert find(repository) == (second.backup, [])
+
+
+def test_a_base_whose_packs_were_rewritten_is_whole(repository: Repository, store: MemoryStore) -> None:
+    first = back_up(repository, 1)
+    image = b"other" + blake3(b"1").digest(9 * CHUNK + 7)[5:]
+    second = repository.create(MemorySource(image, [(0, 5)]), BackupRequest(VOLUME, "s", first.backup))
+    repository.delete(VOLUME, first.backup)
+    before = set(packs(store))
+    for _ in range(2):
+        repository.prune(Wish(Policy(), Limits(max_unused=0)))
+    assert read_state(repository.vault).moved
+    assert before - set(packs(store))
     assert find(repository) == (second.backup, [])
 
 

@@ -5,21 +5,31 @@ from __future__ import annotations
 import itertools
 
 import msgspec
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from drystone.backup.collecting.choice import Limits
-from drystone.backup.collecting.delete import collect_garbage, delete_backups, take_out
+from drystone.backup.collecting.delete import delete_backups, take_out
 from drystone.backup.collecting.prune import Wish, prune
 from drystone.backup.collecting.retention import Policy
-from drystone.backup.format.keys import PACKS, STATE, pack_key
+from drystone.backup.format.keys import INDEX, PACKS, STATE, index_key, pack_key
 from drystone.backup.objects import read_manifest
+from drystone.backup.ranges import Ranges
+from drystone.backup.reading.locate import reach
 from drystone.backup.state.document import State
 from drystone.backup.state.generations import KEPT, change_state, read_state
-from drystone.backup.state.operations import announced
-from drystone.backup.writing.commit import closure, needed
+from drystone.backup.state.operations import Operation, announced, read_operations
+from drystone.backup.tuning import Tuning
+from drystone.backup.vault import create_vault
+from drystone.backup.writing.commit import Draft, needed
+from drystone.backup.writing.create import BackupRequest, create_backup
+from drystone.backup.writing.index import make_index
+from drystone.base.clock import SystemClock
 from drystone.base.errors import BusyError
 from drystone.store.abc import Data
 from drystone.testing.backup_world import CHUNK, OTHER, TUNING, VOLUME, BackupWorld, noise
+from drystone.testing.repositories import collect_garbage
 from drystone.testing.stores import MemoryStore
 
 A, B, C, D = (bytes([each]) * 16 for each in range(4))
@@ -48,7 +58,7 @@ CASES: dict[str, tuple[State, set[bytes], set[bytes], set[bytes] | None]] = {
 @pytest.mark.parametrize(("state", "packs", "listed", "wanted"), CASES.values(), ids=CASES)
 def test_what_must_stay(state: State, packs: set[bytes], listed: set[bytes], wanted: set[bytes] | None) -> None:
     assert needed(state, packs, listed) == wanted
-    assert closure(state, packs) >= packs
+    assert reach(state, packs) >= packs
 
 
 def test_moved_so_often_that_the_ways_are_millions() -> None:
@@ -62,6 +72,40 @@ def test_moved_more_often_than_functions_can_call_each_other() -> None:
     row = [number.to_bytes(16, "big") for number in range(3000)]
     ways: dict[str, tuple[str, ...]] = {old.hex(): (new.hex(),) for old, new in itertools.pairwise(row)}
     assert needed(State(moved=ways), {row[0]}, {row[-1]}) == set(row)
+
+
+def test_an_index_for_which_no_name_was_announced_is_not_put() -> None:
+    vault = create_vault(MemoryStore())
+    with announced(vault, "backup") as own:
+        draft = Draft(vault, own, ["0a" * 12])
+        draft.put_indexes(make_index({bytes([turn]) * 32: (A, 32, 100)}) for turn in range(1, 4))
+        assert draft.indexes == ["0a" * 12]
+        assert [key for key, _ in vault.store.list(INDEX)] == [index_key("0a" * 12)]
+
+
+class Vast:
+    """An image of a tebibyte whose first chunk is told."""
+
+    size = 1 << 40
+    relative = False
+
+    def extents(self) -> Ranges:
+        return np.array([[0, CHUNK]], dtype=np.uint64)
+
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        buffer[:] = 1
+
+
+def test_the_names_that_are_announced_are_those_that_what_is_read_may_need() -> None:
+    seen: list[Operation] = []
+
+    def look(_done: int, _total: int) -> None:
+        seen.extend(read_operations(vault).values())
+
+    vault = create_vault(MemoryStore())
+    request = BackupRequest(VOLUME, "s")
+    create_backup(vault, Vast(), request, tuning=Tuning(), clock=SystemClock(), progress=look)
+    assert len(seen[0].writers) == 3
 
 
 class Held(MemoryStore):

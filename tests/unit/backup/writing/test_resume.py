@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -20,8 +21,9 @@ from drystone.backup.repository import BackupRequest, Repository, create_reposit
 from drystone.backup.state import operations
 from drystone.backup.state.operations import Operation
 from drystone.backup.tuning import Tuning
+from drystone.base.errors import ExhaustedError
 from drystone.store.abc import Data
-from drystone.testing.repositories import left_over, read_back
+from drystone.testing.repositories import left_over, read_back, sweep
 from drystone.testing.sources import MemorySource
 from drystone.testing.stores import FaultyStore, Killed, MemoryStore
 
@@ -107,7 +109,7 @@ def objects(store: MemoryStore, below: str) -> list[str]:
 def check_empty(repository: Repository, store: MemoryStore) -> None:
     for each in repository.list():
         repository.delete(each.volume, each.backup)
-    repository.sweep()
+    sweep(repository)
     assert left_over(store) == []
 
 
@@ -133,6 +135,35 @@ def test_only_the_same_source_is_gone_on_with() -> None:
     assert sum(length for _, length in source.reads) < len(IMAGE) // 2
 
 
+def test_a_run_that_cuts_the_image_otherwise_does_not_go_on() -> None:
+    store, _ = make_store(base=False)
+    kill_late(store, "")
+    source = MemorySource(IMAGE, None, "same")
+    tuning = replace(TUNING, chunk_size=2 * CHUNK)
+    made = open_repository(store, tuning=tuning).create(source, BackupRequest(VOLUME, "s"))
+    assert sum(length for _, length in source.reads) == len(IMAGE)
+    assert read_back(store, VOLUME, made.backup, tuning) == IMAGE
+
+
+def test_progress_that_cannot_be_put_stops_no_backup() -> None:
+    class Full(MemoryStore):
+        tries = 0
+
+        def put_if_absent(self, key: str, data: Data) -> bool:
+            if key.startswith(PROGRESS):
+                self.tries += 1
+                raise ExhaustedError("no room for this")
+            return super().put_if_absent(key, data)
+
+    store = Full()
+    tuning = replace(TUNING, checkpoint=8 * CHUNK)
+    repository = create_repository(store, tuning=tuning)
+    made = repository.create(MemorySource(IMAGE, None, "same"), BackupRequest(VOLUME, "s"))
+    assert 2 <= store.tries <= len(IMAGE) // tuning.checkpoint, "it is not tried again at once"
+    assert read_back(store, VOLUME, made.backup, TUNING) == IMAGE
+    assert objects(store, OPEN) == []
+
+
 def test_killed_again_and_again_it_ends() -> None:
     store, _ = make_store(base=False)
     reads = 0
@@ -147,7 +178,9 @@ def test_killed_again_and_again_it_ends() -> None:
     assert read_back(store, VOLUME, made.backup, TUNING) == IMAGE
 
 
-@pytest.mark.parametrize("what", ["a pack of chunks", "a pack of segments", "progress", "all progress"])
+@pytest.mark.parametrize(
+    "what", ["a pack of chunks", "a pack of segments", "progress", "progress between", "all progress"]
+)
 def test_what_is_missing_is_done_again(what: str) -> None:
     store, _ = make_store(base=False)
     kill_late(store, "")
@@ -155,6 +188,8 @@ def test_what_is_missing_is_done_again(what: str) -> None:
     progress = objects(store, PROGRESS)
     if what == "progress":
         store.objects[progress[1]] = store.objects[progress[1]][:-3]
+    elif what == "progress between":
+        store.objects[progress[1]] = store.objects.pop(progress[2])
     elif what == "all progress":
         for key in progress:
             del store.objects[key]
@@ -167,19 +202,23 @@ def test_what_is_missing_is_done_again(what: str) -> None:
     open_repository(store).verify(VOLUME, made.backup)
 
 
-def test_what_a_collector_has_begun_to_clean_up_is_not_taken_over() -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_a_collector_has_begun_to_clean_up_is_not_taken_over(whole: bool) -> None:
     class Collected(MemoryStore):
         """A collector comes when the next run has announced itself and not yet looked for the dead one's object."""
 
         armed = False
-
-        def get(self, key: str) -> bytes:
-            if self.armed and key == self.dead:
-                self.armed = False
-                open_repository(self, tuning=TUNING).sweep()
-            return super().get(key)
-
         dead = ""
+
+        def put_if_absent(self, key: str, data: Data) -> bool:
+            won = super().put_if_absent(key, data)
+            if self.armed and key.startswith(OPEN):
+                self.armed = False
+                if whole:
+                    sweep(open_repository(self, tuning=TUNING))
+                else:  # it is held up after its first deletion
+                    self.delete(self.dead)
+            return won
 
     inner, _ = make_store(base=False)
     kill_late(inner, "")
@@ -190,6 +229,7 @@ def test_what_a_collector_has_begun_to_clean_up_is_not_taken_over() -> None:
     source = MemorySource(IMAGE, None, "same")
     made = open_repository(store, tuning=TUNING).create(source, BackupRequest(VOLUME, "s"))
     assert not store.armed
+    assert sum(length for _, length in source.reads) == len(IMAGE)
     assert read_back(store, VOLUME, made.backup, TUNING) == IMAGE
     open_repository(store).verify(VOLUME, made.backup)
 

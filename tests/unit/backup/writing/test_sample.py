@@ -16,7 +16,7 @@ from drystone.backup.format.digest import NOTHING, Hasher
 from drystone.backup.format.manifest import Shape
 from drystone.backup.format.pack import Place
 from drystone.backup.format.segment import Segment
-from drystone.backup.source import Ranges
+from drystone.backup.ranges import Ranges
 from drystone.backup.writing.sample import LEAST, SHARE, check_sample, choose_sample
 from drystone.base.errors import DamagedError
 from drystone.testing.sources import MemorySource

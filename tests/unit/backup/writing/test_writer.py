@@ -9,11 +9,12 @@ import pytest
 from blake3 import blake3
 
 from drystone.backup.format.codec import Codec
+from drystone.backup.format.keys import pack_id, pack_key
 from drystone.backup.format.pack import Kind, Record, make_record
 from drystone.backup.tuning import Tuning
 from drystone.backup.vault import create_vault
 from drystone.backup.writing.writer import PackWriter
-from drystone.base.errors import ExhaustedError
+from drystone.base.errors import DrystoneError, ExhaustedError, ExistsError
 from drystone.store.folder import FolderStore
 from drystone.testing.stores import MemoryStore, RecordedSteps
 
@@ -70,6 +71,47 @@ def test_a_piece_that_cannot_be_put_ends_the_writer_and_leaves_no_part_of_a_pack
         write()
     assert list(store.list("drystone-backup/packs")) == []
     assert [name for _, _, names in os.walk(tmp_path) for name in names if name.startswith(".")] == []
+
+
+def test_a_pack_of_which_a_piece_is_missing_does_not_get_its_name(tmp_path: Path) -> None:
+    """Its end may be on its way already when the piece fails."""
+
+    def fail(_number: int, step: str) -> None:
+        if step == "append" and armed:
+            armed.clear()
+            raise OSError(errno.EIO, "this once")
+
+    armed: list[bool] = []
+    store = FolderStore(tmp_path, RecordedSteps(fail))
+    vault = create_vault(store)
+    armed.append(True)
+
+    def write() -> None:
+        with PackWriter(vault, b"w" * 12, Tuning(memory=48 << 20)) as writer:
+            writer.add(records(1)[0])
+            writer.flush()
+
+    with pytest.raises(DrystoneError):
+        write()
+    assert not armed
+    assert list(store.list("drystone-backup/packs")) == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_pack_whose_name_is_taken_is_an_error_and_replaces_nothing(tmp_path: Path, whole: bool) -> None:
+    store = MemoryStore() if whole else FolderStore(tmp_path)
+    vault = create_vault(store)
+    key = pack_key(pack_id(b"w" * 12, 0))
+    store.put_if_absent(key, b"another's")
+
+    def write() -> None:
+        with PackWriter(vault, b"w" * 12, Tuning(memory=48 << 20)) as writer:
+            writer.add(records(1)[0])
+            writer.flush()
+
+    with pytest.raises(ExistsError):
+        write()
+    assert store.get(key) == b"another's"
 
 
 def test_a_writer_that_is_given_up_leaves_no_part_of_a_pack(tmp_path: Path) -> None:
