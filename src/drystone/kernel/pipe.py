@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +24,8 @@ def run_piped(words: Sequence[str], stdin: bytes, *, timeout_s: float | None = N
     :raises NotFoundError: there is no such program. :raises KernelError: it cannot be run.
     :raises TimedOutError: it was ended after `timeout_s` seconds.
     """
+    import subprocess
+
     try:
         done = subprocess.run(list(words), input=stdin, capture_output=True, check=False, timeout=timeout_s, cwd=cwd)
     except (FileNotFoundError, NotADirectoryError) as error:

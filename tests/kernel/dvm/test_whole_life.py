@@ -38,6 +38,7 @@ DISKS = 8
 DISK_SIZE = 40 * MIB
 TOOLS = Path(sys.executable).parent
 LIMIT_S = 60.0
+T0 = time.monotonic()
 
 
 def fill(name: str, at: int, count: int) -> bytes:
@@ -159,8 +160,10 @@ class Host:
 
     def dvm(self, *words: str, stdin: bytes = b"", code: int = 0) -> Any:
         """What a command prints; of one that is to fail, its error."""
+        t0=time.monotonic()
         process = self.popen(*words)
         out, errors = process.communicate(stdin, timeout=LIMIT_S)
+        print(f"{t0-T0:6.1f} {time.monotonic()-t0:.2f}", [w for w in words if not w.startswith("/")][:9], file=sys.stderr)
         assert process.returncode == code, (words, process.returncode, out[-2000:], errors)
         return json.loads(errors.splitlines()[-1] if code else out)
 

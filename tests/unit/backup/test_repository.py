@@ -17,9 +17,8 @@ from drystone.backup.objects import read_manifest
 from drystone.backup.pipeline import silent
 from drystone.backup.reading.locate import Locator
 from drystone.backup.reading.restore import restore_backup
-from drystone.backup.reading.segments import read_segment
 from drystone.backup.repository import BackupRequest, Repository, create_repository, open_repository
-from drystone.backup.state.generations import change_state, read_state
+from drystone.backup.state.generations import read_state
 from drystone.backup.state.operations import describe
 from drystone.backup.tuning import Tuning
 from drystone.base.errors import (
@@ -142,29 +141,6 @@ def test_changes_that_change_nothing_store_nothing(repository: Repository) -> No
     assert back_up(repository, image, again.backup, []).root == full.root
 
 
-def test_chunks_of_the_base_are_known_also_where_no_index_tells_of_them(repository: Repository) -> None:
-    image = bytearray(noise(1, 4 * CHUNK))
-    full = back_up(repository, image)
-    change_state(repository.vault, lambda state: msgspec.structs.replace(state, indexes=()))
-    image[:CHUNK] = image[3 * CHUNK :]
-    again = back_up(repository, image, full.backup, [(0, CHUNK)])
-    assert again.stored < 3000, "only a map segment"
-    assert restored(repository, again) == image
-
-
-@pytest.mark.parametrize("left", [0, CHUNK])
-def test_nothing_refers_to_a_pack_that_is_missing_or_was_shortened(repository: Repository, left: int) -> None:
-    image = noise(1, 8 * CHUNK)
-    back_up(repository, image)
-    for key, _ in list(repository.store.list(PACKS)):
-        objects(repository)[key] = objects(repository)[key][:left]
-        if not left:
-            del objects(repository)[key]
-    again = back_up(repository, image)
-    assert restored(repository, again) == image
-    repository.verify(VOLUME, again.backup)
-
-
 def test_a_whole_source_is_compared_with_its_base(repository: Repository) -> None:
     image = bytearray(noise(1, 10 * CHUNK))
     full = back_up(repository, image)
@@ -211,26 +187,6 @@ def test_any_backup_can_be_deleted(repository: Repository) -> None:
     assert left_over(repository.store) == []
 
 
-def test_a_manifest_counts_what_its_map_refers_to(repository: Repository) -> None:
-    image = bytearray(noise(1, 12 * CHUNK))
-    made = back_up(repository, image)
-    for turn, length in enumerate((1, 3, 12)):
-        image[: length * CHUNK] = noise(50 + turn, (length - 1) * CHUNK) + bytes(CHUNK)
-        made = back_up(repository, image, made.backup, [(0, length * CHUNK)])
-        locator = Locator(repository.vault, read_state(repository.vault))
-        manifest = read_manifest(repository.vault, VOLUME, made.backup)
-        lengths: dict[bytes, list[int]] = {}
-        for number in manifest.segments["number"].tolist():
-            entry, segment = manifest.find_segment(number), read_segment(locator, manifest, number)
-            assert entry is not None
-            assert segment is not None
-            lengths.setdefault(entry[1].pack, []).append(entry[1].length)
-            for _, pack, _, size in segment.stored():
-                lengths.setdefault(pack, []).append(size)
-        counted = {pack: (len(each), sum(each)) for pack, each in lengths.items()}
-        assert {pack: (references, size) for pack, references, size, _ in manifest.packs.tolist()} == counted
-
-
 def test_a_volume_whose_name_begins_like_another_is_not_touched(repository: Repository) -> None:
     first, second = back_up(repository, noise(1, CHUNK)), back_up(repository, noise(2, CHUNK), volume=VOLUME_10)
     repository.delete(VOLUME, first.backup)
@@ -269,16 +225,6 @@ def test_a_relative_source_needs_a_base_of_its_size(repository: Repository) -> N
     full = back_up(repository, noise(1, CHUNK))
     with pytest.raises(MismatchError):
         back_up(repository, noise(1, CHUNK + 1), full.backup, [])
-
-
-def test_what_is_stored_anew_builds_upon_nothing(repository: Repository) -> None:
-    image = noise(1, 3 * CHUNK)
-    full = back_up(repository, image)
-    with pytest.raises(UsageError, match="anew"):
-        repository.create(MemorySource(image), BackupRequest(VOLUME, "s", full.backup, anew=True))
-    packs = read_manifest(repository.vault, VOLUME, full.backup).pack_ids()
-    anew = repository.create(MemorySource(image), BackupRequest(VOLUME, "s", anew=True))
-    assert packs.isdisjoint(read_manifest(repository.vault, VOLUME, anew.backup).pack_ids())
 
 
 def test_a_uuid_is_used_once(repository: Repository) -> None:

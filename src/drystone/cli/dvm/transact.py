@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from drystone.dvm.discovery.devices import Devices
     from drystone.dvm.transactions.activation import Activation
     from drystone.dvm.transactions.survey import Survey
+    from drystone.kernel.pipe import Piped
 
 activate_option = click.option("--activate", is_flag=True, help="Change device-mapper with it, in one go.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print what would change; change nothing.")
@@ -140,7 +144,7 @@ def update(
     with _open(configuration, group, file, paths, write=not dry_run) as found:
         outcome = update_metadata(
             found,
-            lambda metadata: run_mutator(mutator, metadata),
+            lambda metadata: run_mutator(mutator, metadata, run=partial(_run_program, ctx)),
             ("update", *mutator),
             SystemClock().now(),
             base=base,
@@ -363,10 +367,33 @@ def revert(
         _make_nodes(ctx)
 
 
+def _run_program(ctx: click.Context, words: Sequence[str], stdin: bytes) -> Piped:
+    """Run a program; a mutator of this very `dvm` without starting Python once more."""
+    from drystone.kernel.fork import run_forked
+    from drystone.kernel.pipe import run_piped
+
+    if len(words) < 2 or words[1] != "metadata" or not _is_this_program(words[0]):
+        return run_piped(words, stdin)
+    from drystone.cli.exits import run
+
+    return run_forked(lambda: run(ctx.find_root().command, ["--json", *words[1:]], name="dvm"), stdin)
+
+
+def _is_this_program(word: str) -> bool:
+    """Whether the shell's word stands for the file that runs here as `dvm`."""
+    if os.path.basename(sys.argv[0]) != "dvm" or os.path.basename(word) != "dvm":
+        return False
+    folders = [""] if "/" in word else os.environ.get("PATH", os.defpath).split(os.pathsep)
+    for folder in folders:
+        place = os.path.join(folder, word)
+        if os.access(place, os.X_OK):
+            return os.path.samefile(place, sys.argv[0])
+    return False
+
+
 def _along(ctx: click.Context, found: Survey) -> Activation:
     """What changes device-mapper with the metadata."""
     from contextlib import nullcontext
-    from functools import partial
 
     from drystone.cli.programs import device_mapper
     from drystone.dvm.dmexec import execute

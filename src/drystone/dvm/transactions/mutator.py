@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -16,12 +16,15 @@ class _Told(msgspec.Struct):
     hint: str = ""
 
 
-def run_mutator(words: Sequence[str], metadata: bytes) -> bytes:
+def run_mutator(
+    words: Sequence[str], metadata: bytes, *, run: Callable[[Sequence[str], bytes], Piped] = run_piped
+) -> bytes:
     """What the program prints, given `metadata`.
 
+    :param run: runs a program with bytes on its stdin.
     :raises DrystoneError: it failed; of the class that it told as our tools do, with its own words.
     """
-    done = run_piped(words, metadata)
+    done = run(words, metadata)
     if done.code:
         raise _failure(words, done)
     return done.stdout

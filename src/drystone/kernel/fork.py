@@ -1,0 +1,84 @@
+"""A function of our own run as a program is run: in a process of its own, bytes in on stdin, bytes out on stdout.
+
+For one that would be a program with this very code: what is imported already is not imported again, which is most of
+what such a program does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from drystone.base.errors import KernelError
+from drystone.kernel.pipe import Piped
+
+_FIRST_OTHER = 3
+_MOST_HANDLES = 1 << 20
+_CRASHED = 70
+
+
+def run_forked(action: Callable[[], int], stdin: bytes) -> Piped:
+    """Have a child do `action` with `stdin` as its standard input, and wait for its end.
+
+    The child has none of our open files: what is locked or held by one of them is ours alone. It is forked: the caller
+    has one thread.
+
+    :param action: returns the exit code; what it raises ends the child with 70, after a traceback on its stderr.
+    :raises KernelError: there is no memory, or no process to be had.
+    """
+    handles: list[int] = []
+    try:
+        handles = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr")]
+        with os.fdopen(os.dup(handles[0]), "wb") as stream:
+            stream.write(stdin)
+        os.lseek(handles[0], 0, os.SEEK_SET)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if child == 0:
+            _be_child(action, handles)
+        code = _wait(child)
+        return Piped(code, *(_read_all(handle) for handle in handles[1:]))
+    except OSError as error:
+        raise KernelError("fork", error.errno or 0) from error
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _be_child(action: Callable[[], int], handles: list[int]) -> NoReturn:
+    """Never returns: nothing of the caller's is unwound here."""
+    code = _CRASHED
+    try:
+        for number, handle in enumerate(handles):
+            os.dup2(handle, number)
+        os.closerange(_FIRST_OTHER, _MOST_HANDLES)
+        sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), open(1, "w", closefd=False), open(2, "w", closefd=False)
+        try:
+            code = action()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+    except BaseException:  # the outermost supervisor of this process: its parent must not be entered twice
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def _wait(child: int) -> int:
+    """Its exit code, negative for a signal. A child is ended when the wait for it is."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+
+
+def _read_all(handle: int) -> bytes:
+    os.lseek(handle, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(handle), "rb") as stream:
+        return stream.read()

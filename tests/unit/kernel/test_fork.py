@@ -1,0 +1,72 @@
+"""Functions in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from drystone.kernel.fork import run_forked
+
+
+def test_bytes_in_and_out() -> None:
+    def action() -> int:
+        sys.stdout.buffer.write(sys.stdin.buffer.read().upper())
+        print("why", file=sys.stderr)
+        return 3
+
+    done = run_forked(action, b"abc\xff")
+    assert (done.code, done.stdout, done.stderr) == (3, b"ABC\xff", b"why\n")
+
+
+def test_more_than_a_pipe_holds() -> None:
+    done = run_forked(lambda: sys.stdout.buffer.write(sys.stdin.buffer.read()) * 0, b"x" * (4 << 20))
+    assert (done.code, len(done.stdout)) == (0, 4 << 20)
+
+
+def test_what_it_changes_stays_with_it() -> None:
+    seen: list[int] = []
+    assert run_forked(lambda: seen.append(1) or 0, b"").code == 0
+    assert seen == []
+
+
+def test_our_files_are_not_its_own(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as stream:
+        number = stream.fileno()
+
+        def action() -> int:
+            try:
+                os.fstat(number)
+            except OSError:
+                return 5
+            return 0
+
+        assert run_forked(action, b"").code == 5
+
+
+def test_one_that_raises_ends_with_a_code_and_its_words() -> None:
+    done = run_forked(lambda: 1 // 0, b"")
+    assert done.code == 70
+    assert b"ZeroDivisionError" in done.stderr
+
+
+def test_one_that_is_killed() -> None:
+    assert run_forked(lambda: os.kill(os.getpid(), signal.SIGKILL) or 0, b"").code == -signal.SIGKILL
+
+
+def test_it_is_ended_when_we_are_interrupted(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+
+    def interrupt() -> int:
+        note.write_text(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGINT)
+        signal.pause()
+        return 0
+
+    with pytest.raises(KeyboardInterrupt):
+        run_forked(interrupt, b"")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
