@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ _MCL_FUTURE = 2
 _MCL_ONFAULT = 4
 _MADV_POPULATE_READ = 22
 _MAPS = Path("/proc/self/maps")
+_STATUS = Path("/proc/self/status")
 _PR_SET_IO_FLUSHER = 57
 
 _LOCK = threading.Lock()
@@ -66,13 +68,18 @@ def become_io_flusher() -> None:
 
 
 def _read_in() -> bool:
-    """Read in what is mapped; a page that was never written costs nothing. False: this kernel cannot (before 5.14)."""
+    """Read in what is on a disk: mapped files, and what was swapped out. False: this kernel cannot (before 5.14).
+
+    Memory of no file is left alone unless something was swapped out: never touched, it has nothing to be read. In a
+    User-Mode Linux each of its pages would be a mapping of the host's, of which a process has 65,530.
+    """
     _LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    swapped = re.search(r"^VmSwap:\s+[1-9]", _STATUS.read_text(), re.MULTILINE) is not None
     done = False
     for line in _MAPS.read_text().splitlines():
-        place, rights = line.split()[:2]
-        if "r" not in rights:
-            continue  # guard pages
+        place, rights, _, _, inode = line.split(None, 5)[:5]
+        if "r" not in rights or (inode == "0" and not swapped):
+            continue
         begin, _, end = place.partition("-")
         # Refused for what is no memory of ours (vvar), and past the end of a mapped file: neither is ever read.
         done |= _LIBC.madvise(int(begin, 16), int(end, 16) - int(begin, 16), _MADV_POPULATE_READ) == 0
