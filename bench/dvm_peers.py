@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from drystone.dvm.groups.rules import parse_group
 from drystone.dvm.metadata.create import Wish, create
 from drystone.dvm.metadata.edit import seeded_ids
 from drystone.kernel import loop
-from drystone.testing.lvm2 import Lvm2, configure
+from drystone.testing.lvm2 import configure
 from pairs import summarise
 
 OURS, THEIRS = "ours", "theirs"
@@ -104,7 +104,12 @@ class Side:
             ["sh", "-c", self.commands[operation]], capture_output=True, env=self.environment, check=False
         )
         wall, processor, after = time.perf_counter() - began, _processor_s() - used, self.disks.count()
-        assert done.returncode == 0, (operation, self.commands[operation][-300:], done.stdout[-500:], done.stderr[-1500:])
+        assert done.returncode == 0, (
+            operation,
+            self.commands[operation][-300:],
+            done.stdout[-500:],
+            done.stderr[-1500:],
+        )
         sample = (wall, processor, float(after[0] - before[0]), float(after[1] - before[1]))
         self.samples.setdefault(operation, []).append(sample)
 

@@ -45,6 +45,7 @@ BENCHMARKS = {
     "start-up": Benchmark("start_up.py"),
     "dm": Benchmark("dm_ioctl.py", lab=()),
     "metadata": Benchmark("metadata.py"),
+    "dvm": Benchmark("dvm_peers.py", lab=("--memory", "2G")),
     "backup": Benchmark("backup.py", lab=("--memory", "2G")),
     "backup-peers": Benchmark("backup_peers.py", arguments=("--size", "512M")),
     "backup-growth": Benchmark(

@@ -1,5 +1,7 @@
 """Start-up: how long commands take that do next to nothing, against an interpreter that does nothing.
 
+The tools of `dvm` work on a group of one plain file without volumes.
+
     python bench/start_up.py [RUNS]
 
 Whole processes, ours and the peer in turn. Prints a JSON list as bench/run.py describes it.
@@ -19,6 +21,37 @@ from pairs import measure
 
 BIN = Path(sys.executable).parent
 PEER = [sys.executable, "-c", "pass"]
+
+
+def list_dvm(folder: Path) -> dict[str, list[str]]:
+    """Name -> words, of each tool of `dvm`; their group is made in `folder`."""
+    dvm = str(BIN / "dvm")
+    disk, devices, group, program, regions, state = (
+        str(folder / name) for name in ("disk", "devices", "group", "program", "regions", "state")
+    )
+    named = ["--devices", devices]
+
+    def keep(file: str, *words: str) -> None:
+        Path(file).write_bytes(subprocess.run([dvm, *words], check=True, stdout=subprocess.PIPE).stdout)
+
+    with Path(disk).open("wb") as stream:
+        stream.truncate(16 << 20)
+    keep(devices, "discover", "add", "group", "--file", disk, disk)
+    keep(group, "metadata", "init", *named)
+    keep(state, "transact", "expand", "group", *named, "--metadata", group)
+    keep(state, "volactivate", "--group", group)
+    keep(program, "dmactivate", state, state)
+    Path(regions).write_text(json.dumps([{"path": disk, "begin": 1, "end": 257}]))
+    return {
+        "dvm discover find": [dvm, "discover", "find", "group", "--file", disk],
+        "dvm transact read": [dvm, "transact", "read", "group", *named],
+        "dvm metadata create": [dvm, "metadata", "create", "volume", "--size", "4m", "--group", group],
+        "dvm report": [dvm, "report", "--group", group],
+        "dvm volactivate": [dvm, "volactivate", "--group", group],
+        "dvm dmactivate": [dvm, "dmactivate", state, state],
+        "dvm dmexec --check": [dvm, "dmexec", "--check", program],
+        "dvm replicate status": [dvm, "replicate", "status", regions],
+    }
 
 
 def list_commands(image: Path) -> dict[str, list[str]]:
@@ -48,7 +81,7 @@ def main() -> None:
         peer = make_run(PEER)
         rows = [
             measure(name, make_run(words), "python -c pass", peer, runs=runs)
-            for name, words in list_commands(image).items()
+            for name, words in {**list_commands(image), **list_dvm(Path(folder))}.items()
         ]
     print(json.dumps(rows, indent=2))
 

@@ -44,8 +44,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     """A plain aligned table with a heading; nothing at all when stdout is no terminal and there are no rows."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
-    for row in [[name.upper() for name in columns], *cells]:
-        print_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [[name.upper() for name in columns], *cells]
+    ]
+    print_line("\n".join(lines))
 
 
 def print_pairs(pairs: Sequence[tuple[str, object]]) -> None:

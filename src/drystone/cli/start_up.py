@@ -17,4 +17,9 @@ def spare_numpy() -> None:
     multiplies matrices. What a user has set himself stays.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    collect_seldom()
+
+
+def collect_seldom() -> None:
+    """Look for garbage seldom: importing makes much that stays, and a short command ends before garbage is a burden."""
     gc.set_threshold(_ALLOCATIONS)

@@ -42,7 +42,8 @@ def check_uuid(uuid: str, name: str) -> str:
 
     :raises UsageError: otherwise.
     """
-    if uuid and (not uuid.isprintable() or any(c.isspace() for c in uuid) or len(uuid.encode(errors="replace")) > 128):
+    # Of what is printable only the blank is a space.
+    if uuid and (not uuid.isprintable() or " " in uuid or len(uuid.encode(errors="replace")) > 128):
         raise UsageError(f"the uuid of {name!r} is not printable text of at most {LONGEST_UUID} bytes")
     return uuid
 

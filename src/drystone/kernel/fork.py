@@ -56,13 +56,13 @@ def _be_child(action: Callable[[], int], handles: list[int]) -> NoReturn:
         for number, handle in enumerate(handles):
             os.dup2(handle, number)
         os.closerange(_FIRST_OTHER, _MOST_HANDLES)
-        sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(at, how, closefd=False) for at, how in enumerate("rww"))
         try:
             code = action()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-    except BaseException:  # the outermost supervisor of this process: its parent must not be entered twice
+    except BaseException:  # noqa: BLE001  # the outermost supervisor of this process: nobody is above it
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)

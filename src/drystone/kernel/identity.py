@@ -11,7 +11,6 @@ from pathlib import Path
 
 from drystone.base.errors import BusyError, NotFoundError
 from drystone.kernel.dm.abc import DeviceNumber
-from drystone.kernel.loop import find_by_file
 from drystone.kernel.sysfs import SYSFS, block_folder, read_device, read_text
 
 _MOST_LAYERS = 64
@@ -59,6 +58,8 @@ def refuse_loops(path: str) -> None:
 
     :raises BusyError: there is one.
     """
+    from drystone.kernel.loop import find_by_file
+
     if loops := find_by_file(path):
         raise BusyError(f"{path} is in use by {loops[0].path}", hint=f"losetup -d {loops[0].path} frees it")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from drystone.base.errors import UnsupportedError
-from drystone.kernel.programs import run_program
 
 TARGET_MODULES = {"thin-pool": "dm-thin-pool", "thin": "dm-thin-pool"}
 """Targets whose module is neither called dm-TARGET nor has it as an alias."""
@@ -11,6 +10,8 @@ TARGET_MODULES = {"thin-pool": "dm-thin-pool", "thin": "dm-thin-pool"}
 
 def load_module(name: str) -> bool:
     """Whether `name` is there after `modprobe`: built in, loaded before, or loaded now."""
+    from drystone.kernel.programs import run_program
+
     try:
         return run_program("modprobe", ["-q", name], package="kmod").code == 0
     except UnsupportedError:

@@ -31,7 +31,7 @@ GROUP = "vg"
 REGION = "1:129"
 """Pages: 512 KiB."""
 NEXT = "/tmp/next-metadata"
-"""What the mutator, `cat`, prints."""
+"""What the mutator prints."""
 
 Kind = Literal["read", "write", "flush"]
 
@@ -92,10 +92,10 @@ class MetadataGroup:
         devices = [word for path in self.paths for word in ("--device", path)]
         return call(transact, verb, "--json", *devices, GROUP, *words)
 
-    def update(self, number: int) -> Answer:
-        """`dvm transact update`, to metadata of that number."""
+    def update(self, number: int, told: str = "/dev/null") -> Answer:
+        """`dvm transact update`, to metadata of that number; the mutator tells in the file `told` that it has begun."""
         Path(NEXT).write_bytes(metadata(number))
-        return self.transact("update", "--", "cat", NEXT)
+        return self.transact("update", "--", "sh", "-c", f"echo begun {number} >> {told}; cat {NEXT}")
 
     def read(self) -> int | None:
         """The number of the metadata that is read; None when that is refused."""
@@ -167,11 +167,11 @@ def look(paths: Sequence[str]) -> dict[str, Any]:
     return {**found, "whole": group.transact("verify").code, "after": group.read()}
 
 
-def work(paths: Sequence[str], begin: int, acknowledged: str) -> None:
-    """Update until the power goes; the number of each one that succeeded is put into a file of the host's."""
+def work(paths: Sequence[str], begin: int, told: str) -> None:
+    """Update until the power goes; in a file of the host's, each number is told when it begins and when it is done."""
     group = MetadataGroup(paths)
     for number in range(begin, begin + 10_000):
-        assert group.update(number).code == 0
-        handle = os.open(acknowledged, os.O_WRONLY | os.O_APPEND)
-        os.write(handle, f"{number}\n".encode())
+        assert group.update(number, told).code == 0
+        handle = os.open(told, os.O_WRONLY | os.O_APPEND)
+        os.write(handle, f"done {number}\n".encode())
         os.close(handle)

@@ -19,43 +19,42 @@ CUTS = 5
 DISKS = [f"/dev/lab/disk{each}" for each in range(4)]
 
 
-def cut_the_power_during(python: Python, kill: Callable[[], None], begin: int, file: Path, seconds: float) -> None:
-    """Kill the guest some time after it has acknowledged an update."""
+def cut_the_power_during(python: Python, kill: Callable[[], None], begin: int, told: Path, seconds: float) -> int:
+    """Kill the guest while it updates, some time after the mutator has run; the last number that was acknowledged."""
+    told.write_text("")
 
     def ask() -> None:
         with contextlib.suppress(DrystoneError):
-            python.call(metadata_group.work, DISKS, begin, str(file))
+            python.call(metadata_group.work, DISKS, begin, str(told))
 
     asking = threading.Thread(target=ask)
     asking.start()
-    known = file.read_text()
-    while asking.is_alive() and file.read_text() == known:
-        time.sleep(0.01)
+    while asking.is_alive() and f"begun {begin + 1}" not in told.read_text():
+        time.sleep(0.002)
     time.sleep(seconds)
     kill()
     asking.join()
+    done = [line.split()[1] for line in told.read_text().splitlines() if line.startswith("done ")]
+    return int(done[-1])
 
 
 def test_the_last_acknowledged_update_or_the_one_after_it_is_read(
     lab_factory: Callable[..., Lab], tmp_path: Path
 ) -> None:
-    acknowledged = tmp_path / "acknowledged"
-    acknowledged.write_text("0\n")
+    told = tmp_path / "told"
     lab = lab_factory(disks=[1 << 20] * len(DISKS), memory=256 << 20, folders=[tmp_path])
     (guest,) = lab.guests
-    with guest.python() as python:
-        python.call(metadata_group.create_on_disks, DISKS)
     rng = random.Random(5)
-    number = 0
-    for _ in range(CUTS):
+    last = 0
+    for turn in range(CUTS + 1):
         with guest.python() as python:
-            cut_the_power_during(python, guest.kill, number + 1, acknowledged, rng.uniform(0.0, 0.5))
-        last = int(acknowledged.read_text().split()[-1])
-        assert last > number, "at least one was acknowledged"
-        guest.boot()
-        with guest.python() as python:
+            if turn == 0:
+                python.call(metadata_group.create_on_disks, DISKS)
             found = python.call(metadata_group.look, DISKS)
-        assert (found["recovered"], found["whole"]) == (0, 0), found
-        assert found["after"] in {last, last + 1}, found
-        assert found["before"] in ({found["after"]} if found["complete"] else {None}), found
-        number = found["after"]
+            assert (found["recovered"], found["whole"]) == (0, 0), found
+            assert found["after"] in {last, last + 1}, found
+            assert found["before"] in ({found["after"]} if found["complete"] else {None}), found
+            if turn < CUTS:
+                seconds = rng.uniform(0.0, 0.1)
+                last = cut_the_power_during(python, guest.kill, found["after"] + 1, told, seconds)
+                guest.boot()

@@ -1,139 +1,59 @@
 """The whole life of a volume group over 8 disks, by the commands that people use, with programs writing all the while.
 
-Every block that is written says which block of which volume it is, and for the how manieth time it was written; a
-writer knows the count of each of its blocks. So at any moment every byte is known, and what a snapshot may hold.
 The disks are device-mapper devices on loop devices: a disk is lost when its table becomes `error`.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-import mmap
 import os
 import random
 import signal
-import struct
-import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drystone.cli.dvm import dvm
+from drystone.cli.exits import run
+from drystone.dvm.dmactivate import activate as compile_program
+from drystone.dvm.groups.group import uuid_prefix
+from drystone.dvm.groups.rules import parse_group
+from drystone.dvm.state import observe, resolve_paths, with_uuid
+from drystone.dvm.volactivate import activate
 from drystone.kernel import loop
-from drystone.kernel.blockdev import open_device
-from drystone.kernel.dm.abc import DeviceMapper, TableLine
+from drystone.kernel.blockdev import device_number
+from drystone.kernel.dm.abc import DeviceInfo, DeviceMapper, TableLine
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
 from drystone.kernel.dm.nodes import make_node, remove_node
 from drystone.kernel.dm.statuses import RaidStatus, parse_status
+from drystone.testing.writers import BLOCK, LIMIT_S, Writer, fork
 
 pytestmark = pytest.mark.lab(memory="768M")
 
 MIB = 1 << 20
-BLOCK = 4096
 DISKS = 8
 DISK_SIZE = 40 * MIB
 TOOLS = Path(sys.executable).parent
-LIMIT_S = 60.0
-T0 = time.monotonic()
+OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+WARM = (
+    *(f"drystone.cli.dvm.{name}" for name in ("discover", "plan", "report", "transact")),
+    *(f"drystone.cli.dvm.metadata.{name}" for name in ("devices", "layers", "thin", "volumes")),
+    *(f"drystone.dvm.transactions.{name}" for name in ("activation", "mutator", "opening", "transact")),
+    *(
+        f"drystone.dvm.{name}"
+        for name in ("discovery.membership", "metadata.devices", "planning.plan", "reports.report")
+    ),
+)
+"""What the commands import when they are used."""
 
 
-def fill(name: str, at: int, count: int) -> bytes:
-    """A block that tells what it is."""
-    return struct.pack("<8sIQ12x", name.encode(), at, count) * (BLOCK // 32)
-
-
-class Writer:
-    """A process that writes and reads back random blocks of a volume, and knows what all of them hold.
-
-    `shared` holds 64-bit words: whether it is to stop, how many blocks it uses, then the count of each block.
-    """
-
-    def __init__(self, name: str, path: str, most: int) -> None:
-        self.name, self.path = name, path
-        self.shared = memoryview(mmap.mmap(-1, 8 * (2 + most))).cast("Q")
-        self.pid = 0
-        self.seen = 0
-
-    @property
-    def blocks(self) -> int:
-        return self.shared[1]
-
-    @property
-    def counts(self) -> list[int]:
-        return self.shared[2 : 2 + self.blocks].tolist()
-
-    def grow(self, size: int) -> None:
-        """Use the volume up to `size` bytes."""
-        first, last = self.blocks, size // BLOCK
-        with open_device(self.path, write=True) as device:
-            assert device.size >= size
-            device.pwrite(first * BLOCK, b"".join(fill(self.name, at, 1) for at in range(first, last)))
-            device.flush()
-        for at in range(first, last):
-            self.shared[2 + at] = 1
-        self.shared[1] = last
-
-    def start(self) -> None:
-        self.shared[0] = 0
-        self.pid = os.fork()
-        if not self.pid:
-            code = 1
-            try:
-                self._work()
-                code = 0
-            except BaseException:  # noqa: BLE001 - the parent asks for the exit code
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-
-    def _work(self) -> None:
-        chance = random.Random(self.name)
-        buffer = mmap.mmap(-1, BLOCK)
-        handle = os.open(self.path, os.O_RDWR | os.O_DIRECT)
-        while not self.shared[0]:
-            at = chance.randrange(self.blocks)
-            buffer[:] = fill(self.name, at, self.shared[2 + at] + 1)
-            assert os.pwritev(handle, [buffer], at * BLOCK) == BLOCK
-            self.shared[2 + at] += 1
-            other = chance.randrange(self.blocks)
-            assert os.preadv(handle, [buffer], other * BLOCK) == BLOCK
-            assert buffer[:] == fill(self.name, other, self.shared[2 + other]), other
-            time.sleep(0.03)
-
-    def check_alive(self) -> None:
-        """It has found nothing wrong, and goes on writing."""
-        limit = time.monotonic() + LIMIT_S
-        while sum(self.counts) == self.seen:
-            assert os.waitpid(self.pid, os.WNOHANG) == (0, 0), f"the writer of {self.name} has ended"
-            assert time.monotonic() < limit, f"the writer of {self.name} is stuck"
-            time.sleep(0.01)
-        self.seen = sum(self.counts)
-
-    def stop(self) -> None:
-        """End it, and compare every byte."""
-        self.shared[0] = 1
-        pid, self.pid = self.pid, 0
-        assert os.waitpid(pid, 0)[1] == 0
-        self.verify()
-
-    def verify(self) -> None:
-        assert [at for at, found in enumerate(self.read(self.path)) if found != self.shared[2 + at]] == []
-
-    def read(self, path: str) -> list[int]:
-        """The counts that the blocks of this volume, or of a copy of it, hold."""
-        with open_device(path) as device:
-            data = device.pread(0, self.blocks * BLOCK)
-        found = []
-        for at in range(self.blocks):
-            block = data[at * BLOCK : (at + 1) * BLOCK]
-            (count,) = struct.unpack_from("<Q", block, 12)
-            assert block == fill(self.name, at, count), f"{path}: block {at} is no block of {self.name}"
-            found.append(count)
-        return found
+for name in WARM:
+    importlib.import_module(name)
 
 
 class Host:
@@ -143,28 +63,34 @@ class Host:
         self.dm, self.folder = dm, folder
         self.disks = [f"/dev/dm-{dm.info(f'disk{at}').number.minor}" for at in range(DISKS)]
         self.devices = str(folder / "devices.json")
+        self.streams = [str(folder / name) for name in ("stdin", "stdout", "stderr")]
         self.configuration = folder / "dvm.toml"
         self.configuration.write_text(
             '[discover]\nfilters = [{accept = "^/dev/mapper/disk[0-9]+$"}, {reject = "."}]\n[transact]\nkeep = 31\n'
         )
         self.writers: dict[str, Writer] = {}
 
-    def popen(self, *words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [str(TOOLS / "dvm"), "-c", str(self.configuration), *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PATH": f"{TOOLS}:{os.environ.get('PATH', '')}"},
-        )
+    def start(self, *words: str, stdin: bytes = b"") -> int:
+        """`dvm` with these words in a process of its own; its pid. What it prints goes to files.
+
+        It is forked from this process, which has everything imported: starting an interpreter takes half a second in a
+        guest. Mutators, which it runs in turn, are started as anywhere.
+        """
+        Path(self.streams[0]).write_bytes(stdin)
+        return fork(lambda: self._run(*words))
+
+    def _run(self, *words: str) -> int:
+        for number, (path, flags) in enumerate(zip(self.streams, (os.O_RDONLY, *[OUTPUT] * 2), strict=True)):
+            os.dup2(os.open(path, flags, 0o600), number)
+        sys.stdin, sys.stdout, sys.stderr = (os.fdopen(at, "rw"[at > 0], closefd=False) for at in range(3))
+        os.environ["PATH"] = f"{TOOLS}:{os.environ.get('PATH', '')}"
+        return run(dvm, ["--json", "-c", str(self.configuration), *words], name="dvm")
 
     def dvm(self, *words: str, stdin: bytes = b"", code: int = 0) -> Any:
         """What a command prints; of one that is to fail, its error."""
-        t0=time.monotonic()
-        process = self.popen(*words)
-        out, errors = process.communicate(stdin, timeout=LIMIT_S)
-        print(f"{t0-T0:6.1f} {time.monotonic()-t0:.2f}", [w for w in words if not w.startswith("/")][:9], file=sys.stderr)
-        assert process.returncode == code, (words, process.returncode, out[-2000:], errors)
+        _, status = os.waitpid(self.start(*words, stdin=stdin), 0)
+        out, errors = (Path(path).read_bytes() for path in self.streams[1:])
+        assert os.waitstatus_to_exitcode(status) == code, (words, status, out[-2000:], errors)
         return json.loads(errors.splitlines()[-1] if code else out)
 
     def find(self) -> Any:
@@ -184,6 +110,15 @@ class Host:
     def check_alive(self) -> None:
         for each in self.writers.values():
             each.check_alive()
+
+    def plan(self, *volumes: dict[str, Any]) -> Any:
+        """`dvm plan` and `dvm apply` of a layout; the plan."""
+        layout, plan = self.folder / "layout.json", self.folder / "plan.json"
+        layout.write_text(json.dumps({"schema": "drystone.dvm.layout", "version": 1, "volumes": volumes}))
+        wanted = self.dvm("plan", str(layout), stdin=self.group())
+        plan.write_text(json.dumps(wanted))
+        self.transact("update", "--activate", "--", "dvm", "apply", str(plan))
+        return wanted
 
     def group(self) -> bytes:
         return json.dumps(self.transact("read")).encode()
@@ -211,6 +146,31 @@ class Host:
         writer.grow(size)
         writer.start()
         return writer
+
+    def look(self) -> list[DeviceInfo]:
+        """The group's devices as device-mapper has them."""
+        return [self.dm.info(each.number) for each in self.dm.list_devices() if each.name.startswith("vg-")]
+
+    def kill(self, pid: int, chance: random.Random) -> bool:
+        """SIGKILL, at some moment after an update has begun to change device-mapper; False when that was too late."""
+        before = self.look()
+        limit = time.monotonic() + LIMIT_S
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and self.look() == before:
+            assert time.monotonic() < limit
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.05))
+        os.kill(pid, signal.SIGKILL)
+        return os.waitpid(pid, 0)[1] != 0
+
+    def check_active(self, metadata: bytes) -> None:
+        """Device-mapper is what the metadata says, and nothing waits."""
+        group = parse_group(metadata)
+        paths = {device.uuid: device.path for device in group.devices}
+        wanted = resolve_paths(activate(group, paths).state, device_number)
+        current = observe(self.dm, with_uuid(uuid_prefix(group)))
+        assert compile_program(current, wanted).is_empty
+        assert not any(each.suspended for each in current.devices)
+        self.check_alive()
 
     def stop(self, name: str) -> None:
         self.writers.pop(name).stop()
@@ -271,48 +231,50 @@ def check_snapshot(writer: Writer, path: str, before: list[int], after: list[int
 
 
 def test_the_whole_life_of_a_group(host: Host) -> None:
-    disk = host.disks
     host.begin()
+    make_volumes(host)
+    monday = make_snapshots(host)
+    put_layers_on_and_off(host)
+    empty_a_disk(host)
+    lose_a_disk(host)
+    end(host, monday)
 
-    # Linear, extended in use.
+
+def make_volumes(host: Host) -> None:
+    """Linear, extended in use; by a plan: striped, raid1, one that will be lost, a thin pool with a volume."""
+    disk = host.disks
     host.change("create", "lin", "--size", "4m", "--on", disk[0])
     lin = host.write("lin", 4 * MIB, 6 * MIB)
     host.change("extend", "lin", "--by", "2m", "--on", disk[0])
     lin.grow(6 * MIB)
-
-    # Striped, raid1, one that will be lost, a thin pool with a volume: by a plan.
-    volumes = [
+    wanted = host.plan(
         {"name": "fast", "kind": "striped", "size": 6 * MIB, "legs": 3, "on": disk[3:6]},
         {"name": "safe", "kind": "raid1", "size": 5 * MIB, "on": disk[1:3]},
         {"name": "doomed", "kind": "linear", "size": 2 * MIB, "on": disk[1:2]},
         {"name": "pool", "kind": "thin_pool", "size": 12 * MIB, "on": disk[6:7]},
         {"name": "thin", "kind": "thin", "size": 4 * MIB, "pool": "pool"},
-    ]
-    layout, plan = host.folder / "layout.json", host.folder / "plan.json"
-    layout.write_text(json.dumps({"schema": "drystone.dvm.layout", "version": 1, "volumes": volumes}))
-    wanted = host.dvm("plan", str(layout), stdin=host.group())
+    )
     assert (len(wanted["steps"]), wanted["copied"], wanted["lost"]) == (5, 5 * MIB, 0)
-    plan.write_text(json.dumps(wanted))
-    host.transact("update", "--activate", "--", "dvm", "apply", str(plan))
     host.write("fast", 6 * MIB)
-    safe = host.write("safe", 5 * MIB)
-    thin = host.write("thin", 4 * MIB)
+    host.write("safe", 5 * MIB)
+    host.write("thin", 4 * MIB)
 
-    # Snapshots: a thin one, and a classic one.
+
+def make_snapshots(host: Host) -> list[int]:
+    """A thin one; a classic one that goes again; a mistake, which is taken back. What the thin one holds."""
+    disk, lin, thin = host.disks, host.writers["lin"], host.writers["thin"]
     before = thin.counts
     host.change("snapshot", "thin", "monday")
     monday = check_snapshot(thin, "/dev/mapper/vg-monday", before, thin.counts)
     before = lin.counts
     host.change("snapshot", "lin", "tuesday", "--size", "8m", "--on", disk[7])
     tuesday = check_snapshot(lin, "/dev/mapper/vg-tuesday", before, lin.counts)
-
-    # A version to come back to, and one that was a mistake.
     kept = host.transact("log")["versions"][0]["sequence"]
     host.change("create", "mistake", "--size", "3m", "--on", disk[5])
     rehearsed = host.transact("revert", "--activate", "--dry-run", f"@{kept}")
     assert (rehearsed["changed"], rehearsed["dry_run"]) == (True, True)
     assert any("mistake" in step for step in rehearsed["steps"])
-    assert "mistake" in host.report()
+    assert host.dm.info("vg-mistake").live_table
     reverted = host.transact("revert", "--activate", f"@{kept}")
     assert reverted["steps"] == rehearsed["steps"]
     assert reverted["transaction"]["sequence"] == kept + 2
@@ -322,15 +284,22 @@ def test_the_whole_life_of_a_group(host: Host) -> None:
     host.check_alive()
     assert lin.read("/dev/mapper/vg-tuesday") == tuesday
     host.change("remove", "tuesday")
+    return monday
 
-    # Layers, put on and taken off in use.
+
+def put_layers_on_and_off(host: Host) -> None:
+    """A cache and a record of eras, in use."""
+    disk = host.disks
     host.change("cache", "lin", "--size", "4m", "--on", disk[7])
     host.change("era", "fast", "--on", disk[7])
-    assert {row["kind"] for row in host.report().values()} >= {"cache", "era"}
+    assert [host.dm.table(f"vg-{name}")[0].target for name in ("lin", "fast")] == ["cache", "era"]
     host.change("uncache", "lin")
     host.change("unera", "fast")
 
-    # Empty a disk in use, and take it out.
+
+def empty_a_disk(host: Host) -> None:
+    """Move what is on it away, in use, and take it out."""
+    disk = host.disks
     host.change("move", disk[0], "--on", disk[7])
     live = host.folder / "live.json"
     limit = time.monotonic() + LIMIT_S
@@ -351,9 +320,12 @@ def test_the_whole_life_of_a_group(host: Host) -> None:
     host.transact("reduce", disk[0])
     host.dvm("discover", "rm", "vg", disk[0])
 
-    # Lose a disk: the raid set goes on, the rest does not notice.
+
+def lose_a_disk(host: Host) -> None:
+    """The raid set goes on, and gets a new leg; the rest does not notice."""
+    disk = host.disks
     host.copied("safe")
-    lost = next(device["uuid"] for device in host.find()["devices"] if device["path"] == disk[1])
+    lost = next(device["uuid"] for device in json.loads(host.group())["devices"] if device["path"] == disk[1])
     host.lose(1)
     assert {each["uuid"] for each in host.find()["devices"] if each.get("missing")} == {lost}
     assert host.transact("verify", code=11)["code"] == "mismatch"
@@ -370,9 +342,11 @@ def test_the_whole_life_of_a_group(host: Host) -> None:
     found = host.find()
     assert len(found["devices"]) == DISKS - 2
     assert host.transact("verify")["complete"]
-    assert safe.pid
 
-    # Every byte.
+
+def end(host: Host, monday: list[int]) -> None:
+    """Every byte is looked at, and everything goes."""
+    lin, thin = host.writers["lin"], host.writers["thin"]
     assert thin.read("/dev/mapper/vg-monday") == monday
     for name in list(host.writers):
         host.stop(name)
@@ -381,4 +355,48 @@ def test_the_whole_life_of_a_group(host: Host) -> None:
     lin.shared[1] = 3 * MIB // BLOCK
     lin.verify()
     host.change("remove", "lin", "fast", "safe", "monday", "thin", "pool")
+    assert [entry.name for entry in host.dm.list_devices() if entry.name.startswith("vg-")] == []
+
+
+def test_a_killed_update_leads_to_the_old_group_or_to_the_new_one(host: Host) -> None:
+    disk = host.disks
+    host.begin()
+    host.plan(
+        {"name": "lin", "kind": "linear", "size": 4 * MIB, "on": disk[:1]},
+        {"name": "fast", "kind": "striped", "size": 4 * MIB, "legs": 2, "on": disk[1:3]},
+        {"name": "pool", "kind": "thin_pool", "size": 10 * MIB, "on": disk[3:4]},
+        {"name": "thin", "kind": "thin", "size": 4 * MIB, "pool": "pool"},
+    )
+    for name in ("lin", "fast", "thin"):
+        host.write(name, 4 * MIB)
+    mutators = [
+        ("extend", "lin", "--by", "2m"),
+        ("snapshot", "lin", "copy", "--size", "8m"),
+        ("snapshot", "thin", "later"),
+        ("era", "fast"),
+        ("remove", "copy"),
+        ("cache", "lin", "--size", "4m"),
+    ]
+    new_file = host.folder / "new.json"
+    update = ("transact", "update", "vg", "--devices", host.devices, "--activate", "--")
+    chance = random.Random("kill")
+    killed = 0
+    group = host.group()
+    for mutator in mutators:
+        new = json.dumps(host.dvm("metadata", *mutator, stdin=group)).encode()
+        new_file.write_bytes(new)
+        killed += host.kill(host.start(*update, "cat", str(new_file)), chance)
+        host.transact("recover")
+        found = host.group()
+        assert found in (group, new)
+        host.dvm(*update, "cat")
+        host.check_active(found)
+        if found == group:
+            host.dvm(*update, "cat", str(new_file))
+            host.check_active(new)
+        group = new
+    assert killed
+    for name in list(host.writers):
+        host.stop(name)
+    host.change("remove", "lin", "fast", "later", "thin", "pool")
     assert [entry.name for entry in host.dm.list_devices() if entry.name.startswith("vg-")] == []

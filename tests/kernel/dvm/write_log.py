@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from .metadata_group import Call
 
@@ -79,12 +80,23 @@ def _take(rest: Iterator[Entry], asked: Call) -> Iterator[Entry]:
     assert missing == 0
 
 
-def replay(images: Sequence[bytes], steps: Sequence[Step], lost: frozenset[int] = frozenset()) -> tuple[bytes, ...]:
-    """The devices after these steps; those in `lost` without what they did not flush."""
-    live = [bytearray(each) for each in images]
-    safe = [bytes(each) for each in images]
+def replay(images: Sequence[bytes], steps: Sequence[Step]) -> tuple[bytes, ...]:
+    """The devices after these steps."""
+    devices = [bytearray(each) for each in images]
     for step in steps:
-        live[step.device][step.entry.offset : step.entry.offset + len(step.entry.data)] = step.entry.data
+        devices[step.device][step.entry.offset : step.entry.offset + len(step.entry.data)] = step.entry.data
+    return tuple(map(bytes, devices))
+
+
+def crash_states(images: Sequence[bytes], steps: Sequence[Step]) -> Iterator[tuple[bytes, ...]]:
+    """What the devices may hold when the power goes after these steps: any of the writes that were not flushed."""
+    unsafe: set[int] = set()
+    for at, step in enumerate(steps):
         if step.entry.flags & FLUSH:
-            safe[step.device] = bytes(live[step.device])
-    return tuple(safe[at] if at in lost else bytes(each) for at, each in enumerate(live))
+            unsafe = {each for each in unsafe if steps[each].device != step.device}
+        else:
+            unsafe.add(at)
+    assert len(unsafe) < 8, "too many to try"
+    for count in range(len(unsafe) + 1):
+        for lost in combinations(sorted(unsafe), count):
+            yield replay(images, [step for at, step in enumerate(steps) if at not in lost])

@@ -117,6 +117,18 @@ def test_devices_by_their_paths(machine: Machine) -> None:
     assert json.loads(run(transact, ["read", "vg", *words[:2], "--partial"])) == {"n": 1}
 
 
+def test_a_device_that_says_nothing_any_more_can_be_left_out_by_its_path(machine: Machine) -> None:
+    words = [word for file in machine.files for word in ("--device", file)]
+    Path(machine.files[1]).write_bytes(bytes(4 << 20))
+    link = machine.folder / "link"
+    link.symlink_to(machine.files[0])
+    with pytest.raises(NotFoundError, match="no device"):
+        run(transact, ["recover", "vg", *words, "--device", str(link), "--without", str(link)])
+    done = json.loads(run(transact, ["recover", "vg", *words, "--without", machine.files[1]]))
+    assert [each["path"] for each in done["devices"]] == [machine.files[0]]
+    assert json.loads(run(transact, ["read", "vg", *words])) == {"n": 1}
+
+
 def test_a_document_that_is_old_does_no_harm(machine: Machine) -> None:
     """Paths lead to other disks by now."""
     devices = machine.discover("find", "vg")

@@ -69,6 +69,8 @@ def run_tool() -> None:
 
 
 def _run(words: list[str]) -> NoReturn:
-    from drystone.cli.exits import run
+    from drystone.cli.exits import leave, run
+    from drystone.cli.start_up import collect_seldom
 
-    sys.exit(run(dvm, ["--json", *words] if words else [], name="dvm"))
+    collect_seldom()
+    leave(run(dvm, ["--json", *words] if words else [], name="dvm"))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -381,14 +382,13 @@ def _run_program(ctx: click.Context, words: Sequence[str], stdin: bytes) -> Pipe
 
 def _is_this_program(word: str) -> bool:
     """Whether the shell's word stands for the file that runs here as `dvm`."""
-    if os.path.basename(sys.argv[0]) != "dvm" or os.path.basename(word) != "dvm":
+    own = Path(sys.argv[0])
+    if own.name != "dvm" or Path(word).name != "dvm":
         return False
     folders = [""] if "/" in word else os.environ.get("PATH", os.defpath).split(os.pathsep)
-    for folder in folders:
-        place = os.path.join(folder, word)
-        if os.access(place, os.X_OK):
-            return os.path.samefile(place, sys.argv[0])
-    return False
+    places = (Path(folder, word) for folder in folders)
+    found = next((place for place in places if os.access(place, os.X_OK)), None)
+    return found is not None and found.samefile(own)
 
 
 def _along(ctx: click.Context, found: Survey) -> Activation:
@@ -428,10 +428,12 @@ def _open(
     without: tuple[str, ...] = (),
 ) -> AbstractContextManager[Survey]:
     """The group's regions, open."""
-    from drystone.dvm.transactions.opening import opened
+    from drystone.dvm.transactions.opening import is_silent, opened
 
     document = _read_devices(group, file, paths)
-    return opened(document, write=write, wait_s=configuration.common.wait_s, without=without)
+    # What was named by --device, and says nothing of itself any more, is not in the document.
+    going = [each for each in without if not (each in paths and is_silent(each))]
+    return opened(document, write=write, wait_s=configuration.common.wait_s, without=going)
 
 
 def _read_devices(group: str, file: str | None, paths: tuple[str, ...]) -> Devices:

@@ -28,7 +28,6 @@ from drystone.formats.label.label import (
 from drystone.formats.label.layout import MOST_LISTED, PAGE
 from drystone.formats.label.signatures import HEAD, TAIL, Signature, find_signatures
 from drystone.kernel.pages import PageDevice, open_pages
-from drystone.kernel.wipefs import list_marks
 
 DEFAULT_REGION = Extent(1, 257)
 """Where the metadata is unless told otherwise: 1 MiB behind the label."""
@@ -129,6 +128,8 @@ def find_member(group: Group, reference: str) -> Member | None:
 
 def list_foreign(device: PageDevice) -> tuple[Signature, ...]:
     """The marks of others on a device, by our own table and by wipefs where it is installed."""
+    from drystone.kernel.wipefs import list_marks
+
     head = device.read(0, min(HEAD // PAGE, device.pages))
     begin = max(device.pages - TAIL // PAGE, 0)
     tail = device.read(begin, device.pages - begin) + device.read_rest()

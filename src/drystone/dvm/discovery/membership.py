@@ -32,7 +32,6 @@ from drystone.dvm.discovery.labelling import (
 from drystone.dvm.discovery.scan import Found, Place, read_reading, scan
 from drystone.formats.label.label import Extent, Reading
 from drystone.formats.region.slots import parse_page_zero
-from drystone.kernel.identity import find_place, list_below, refuse_loops
 from drystone.kernel.pages import PageDevice, locked_paths, open_pages
 
 
@@ -74,6 +73,8 @@ def add_devices(
         mounted or part of another device, or the group is being changed. :raises ExistsError: labelled already.
     :raises RefusedError: it carries somebody else's data. :raises KernelError: read-only, or it fails.
     """
+    from drystone.kernel.identity import refuse_loops
+
     wanted = [str(Path(path).absolute()) for path in paths]
     if len({str(Path(path).resolve()) for path in wanted}) < len(wanted):
         raise UsageError("one device was named twice")
@@ -132,6 +133,8 @@ def remove_device(
 
 def is_built_upon(upper: str, lower: str) -> bool:
     """Whether the device at one path is the one at the other, or is built upon it."""
+    from drystone.kernel.identity import find_place, list_below
+
     try:
         return find_place(lower) in list_below(find_place(upper))
     except NotFoundError:

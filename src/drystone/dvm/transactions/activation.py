@@ -71,10 +71,12 @@ class Activation:
         self.run = run
         self.devices = devices
         self.number = number or PageBlocks().number
+        self._made: tuple[bytes, bytes, Plan] | None = None
 
     def steps(self, old: bytes, new: bytes) -> tuple[str, ...]:
         """What would be done, in words. Raises as `plan`."""
-        return self.plan(old, new).steps
+        self._made = (old, new, self.plan(old, new))
+        return self._made[2].steps
 
     def plan(self, old: bytes, new: bytes) -> Plan:
         """What leads from the old metadata to the new; nothing is changed.
@@ -107,9 +109,17 @@ class Activation:
         with HeldSignals().held():
             return self._write(found, members, version, parent)
 
+    def follow(self, metadata: bytes) -> None:
+        """Bring device-mapper to metadata that are in place, as after an update that was cut short behind its commit.
+
+        :raises DrystoneError: as `plan`, or of a program that failed; the metadata stay what they are.
+        """
+        with HeldSignals().held():
+            self.run(self.plan(metadata, metadata).program).require_done()
+
     def _write(self, found: Survey, members: Sequence[Standing], version: Version, parent: Transaction) -> Transaction:
         assert found.version is not None
-        plan = self.plan(bytes(found.version.metadata), bytes(version.metadata))
+        plan = self._take_plan(bytes(found.version.metadata), bytes(version.metadata))
         devices = [each.opened for each in members]
         if not plan.blanking.is_empty:
             self.run(plan.blanking).require_done()
@@ -128,6 +138,11 @@ class Activation:
             self._settle(members, transaction, error)
             raise
 
+    def _take_plan(self, old: bytes, new: bytes) -> Plan:
+        """The plan whose steps were told, once: a second attempt looks again."""
+        made, self._made = self._made, None
+        return made[2] if made is not None and made[:2] == (old, new) else self.plan(old, new)
+
     def _settle(self, members: Sequence[Standing], wanted: Transaction, error: DrystoneError) -> None:
         """After a failure: the metadata back where it was, or, when one region has committed, forward on all."""
         devices = [each.opened for each in members]
@@ -140,7 +155,8 @@ class Activation:
         error.facts["metadata"] = f"@{wanted.sequence}, the new one" if is_new else "as it was"
         if is_new:
             error.hint = (
-                error.hint or "the metadata is committed; dvm volactivate and dmactivate lead the devices there"
+                error.hint
+                or "the metadata is committed; dvm transact update --activate ... -- cat leads the devices there"
             )
 
 

@@ -81,7 +81,7 @@ def _compare_lists(old: list[Any], new: list[Any], path: str, depth: int) -> Ite
                     yield Change("removed", place, old=left[name])
                 elif name not in left:
                     yield Change("added", place, new=right[name])
-                else:
+                elif not _same(left[name], right[name]):
                     yield from _compare(left[name], right[name], place, depth + 1)
             both = [name for name in left if name in right]
             order = [name for name in right if name in left]

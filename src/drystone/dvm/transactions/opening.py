@@ -62,6 +62,15 @@ def find_problem(seat: Seat, group: str) -> DrystoneError | None:
     return None
 
 
+def is_silent(path: str) -> bool:
+    """Whether the device does not say which one it is: it cannot be read, or carries no label."""
+    try:
+        with open_pages(path) as device:
+            return read_reading(device).label is None
+    except DrystoneError:
+        return True
+
+
 def find_device(document: Devices, reference: str) -> GroupDevice:
     """The device with that path, alias or uuid. :raises NotFoundError: there is none."""
     absolute = str(Path(reference).absolute())

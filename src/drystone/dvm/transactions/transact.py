@@ -55,6 +55,9 @@ class Along(Protocol):
     def write(self, found: Survey, members: Sequence[Standing], version: Version, parent: Transaction) -> Transaction:
         """Put the version in place, and do it."""
 
+    def follow(self, metadata: bytes) -> None:
+        """Do what metadata that are in place already stand for."""
+
 
 def update(
     found: Survey,
@@ -68,7 +71,7 @@ def update(
 ) -> Outcome:
     """Put what `mutate` makes of the metadata in its place; durable on all devices when it returns.
 
-    What comes back the same makes no new version.
+    What comes back the same makes no new version; what goes along is done all the same, as it may have been cut short.
 
     :param base: the hash, or its beginning, that the metadata must have. :param dry_run: tell the changes, make none.
     :param along: what changes with the metadata.
@@ -83,13 +86,13 @@ def update(
     changes = compare(msgspec.json.decode(old), msgspec.json.decode(new))
     holders = _holders(found.members)
     wanted = Version(at=format_rfc3339(now), command=tuple(command), devices=holders, metadata=new)
-    if not changes:
-        return _outcome(found, wanted, head, (), changed=False, dry_run=dry_run)
     steps = along.steps(old, bytes(new)) if along is not None else ()
-    if not dry_run:
+    if not changes and along is not None and steps and not dry_run:
+        along.follow(bytes(new))
+    if changes and not dry_run:
         write = _write if along is None else along.write
         head = write(found, found.members, wanted, head)
-    outcome = _outcome(found, wanted, head, changes, changed=True, dry_run=dry_run)
+    outcome = _outcome(found, wanted, head, changes, changed=bool(changes), dry_run=dry_run)
     return msgspec.structs.replace(outcome, steps=steps)
 
 

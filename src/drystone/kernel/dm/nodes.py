@@ -54,7 +54,7 @@ def node_path(name: str, folder: str = FOLDER) -> str:
     """
     if not may_have_node(name):
         raise UsageError(f"a device called {name!r} can have no node in {folder}")
-    return str(Path(folder, mangle(name)))
+    return f"{folder.rstrip('/')}/{mangle(name)}"
 
 
 def udev_runs() -> bool:
@@ -65,7 +65,7 @@ def udev_runs() -> bool:
 def leads_to(path: str) -> DeviceNumber | None:
     """The number of the block device at `path`, symlinks followed; None: there is none."""
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116  # once a device: see stale_nodes
     except OSError:
         return None
     return DeviceNumber(os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISBLK(found.st_mode) else None
@@ -116,14 +116,11 @@ def stale_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FO
     """Paths of device-mapper's nodes in `folder` that lead to no device of that name among `devices`."""
     wanted = {mangle(name): number for name, number in devices}
     try:
-        found = sorted(Path(folder).iterdir())
+        found = sorted(os.listdir(folder))  # noqa: PTH208  # a Path a node costs as much as the rest, with thousands
     except FileNotFoundError:
         return []
-    return [
-        str(path)
-        for path in found
-        if _is_ours(path) and (path.name not in wanted or leads_to(str(path)) != wanted[path.name])
-    ]
+    paths = [(name, os.path.join(folder, name)) for name in found]  # noqa: PTH118  # likewise
+    return [path for name, path in paths if _is_ours(path) and (name not in wanted or leads_to(path) != wanted[name])]
 
 
 def sync_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOLDER) -> list[str]:
@@ -170,11 +167,11 @@ def _unlink(path: Path) -> None:
         raise KernelError("remove-node", error.errno or 0, device=str(path)) from error
 
 
-def _is_ours(path: Path) -> bool:
+def _is_ours(path: str | Path) -> bool:
     """Whether `path` is a link to /dev/dm-N, or a block device node in the folder itself."""
     try:
-        mode = path.lstat().st_mode
-        return stat.S_ISBLK(mode) or (stat.S_ISLNK(mode) and _LINK.fullmatch(str(path.readlink())) is not None)
+        mode = os.lstat(path).st_mode
+        return stat.S_ISBLK(mode) or (stat.S_ISLNK(mode) and _LINK.fullmatch(os.readlink(path)) is not None)  # noqa: PTH115  # as above
     except OSError:
         return False
 

@@ -37,7 +37,7 @@ from drystone.dvm.transactions.version import parse_metadata
 from drystone.formats.label.label import Extent
 from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
-from drystone.testing.faults import FaultyDeviceMapper, fail_calls
+from drystone.testing.faults import FaultyDeviceMapper, Killed, fail_calls, kill_at
 from drystone.testing.program_bench import StillClock
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -161,6 +161,38 @@ def test_a_call_that_fails_leaves_both_old_or_both_on_their_way(world: World, co
             assert {each.length for each in world.state().devices} == {16384, 8192}
     else:
         assert world.state().devices[0].length == 16384
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_after_a_kill_the_same_metadata_activated_again_lead_the_devices_there(world: World, count: int) -> None:
+    world.update(make("data"))
+    before = (world.group(), world.state())
+    with contextlib.suppress(Killed):
+        world.update(grow("data"), FaultyDeviceMapper(world.dm, kill_at(count)))
+    with opened(world.devices(), write=True) as survey:
+        recover(survey, ("recover",), NOW)
+    sequence = world.sequence()
+    group = world.group()
+    world.update(lambda old: old)
+    assert world.sequence() == sequence
+    assert not any(each.suspended for each in world.state().devices)
+    if group == before[0]:
+        assert world.state() == before[1]
+    else:
+        assert [each.length for each in world.state().devices] == [16384]
+
+
+def test_a_rehearsal_of_the_same_metadata_leaves_the_devices_alone(world: World) -> None:
+    world.update(make("data"))
+    world.dm.remove("vg-data")
+    devices = world.devices()
+    along = Activation(world.dm, lambda _: pytest.fail("nothing is run"), devices, number=world.number)
+    with opened(devices, write=True) as survey:
+        outcome = update(survey, bytes, ("update",), NOW, dry_run=True, along=along)
+    assert not outcome.changed
+    assert any("vg-data" in step for step in outcome.steps)
+    world.update(lambda old: old)
+    assert [each.length for each in world.state().devices] == [8192]
 
 
 class Failing(PageBlocks):
