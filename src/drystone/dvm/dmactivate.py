@@ -201,7 +201,19 @@ def _switch_sets(changes: Changes) -> dict[str, tuple[str, ...]]:
                 merged = set_of[name] | set_of[other]
                 for member in merged:
                     set_of[member] = merged
+    for middle in changes.of_kind(Kind.EARLY):
+        # What is below it goes first, and what is above it later: all at once, it would be loaded over what still
+        # stands on it.
+        lower, upper = changes.new_graph.below(middle), changes.new_graph.above(middle)
+        for members in [each for each in _distinct(set_of.values()) if lower & each and upper & each]:
+            for part in (members & lower, members - lower):
+                set_of |= dict.fromkeys(part, part)
     return {name: tuple(changes.new_graph.children_first(members)) for name, members in set_of.items()}
+
+
+def _distinct(sets: Iterable[set[str]]) -> list[set[str]]:
+    """Each of the sets once."""
+    return list({id(each): each for each in sets}.values())
 
 
 def _write_unit(writer: Writer, changes: Changes, unit: tuple[str, ...], plans: dict[str, Plan]) -> None:

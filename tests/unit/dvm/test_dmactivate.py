@@ -129,3 +129,12 @@ def test_an_origin_stands_still_while_it_gets_a_further_snapshot() -> None:
         "resume db",
         "resume top",
     ]
+
+
+def test_a_device_that_two_change_places_around_is_never_on_itself() -> None:
+    """`low` was on `mid` and goes below it; `high` comes onto `mid`, which has to be larger first."""
+    mid, low, high = device("mid", "7:0 0"), device("low", "{mid} 0"), device("high", "7:0 0")
+    larger = Device("mid", "U-mid", (Line(0, 8, "linear", "7:0 0"), Line(8, 8, "linear", "{low} 0")))
+    desired = [device("low", "7:0 0"), larger, device("high", "{mid} 0", 16)]
+    done = steps([mid, low, high], desired)
+    assert done.index("resume low") < done.index("load mid 0 8 linear 7:0 0 8 8 linear {low} 0"), done
