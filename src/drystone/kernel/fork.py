@@ -7,6 +7,7 @@ what such a program does.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from drystone.kernel.pipe import Piped
 _FIRST_OTHER = 3
 _MOST_HANDLES = 1 << 20
 _CRASHED = 70
+_LOOK_EVERY = 250
+"""Milliseconds. Python handles a signal in its first thread, but the kernel may hand it to any: a wait without an end
+would not see a Ctrl-C that another thread took."""
 
 
 def run_forked(action: Callable[[], int], stdin: bytes) -> Piped:
@@ -71,6 +75,14 @@ def _be_child(action: Callable[[], int], handles: list[int]) -> NoReturn:
 def _wait(child: int) -> int:
     """Its exit code, negative for a signal. A child is ended when the wait for it is."""
     try:
+        handle = os.pidfd_open(child)
+        try:
+            ended = select.poll()
+            ended.register(handle, select.POLLIN)
+            while not ended.poll(_LOOK_EVERY):
+                pass
+        finally:
+            os.close(handle)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except BaseException:
         os.kill(child, signal.SIGKILL)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -61,16 +63,27 @@ def test_one_that_is_killed() -> None:
     assert run_forked(action, b"").code == -signal.SIGKILL
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_it_is_ended_when_we_are_interrupted(tmp_path: Path) -> None:
     note = tmp_path / "pid"
 
     def interrupt() -> int:
         note.write_text(str(os.getpid()))
-        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(0.2)  # until we wait for it
+        os.kill(os.getppid(), signal.SIGINT)  # whichever of our threads takes it
         signal.pause()
         return 0
 
-    with pytest.raises(KeyboardInterrupt):
-        run_forked(interrupt, b"")
+    done = threading.Event()
+    threads = [threading.Thread(target=done.wait) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_forked(interrupt, b"")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
