@@ -17,6 +17,8 @@ from drystone.kernel import libc
 from drystone.kernel.dm.abc import DeviceNumber
 from drystone.kernel.kmsg import KernelLog
 
+_FIXED_FIELDS = 6
+"""Of a line of mountinfo (proc_pid_mountinfo(5)), before the optional ones."""
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 _FLAGS = {
     "defaults": 0,
@@ -146,9 +148,13 @@ def unmount(target: str, *, lazy: bool = False) -> None:
 
 
 def _parse_line(line: bytes) -> Mount:
-    before, divider, after = line.partition(b" - ")
-    fields, tail = before.split(b" "), after.split(b" ")
-    if not divider or len(fields) < 6 or len(tail) < 3:
+    fields = line.split(b" ")
+    try:
+        end = fields.index(b"-", _FIXED_FIELDS)  # not before them: a path may be "-"
+    except ValueError:
+        end = len(fields)
+    fields, tail = fields[:end], fields[end + 1 :]
+    if len(tail) < 3:
         raise DamagedError(f"a line of mountinfo has too few fields: {_decode(line)[:200]!r}")
     major, _, minor = fields[2].partition(b":")
     if not all(each.isdigit() and len(each) < 20 for each in (fields[0], fields[1], major, minor)):
@@ -160,7 +166,7 @@ def _parse_line(line: bytes) -> Mount:
         root=_decode(fields[3]),
         target=_decode(fields[4]),
         options=tuple(_decode(fields[5]).split(",")),
-        optional=tuple(_decode(each) for each in fields[6:] if each),
+        optional=tuple(_decode(each) for each in fields[_FIXED_FIELDS:] if each),
         kind=_decode(tail[0]),
         source=_decode(tail[1]),
         super_options=tuple(_decode(b" ".join(tail[2:])).split(",")),

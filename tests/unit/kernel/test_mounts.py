@@ -30,6 +30,12 @@ def test_a_line_without_optional_fields_and_with_an_empty_source() -> None:
     assert found.source == ""
 
 
+def test_a_path_may_be_a_hyphen() -> None:
+    (found,) = parse_mountinfo(b"1 0 0:2 - - rw shared:1 - tmpfs - rw")
+    assert (found.root, found.target, found.source) == ("-", "-", "-")
+    assert found.optional == ("shared:1",)
+
+
 @pytest.mark.parametrize(
     "line", [b"x", b"1 0 0:2 / /a rw tmpfs none rw", b"1 0 02 / /a rw - tmpfs none rw", b"1 0 0:2 / - a b c"]
 )
