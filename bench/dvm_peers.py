@@ -5,9 +5,9 @@
 Each side has loop devices of its own, sparse files on a tmpfs; its group has that many linear volumes of one extent, a
 thin pool and a thin volume, all active. Then, in turn: a volume is created, extended, a thin snapshot taken, both
 removed, and the volumes listed. Ours is `dvm transact update VG --device ... --activate -- dvm metadata ...`, and
-`dvm transact read | dvm report` for the list; LVM2's are lvcreate, lvextend, lvremove and lvs, without udev on both
-sides, metadata on every device, and no backup of it in /etc. Ours flushes each device; LVM2 has no flush
-in its commit, and that is not made up for.
+`dvm show` for the list (in the row `pipeline`: `dvm transact read | dvm report`); LVM2's are lvcreate, lvextend,
+lvremove and lvs, without udev on both sides, metadata on every device, and no backup of it in /etc. Ours flushes each
+device; LVM2 has no flush in its commit, and that is not made up for.
 
 Prints measurements as bench/run.py wants them: wall time, processor time of all processes (user and system), and the
 writes and flushes that the disks below were asked for (/sys/block/*/stat). A ratio to none is one to 1.
@@ -35,7 +35,7 @@ from drystone.dvm.metadata.create import Wish, create
 from drystone.dvm.metadata.edit import seeded_ids
 from drystone.kernel import loop
 from drystone.testing.lvm2 import configure
-from pairs import summarise
+from pairs import compile_all, summarise
 
 OURS, THEIRS = "ours", "theirs"
 EXTENT = 128 << 10
@@ -157,7 +157,8 @@ def ours(under: Disks, volumes: int, folder: Path) -> Iterator[Side]:
     call([*update, dvm, "metadata", "thin-pool", "pool", "--size", str(POOL)])
     call([*update, dvm, "metadata", "thin", "pool", "base", "--size", str(POOL)])
     change = shlex.join([*update, dvm, "metadata"])
-    report = f"{shlex.join([dvm, 'transact', 'read', OURS, *named])} | {dvm} report lvs --live --text"
+    show = shlex.join([dvm, "show", OURS, "lvs", "--live", "--text", *named])
+    pipeline = f"{shlex.join([dvm, 'transact', 'read', OURS, *named])} | {dvm} report lvs --live --text"
     try:
         yield Side(
             under,
@@ -167,7 +168,8 @@ def ours(under: Disks, volumes: int, folder: Path) -> Iterator[Side]:
                 "extend": f"{change} extend new --by {EXTENT}",
                 "snapshot": f"{change} snapshot base copy",
                 "remove": f"{change} remove new copy",
-                "report": report,
+                "report": show,
+                "pipeline": pipeline,
             },
         )
     finally:
@@ -220,6 +222,7 @@ def theirs(under: Disks, volumes: int, folder: Path) -> Iterator[Side]:
                 "snapshot": f"lvcreate -y -s -kn -n copy {THEIRS}/base",
                 "remove": f"lvremove -y {THEIRS}/new {THEIRS}/copy",
                 "report": f"lvs {THEIRS}",
+                "pipeline": f"lvs {THEIRS}",
             },
         )
     finally:
@@ -241,7 +244,7 @@ def with_volumes(text: str, devices: int, volumes: int) -> str:
     return head + "\n" + _INSERT.format(volumes=blocks) + "}\n" + brace.lstrip("\n") + tail
 
 
-OPERATIONS = ("create", "extend", "snapshot", "remove", "report")
+OPERATIONS = ("create", "extend", "snapshot", "remove", "report", "pipeline")
 
 
 def measure(devices: int, volumes: int, runs: int) -> list[dict[str, object]]:
@@ -284,6 +287,7 @@ def main() -> None:
     parser.add_argument("--volumes", type=numbers, default=[10, 100, 1000])
     parser.add_argument("--runs", type=int, default=3)
     chosen = parser.parse_args()
+    compile_all()
     rows: list[dict[str, object]] = []
     for volumes in chosen.volumes:
         for devices in chosen.devices:

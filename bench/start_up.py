@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drystone.testing.thin_metadata import write_thin_metadata
-from pairs import measure
+from pairs import compile_all, measure
 
 BIN = Path(sys.executable).parent
 PEER = [sys.executable, "-c", "pass"]
@@ -45,6 +45,7 @@ def list_dvm(folder: Path) -> dict[str, list[str]]:
     return {
         "dvm discover find": [dvm, "discover", "find", "group", "--file", disk],
         "dvm transact read": [dvm, "transact", "read", "group", *named],
+        "dvm show": [dvm, "show", "group", *named],
         "dvm metadata create": [dvm, "metadata", "create", "volume", "--size", "4m", "--group", group],
         "dvm report": [dvm, "report", "--group", group],
         "dvm volactivate": [dvm, "volactivate", "--group", group],
@@ -75,6 +76,7 @@ def make_run(words: list[str]) -> Callable[[], object]:
 def main() -> None:
     """Measure and print."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    compile_all()
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "metadata.img"
         image.write_bytes(write_thin_metadata({1: {0: 0}}))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from drystone.base.errors import NotFoundError, UsageError
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 LONGEST_NAME = 100
 """Characters: with a prefix of ours it stays below device-mapper's limit of 127."""
 
@@ -18,7 +18,7 @@ def check_name(name: str, what: str = "name") -> str:
 
     :raises UsageError: otherwise.
     """
-    if _NAME.fullmatch(name) is None:
+    if re.fullmatch(_NAME, name) is None:
         raise UsageError(
             f"{what} {name!r} is not valid",
             hint="two or more of a-z A-Z 0-9 _ . -, the first one a letter or digit",

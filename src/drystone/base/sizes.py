@@ -10,7 +10,7 @@ SECTOR = 512
 """Bytes in a sector, the unit of device-mapper tables, whatever the disk's own block is."""
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_PATTERN = re.compile(r"([0-9]+)([kmgtKMGT]?)")
+_PATTERN = r"([0-9]+)([kmgtKMGT]?)"
 _LARGEST = (1 << 63) - 1
 
 
@@ -19,7 +19,7 @@ def parse_size(text: str) -> int:
 
     :raises UsageError: anything else, and sizes of 2**63 bytes or more.
     """
-    match = _PATTERN.fullmatch(text)
+    match = re.fullmatch(_PATTERN, text)
     if match is None:
         raise UsageError(f"size {text!r} is not a whole number with k, m, g or t", hint="write 10G, 512m or 1048576")
     size = int(match[1]) * _UNITS[match[2].lower()]

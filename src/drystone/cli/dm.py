@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import click
+import msgspec
 
 from drystone.base.errors import KernelError, UsageError
 from drystone.cli.input import name_input, read_input
@@ -161,7 +161,7 @@ def status(mapper: DeviceMapper, ref: str, no_flush: bool, as_json: bool) -> Non
     """
     found = mapper.status(parse_ref(ref), no_flush=no_flush)
     if as_json:
-        print_json([dataclasses.asdict(each) for each in found])
+        print_json([msgspec.structs.asdict(each) for each in found])
     else:
         for each in found:
             click.echo(_status_line(each))
@@ -414,11 +414,11 @@ def _parse_table(text: str) -> list[TableLine]:
 
 
 def _entry_document(entry: DeviceEntry) -> dict[str, object]:
-    return {**dataclasses.asdict(entry), "number": str(entry.number)}
+    return {**msgspec.structs.asdict(entry), "number": str(entry.number)}
 
 
 def _print_info(found: DeviceInfo, *, as_json: bool) -> None:
-    document = {**dataclasses.asdict(found), "number": str(found.number)}
+    document = {**msgspec.structs.asdict(found), "number": str(found.number)}
     if as_json:
         print_json(document)
         return
@@ -440,7 +440,7 @@ def _print_info(found: DeviceInfo, *, as_json: bool) -> None:
 
 def _print_table(found: list[TableLine], *, as_json: bool) -> None:
     if as_json:
-        print_json([dataclasses.asdict(each) for each in found])
+        print_json([msgspec.structs.asdict(each) for each in found])
         return
     for each in found:
         click.echo(format_line(each))

@@ -11,25 +11,16 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from drystone.cli.exits import (
-    BROKEN_PIPE,
-    INTERRUPTED,
-    finish_output,
-    leave,
-    name_completion,
-    open_standard_streams,
-    supervise,
-)
-from drystone.cli.start_up import spare_numpy
-from drystone.cli.tools.plain.failures import tell_failure
-from drystone.cli.tools.plain.table import PLAIN
-from drystone.cli.tools.plain.words import read_plain
+from drystone.cli.start_up import spare_dataclasses, spare_numpy
 
 _NOUNS = ("era", "thin")
 
 
 def drystone() -> None:
     """`drystone`."""
+    spare_dataclasses()
+    from drystone.cli.exits import leave, supervise
+
     words = sys.argv[1:]
     noun, verb = [*words, "", ""][:2]
     tool = f"{noun}_{verb.replace('-', '_')}" if noun in _NOUNS else ""
@@ -42,6 +33,10 @@ def drystone() -> None:
 
 def pdata_tools() -> None:
     """`convoy-pdata_tools`, and every link to it: called by a tool's name it is that tool."""
+    spare_dataclasses()
+    from drystone.cli.exits import BROKEN_PIPE, INTERRUPTED, leave
+    from drystone.cli.tools.plain.table import PLAIN
+
     called = sys.argv[0].rpartition("/")[2]
     words = [called, *sys.argv[1:]] if called in PLAIN else sys.argv[1:]
     if (action := find_action(words[0] if words else "", words[1:], "convoy-pdata_tools")) is not None:
@@ -58,6 +53,10 @@ def pdata_tools() -> None:
 
 def find_action(tool: str, words: Sequence[str], program: str) -> Callable[[], int] | None:
     """What runs the tool with these words and returns its exit code; None: that is for click."""
+    from drystone.cli.exits import name_completion
+    from drystone.cli.tools.plain.table import PLAIN
+    from drystone.cli.tools.plain.words import read_plain
+
     plain = PLAIN.get(tool)
     if plain is None or name_completion(program) in os.environ:
         return None
@@ -70,6 +69,8 @@ def _run(tool: str, place: str, chosen: dict[str, object]) -> int:
     from importlib import import_module
 
     from drystone.base.errors import DrystoneError
+    from drystone.cli.exits import finish_output, open_standard_streams
+    from drystone.cli.tools.plain.failures import tell_failure
 
     open_standard_streams()
     spare_numpy()

@@ -18,6 +18,7 @@ COMMANDS = {
     "backup": Lazy("drystone.cli.backup:backup", "Backups of devices and files: full, incremental, restore."),
     "volume": Lazy("drystone.cli.volume:volume", "Volumes on this host: create, mount, snapshot, back up."),
     "snapshot": Lazy("drystone.cli.snapshot:snapshot", "Snapshots of volumes."),
+    "fleet": Lazy("drystone.cli.fleet.command:fleet", "The backup fleet: storage servers, mappers, failover, S3."),
     "completion": Lazy("drystone.cli.completion:completion", "The shell's completion script."),
 }
 

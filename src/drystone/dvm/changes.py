@@ -74,7 +74,10 @@ def compare(current: State, desired: State) -> Changes:
     for old, new in renames:
         origin = next(name for name, now in new_names.items() if now == old)
         new_names[origin] = new
-    before = {new_names[device.name]: _renamed(device, new_names) for device in current.devices}
+    before = {
+        new_names[device.name]: _renamed(device, new_names) if renames or device.inactive else device
+        for device in current.devices
+    }
     after = {device.name: device for device in desired.devices}
     leftovers = tuple(new_names[device.name] for device in current.devices if device.inactive)
     old_graph, new_graph = Graph(before.values()), Graph(after.values())

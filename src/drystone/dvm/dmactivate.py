@@ -141,7 +141,10 @@ def _write_changes(writer: Writer, changes: Changes) -> None:
     plans = _plans(changes)
     for unit in _units(changes):
         _write_unit(writer, changes, unit, plans)
+    handed = set(_handed_over(changes, changes.of_kind(Kind.SWITCH, Kind.EARLY, Kind.LATE)))
     for name in changes.old_graph.parents_first(changes.of_kind(Kind.GONE, Kind.LATE)):
+        if name in handed:
+            continue
         if changes.kinds[name] is Kind.LATE:
             _write_switch(writer, changes, (name,))
         else:
@@ -280,6 +283,7 @@ def _write_early(writer: Writer, changes: Changes, name: str) -> None:
     if before.table and not before.suspended:
         _write_switch(writer, changes, (name,))
         return
+    _write_handover(writer, changes, (name,))
     # A pool that grows is resumed as it was: growing comes last.
     if needs_load(before, after) and not grows_pool(name, changes.before, changes.after):
         load = Load(name, after.table, after.read_only)
@@ -303,23 +307,60 @@ def _write_switch(writer: Writer, changes: Changes, unit: tuple[str, ...]) -> No
     for name in changes.old_graph.parents_first(unit):
         suspend = Suspend(name)
         writer.do(suspend, undo=inverse(suspend, before[name]) or ())
+    back = _write_handover(writer, changes, unit)
     writer.do(*(load[name] for name in held_back))
     undo: list[Changing] = [reload[name] for name in preloaded]
     undo += [Suspend(name, insist=True) for name in reversed(unit)]
     undo += [reload[name] for name in held_back]
+    undo += back
     undo += [Resume(name, insist=True) for name in changes.old_graph.children_first(unit)]
     # A resume that fails may have swapped the table: all of the set goes back to the old ones, whichever failed.
     writer.undo_and_skip_to(undo, place)
     writer.do(*(Resume(name) for name in unit))
+    if any(_merged_stores(after[name]) - _merged_stores(before[name]) for name in unit):
+        # From its first moment on a merge writes over the origin.
+        writer.seal()
+
+
+def _write_handover(writer: Writer, changes: Changes, unit: Sequence[str]) -> list[Changing]:
+    """Remove the snapshots whose stores are merged into a device of `unit`; what brings them back.
+
+    A store is one device's at a time. The origin is suspended meanwhile: what is written to it would be lacking in the
+    snapshot, should it come back.
+    """
+    back: list[Changing] = []
+    for name in _handed_over(changes, unit):
+        undo = inverse(Remove(name), changes.before[name]) or ()
+        writer.do(Remove(name), undo=undo)
+        back += undo
+    return back
+
+
+def _handed_over(changes: Changes, names: Iterable[str]) -> list[str]:
+    """The snapshots that go because their stores are merged by one of these devices."""
+    stores = set().union(*(_merged_stores(changes.after[name]) for name in names))
+    return [
+        name
+        for name in changes.of_kind(Kind.GONE)
+        if any(line.target == "snapshot" and line.params.split()[1] in stores for line in changes.before[name].table)
+    ]
+
+
+def _merged_stores(device: Device) -> set[str]:
+    """What holds the exceptions that a device merges."""
+    return {line.params.split()[1] for line in device.table if line.target == "snapshot-merge"}
 
 
 def _loads_suspended(before: Device, after: Device) -> bool:
     """Whether the new table must be loaded while the old one is suspended.
 
+    A snapshot's store is read when its table is loaded, and the one that has it is removed only then.
+
     dm-era reads its metadata when a table is loaded, and the live one goes on writing it until it is suspended
     (Linux `drivers/md/dm-era-target.c`, era_ctr and era_postsuspend): preloaded, it would start from stale roots.
     """
-    return all(any(line.target == "era" for line in device.table) for device in (before, after))
+    is_era = all(any(line.target == "era" for line in device.table) for device in (before, after))
+    return is_era or bool(_merged_stores(after) - _merged_stores(before))
 
 
 def _write_growth(writer: Writer, before: Device, after: Device) -> None:

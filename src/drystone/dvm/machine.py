@@ -210,7 +210,9 @@ class Machine:
     def _try(self, each: AnyInstruction, *, insists: bool) -> tuple[int, DrystoneError | None]:
         """How often it was tried, and the last failure."""
         deadline = self.clock.monotonic() + BUSY_S
-        most = TRIES if insists else 1
+        # A flush that failed is not tried again: what it could not write may be dropped, and the next one tells nothing
+        # of it (fsync(2)).
+        most = TRIES if insists and not isinstance(each, Flush) else 1
         tries = failures = 0
         while True:
             tries += 1

@@ -50,6 +50,8 @@ def check_uuid(uuid: str, name: str) -> str:
 
 def names_in(params: str) -> tuple[str, ...]:
     """The names that `params` refers to, in order, each as often as it stands there."""
+    if "{" not in params:
+        return ()
     found = (_REFERENCE.fullmatch(word) for word in params.split())
     return tuple(match[1] for match in found if match)
 
@@ -62,6 +64,8 @@ def paths_in(params: str) -> tuple[str, ...]:
 def with_names_replaced(params: str, number_of: Callable[[str], str]) -> str:
     """`params` with every reference replaced by what `number_of` gives for its name."""
     words = params.split()
+    if "{" not in params:
+        return " ".join(words)
     for position, word in enumerate(words):
         match = _REFERENCE.fullmatch(word)
         if match:

@@ -13,18 +13,21 @@ from typing import Any
 import msgspec
 
 from drystone.dvm import configuration, program, result, session, state
+from drystone.dvm.boot import install
 from drystone.dvm.discovery import devices
 from drystone.dvm.groups import group
 from drystone.dvm.lvm2 import documents as lvm2
-from drystone.dvm.planning import layout, plan
+from drystone.dvm.planning import layout, plan, replacement, resizing
 from drystone.dvm.replication import documents as replicate_documents
 from drystone.dvm.replication import regions
 from drystone.dvm.reports import live
 from drystone.dvm.reports import rows as report_rows
 from drystone.dvm.transactions import documents as transact_documents
-from drystone.dvm.transactions import survey, version
+from drystone.dvm.transactions import start, survey, version
 
 SCHEMAS: dict[str, Any] = {
+    "activation": start.Activated,
+    "boot": install.Installed,
     "configuration": configuration.Configuration,
     "devices": devices.Devices,
     "diff": transact_documents.Difference,
@@ -39,11 +42,13 @@ SCHEMAS: dict[str, Any] = {
     "plan": plan.Plan,
     "program": program.Program,
     "regions": tuple[regions.Region, ...],
+    "replacement": replacement.Replacement,
     "replay": session.Replay,
     "replicate.history": replicate_documents.History,
     "replicate.outcome": replicate_documents.Outcome,
     "replicate.status": replicate_documents.Status,
     "report": report_rows.Report,
+    "resizing": resizing.Resizing,
     "result": result.Result,
     "session": session.Run,
     "state": state.State,

@@ -200,8 +200,8 @@ def observe(dm: DeviceMapper, select: Callable[[DeviceEntry], bool] = everything
 
 def _observe_device(dm: DeviceMapper, number: DeviceNumber, names: dict[DeviceNumber, str]) -> Device | None:
     try:
-        info = dm.info(number)
-        table = _lines(dm.table(number), names) if info.live_table else ()
+        info, live = dm.look(number)
+        table = _lines(live, names)
         inactive = _lines(dm.table(number, inactive=True), names) if info.inactive_table else ()
     except KernelError as error:
         if error.errno == errno.ENXIO:
@@ -249,6 +249,8 @@ def resolve_paths(state: State, number_of: Callable[[str], DeviceNumber]) -> Sta
     """
 
     def resolve(table: tuple[Line, ...]) -> tuple[Line, ...]:
+        if not any("/" in line.params for line in table):
+            return table
         return tuple(
             msgspec.structs.replace(line, params=with_paths_replaced(line.params, lambda path: str(number_of(path))))
             for line in table

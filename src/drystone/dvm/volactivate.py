@@ -2,7 +2,8 @@
 
 `activate` gives the desired state, which `dmactivate` compares with what is there. A device is called `GROUP-VOLUME`
 (hyphens doubled), and its uuid is DRYSTONE-DVM-<group>-<volume>, so that a rename is one and not a new device. A volume
-with classic snapshots has two: `-real` is what it was, and the origin target over it carries its name.
+with classic snapshots has two: `-real` is what it was, and the origin target over it carries its name (a merge target,
+while one of them is merged into it; that snapshot has no device then).
 
 Devices that are missing: a volume that cannot be whole without one is left out, and so is all that needs it, and the
 origin of a snapshot that cannot be kept up. Nothing is put in the place of what is missing. A raid set that holds all
@@ -52,7 +53,7 @@ BLANK = 8192
 """Bytes that are zeros at the beginning of what is new: two pages, for a superblock and the one of a bitmap."""
 _MIRROR_REGION = 1 << 20
 _RAID_NAMES: dict[type, str] = {Raid1: "raid1", Raid5: "raid5_ls", Raid6: "raid6_zr", Raid10: "raid10"}
-_LATE = {targets.Raid.kind: 1, targets.SnapshotOrigin.kind: 2}
+_LATE = {targets.Raid.kind: 1, targets.SnapshotOrigin.kind: 2, targets.SnapshotMerge.kind: 2}
 """Which devices come late in a state: a program keeps that order where tables leave it open.
 
 Origins come last. When one is resumed it learns from the snapshots that are there at which chunks it must split writes
@@ -100,18 +101,27 @@ def paths_of(group: Group, devices: Devices | None = None) -> dict[str, str]:
     return {device.uuid: device.path for device in devices.present}
 
 
-def activate(group: Group, paths: Paths, *, only: Iterable[str] | None = None, pools: int | None = None) -> Activation:
+def activate(
+    group: Group,
+    paths: Paths,
+    *,
+    only: Iterable[str] | None = None,
+    pools: int | None = None,
+    without: Iterable[str] = (),
+) -> Activation:
     """The devices of all volumes, or of those named in `only` and what they need.
 
     :param group: checked.
     :param pools: of the thin pools that have messages, only so many, the first ones; None for all. A program wakes one
         such pool at a time: see `pools_with_messages`.
+    :param without: uuids of volumes that are not wanted, nor what needs them.
     :raises NotFoundError: a name in `only` is no volume's.
     """
     index = Index(group)
     wanted = _wanted(index, only)
     if pools is not None:
         wanted -= _above(index, pools_with_messages(group)[pools:])
+    wanted -= _above(index, without)
     lost = _lost(index, paths)
     chosen = [volume for volume in group.volumes if volume.uuid in wanted]
     maker = _Maker(index, paths, set(lost))
@@ -150,6 +160,15 @@ def pools_with_messages(group: Group) -> tuple[str, ...]:
     group with several is activated in steps: with 1 of them, with 2, and so on.
     """
     return tuple(volume.uuid for volume in group.volumes if isinstance(volume, ThinPool) and volume.messages)
+
+
+def list_users(group: Group, names: Iterable[str]) -> set[str]:
+    """uuids of the volumes of these names, of their parts, and of all that stands on them.
+
+    :raises NotFoundError: a name is no volume's.
+    """
+    index = Index(group)
+    return _above(index, (index.find(name).uuid for name in names))
 
 
 def _above(index: Index, uuids: Iterable[str]) -> set[str]:
@@ -219,11 +238,17 @@ class _Maker:
             )
             for suffix, run in self.moving_legs(volume)
         ]
-        if not self.is_origin(volume):
+        if isinstance(volume, Snapshot) and volume.merging:
+            return []  # its store is its origin's now
+        snapshots = self.snapshots(volume)
+        if not snapshots:
             return [*found, Device(name, uuid, table, transaction=transaction)]
         real = f"{name}-{REAL}"
-        origin = _table([(volume.size, targets.SnapshotOrigin(f"{{{real}}}"))])
-        return [*found, Device(real, f"{uuid}-{REAL}", table), Device(name, uuid, origin)]
+        merging = next((each for each in snapshots if each.merging), None)
+        above: Target = targets.SnapshotOrigin(f"{{{real}}}")
+        if merging is not None:
+            above = targets.SnapshotMerge(f"{{{real}}}", self.name(merging.cow), "P", merging.chunk // SECTOR)
+        return [*found, Device(real, f"{uuid}-{REAL}", table), Device(name, uuid, _table([(volume.size, above)]))]
 
     def moving_legs(self, volume: AnyVolume) -> Iterator[tuple[str, Run]]:
         """Runs of stripes that are being moved, with the suffix of the device that does it: stripes hold no mirrors."""
@@ -233,9 +258,10 @@ class _Maker:
                 if run.to is not None:
                     yield f"move.{order[run.device]}.{run.begin}", run
 
-    def is_origin(self, volume: AnyVolume) -> bool:
-        """Whether it has classic snapshots."""
-        return any(isinstance(user, Snapshot) and user.origin == volume.uuid for user in self.index.users(volume.uuid))
+    def snapshots(self, volume: AnyVolume) -> list[Snapshot]:
+        """Its classic snapshots."""
+        users = self.index.users(volume.uuid)
+        return [user for user in users if isinstance(user, Snapshot) and user.origin == volume.uuid]
 
     def name(self, uuid: str) -> str:
         """How a table refers to a volume of the group."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from drystone.kernel.dm.abc import DeviceNumber
+    from drystone.kernel.dm.number import DeviceNumber
 
     Bytes = bytes | bytearray | memoryview | NDArray[np.uint8]
 
@@ -383,7 +383,7 @@ def device_number(path: str) -> DeviceNumber:
 
 
 def _get_number(found: os.stat_result) -> DeviceNumber:
-    from drystone.kernel.dm.abc import DeviceNumber
+    from drystone.kernel.dm.number import DeviceNumber
 
     return DeviceNumber(os.major(found.st_rdev), os.minor(found.st_rdev))
 

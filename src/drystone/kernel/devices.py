@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drystone.base.sizes import SECTOR
-from drystone.kernel.dm.abc import DeviceNumber
+from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.sysfs import SYSFS, read_device, read_text
 
 DEV = "/dev"

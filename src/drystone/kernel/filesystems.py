@@ -18,6 +18,7 @@ _ENCODED = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _BLKID_NOTHING = 2
 _BLKID_SEVERAL = 8
 _MOST_OUTPUT = 4000
+_SECTOR = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,12 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How a kind of file system is made, checked and grown."""
+    """How a kind of file system is made, checked, grown and made smaller; `shrink` is None where it cannot be."""
 
     make: Callable[[str, str], None]
     check: Callable[[str, bool], None]
     grow: Callable[[str, str], None]
+    shrink: Callable[[str, int], None] | None = None
 
 
 def make_ext4(device: str, label: str = "") -> None:
@@ -109,7 +111,7 @@ def check(kind: str, device: str, *, repair: bool = False) -> None:
 
 
 def grow_ext4(device: str, target: str = "") -> None:
-    """resize2fs to the device's size, mounted or not.
+    """resize2fs to the device's size, mounted or not; one that is not wants `check_ext4` before it.
 
     :raises DrystoneError: it failed.
     """
@@ -125,6 +127,35 @@ def grow_xfs(device: str, target: str = "") -> None:
     if not target:
         raise UsageError(f"the xfs on {device} can be grown only while it is mounted")
     _succeed(run_program("xfs_growfs", [target], package="xfsprogs"), device)
+
+
+def shrink_ext4(device: str, size: int) -> None:
+    """resize2fs to `size` bytes, rounded down to whole blocks; it must not be mounted, and `check_ext4` comes first.
+
+    Durable when it returns: resize2fs flushes what it wrote.
+
+    :raises RefusedError: it holds more than that. :raises DrystoneError: it failed.
+    """
+    outcome = run_program("resize2fs", [device, f"{size // _SECTOR}s"], package="e2fsprogs")
+    if outcome.code and "smaller than minimum" in outcome.stderr:
+        raise RefusedError(
+            f"the ext4 on {device} holds more than fits into {size} bytes",
+            hint="a larger size, or less in it",
+            **_facts(outcome, device),
+        )
+    _succeed(outcome, device)
+
+
+def shrink(kind: str, device: str, size: int) -> None:
+    """Make a file system that is not mounted `size` bytes large.
+
+    :raises UsageError: a kind that is not in KINDS. :raises RefusedError: its kind cannot, or it holds too much.
+    :raises UnsupportedError: a program is not installed. :raises DrystoneError: it failed.
+    """
+    change = _find_kind(kind).shrink
+    if change is None:
+        raise RefusedError(f"{kind} cannot be made smaller", device=device, kind=kind)
+    change(device, size)
 
 
 def grow(kind: str, device: str, target: str = "") -> None:
@@ -168,7 +199,7 @@ def parse_blkid(text: str) -> Signature | None:
     return None
 
 
-_KINDS = {"ext4": _Kind(make_ext4, check_ext4, grow_ext4), "xfs": _Kind(make_xfs, check_xfs, grow_xfs)}
+_KINDS = {"ext4": _Kind(make_ext4, check_ext4, grow_ext4, shrink_ext4), "xfs": _Kind(make_xfs, check_xfs, grow_xfs)}
 
 KINDS = tuple(_KINDS)
 """The kinds of file system that can be made."""

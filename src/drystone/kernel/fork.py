@@ -35,7 +35,8 @@ def run_forked(action: Callable[[], int], stdin: bytes) -> Piped:
     """
     handles: list[int] = []
     try:
-        handles = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr")]
+        for name in ("stdin", "stdout", "stderr"):
+            handles.append(os.memfd_create(name, os.MFD_CLOEXEC))  # noqa: PERF401  # noted before the next is made
         with os.fdopen(os.dup(handles[0]), "wb") as stream:
             stream.write(stdin)
         os.lseek(handles[0], 0, os.SEEK_SET)
@@ -83,11 +84,12 @@ def _wait(child: int) -> int:
                 pass
         finally:
             os.close(handle)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except BaseException:
+        # Nobody has waited for it yet, so the number is still its own.
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         raise
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _read_all(handle: int) -> bytes:

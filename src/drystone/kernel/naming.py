@@ -9,7 +9,7 @@ from pathlib import Path
 
 from drystone.kernel.libc import rename_to_free
 
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 """What link(2) answers on FAT and on some network and FUSE file systems."""
 
 _NO_FLAGS = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -31,7 +31,7 @@ def give_free_name(path: Path, target: Path, *, link: Call = os.link, rename: Ca
         link(str(path), str(target))
         return
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in NO_LINKS:
             raise
     try:
         rename(str(path), str(target))

@@ -12,12 +12,10 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NoReturn, Self
 
 from drystone.base.errors import BusyError, KernelError, NotFoundError, UsageError
-from drystone.kernel.dm.abc import DeviceNumber
-from drystone.kernel.sysfs import read_limits
+from drystone.kernel.dm.number import DeviceNumber
 
 PAGE = 4096
 """Bytes in a page. All access is by whole pages, which suits disks with sectors of 512 and of 4096 bytes."""
@@ -129,12 +127,12 @@ def open_pages(path: str, *, write: bool = False, exclusive: bool = False) -> Pa
     :raises KernelError: other refusals; EROFS and EACCES for what cannot be written.
     """
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116  # a tool that reads a few pages starts without pathlib
         is_device = stat.S_ISBLK(found.st_mode)
         if not is_device and not stat.S_ISREG(found.st_mode):
             raise UsageError(f"{path} is neither a block device nor a plain file")
         number = DeviceNumber(os.major(found.st_rdev), os.minor(found.st_rdev)) if is_device else None
-        if write and number is not None and read_limits(number).read_only:
+        if write and number is not None and _is_read_only(number):
             raise OSError(errno.EROFS, "the device is read-only")
         flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | (os.O_EXCL if exclusive and is_device else 0)
         handle = _open(path, flags, direct=not found.st_size % PAGE)
@@ -186,6 +184,12 @@ def _lock(handle: int, path: str, how: int, patience: float) -> None:
             time.sleep(_PAUSE_S)
         else:
             return
+
+
+def _is_read_only(number: DeviceNumber) -> bool:
+    from drystone.kernel.sysfs import is_read_only
+
+    return is_read_only(number)
 
 
 def _open(path: str, flags: int, *, direct: bool) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from drystone.base.errors import NotFoundError
 from drystone.base.sizes import SECTOR
-from drystone.kernel.dm.abc import DeviceNumber
+from drystone.kernel.dm.number import DeviceNumber
 
 SYSFS = "/sys"
 
@@ -64,6 +64,14 @@ def read_limits(number: DeviceNumber, sysfs: str = SYSFS) -> Limits:
         discard_granularity=_read_number(queue / "discard_granularity", 0),
         discard_largest=_read_number(queue / "discard_max_bytes", 0),
     )
+
+
+def is_read_only(number: DeviceNumber, sysfs: str = SYSFS) -> bool:
+    """Whether the device takes no writes, whoever asks.
+
+    :raises NotFoundError: the kernel has no such device.
+    """
+    return _read_number(block_folder(number, sysfs) / "ro", 0) != 0
 
 
 def holders(number: DeviceNumber, sysfs: str = SYSFS) -> list[DeviceNumber]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drystone.base.errors import UsageError
-from drystone.store.settings import LARGEST_FILE, check_endpoint, check_words, find_first
+from drystone.store.settings import check_endpoint, check_words, find_first, read_file
 
 _KEYS = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), ("AWS_ACCESS_KEY", "AWS_SECRET_KEY"))
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -76,10 +76,10 @@ def _read_authorities(environ: Mapping[str, str], profile: Mapping[str, str]) ->
     if not path:
         return b""
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST_FILE)
-    except OSError as error:
-        raise UsageError(f"{path}, the file of authorities, cannot be read: {error.strerror}") from error
+        data = read_file(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no path"
+        raise UsageError(f"{path!r}, the file of authorities, cannot be read: {why}") from error
     if b"-----BEGIN CERTIFICATE-----" not in data:
         raise UsageError(f"{path}, the file of authorities, holds no certificate in PEM")
     return data
@@ -123,11 +123,7 @@ def _read_file(path: Path) -> configparser.ConfigParser:
     # Text of the file is in no message: a line of it may be a secret.
     parsed = configparser.ConfigParser(interpolation=None, default_section="", strict=False)
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
-        if len(data) > LARGEST_FILE:
-            raise UsageError(f"{path} is too large to be a file of settings")
-        parsed.read_string(data.decode())
+        parsed.read_string(read_file(path).decode())
     except (FileNotFoundError, NotADirectoryError):
         return parsed
     except OSError as error:

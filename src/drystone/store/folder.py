@@ -33,15 +33,13 @@ from drystone.base.errors import (
 )
 from drystone.base.files import write_all
 from drystone.kernel.direct import read_directly, write_directly
+from drystone.kernel.naming import NO_LINKS
 from drystone.store.abc import Data, check_key
 
 _PASSING = ".passing."
 _ATTEMPTS = 10
 _STREAM = 3 << 19
 """Bytes of a range from which on it is taken for a part of a long stream, and is not put into the page cache."""
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
-"""What link(2) answers on FAT and on some network and FUSE file systems."""
-
 _HINTS = {
     errno.EACCES: "this user has no right to it",
     errno.EPERM: "this user has no right to it",
@@ -182,9 +180,11 @@ class FolderStore:
         try:
             return self._link(passing, target)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                self.steps.unlink(passing)
-            os.close(handle)
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    self.steps.unlink(passing)
+            finally:
+                os.close(handle)
 
     def _link(self, passing: Path, target: Path) -> bool:
         """Give a whole and durable file its name, durably; False: somebody else's has it."""
@@ -193,7 +193,7 @@ class FolderStore:
         except FileExistsError:
             won = False
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             raise UnsupportedError(
                 f"the file system at {self.root} makes no hard links, which a store needs",
@@ -272,14 +272,13 @@ class FolderStore:
             yield from _walk(top, f"{prefix}/" if prefix else "")
 
     def delete(self, key: str) -> None:
-        """Unlink and fsync of the folder."""
+        """Unlink and fsync of the folder; the latter too when it is gone: who removed it may have been killed then."""
         path = self._path(key)
         with _told("delete", path):
-            try:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 self.steps.unlink(path)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                return
-            self.steps.sync_folder(path.parent)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self.steps.sync_folder(path.parent)
 
     def clean(self) -> int:
         """Remove passing files that no living process holds."""

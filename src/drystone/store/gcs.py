@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
 from drystone.base.errors import UsageError
-from drystone.store.settings import LARGEST_FILE, check_endpoint, check_words, find_first, is_true
+from drystone.store.settings import check_endpoint, check_words, find_first, is_true, read_file
 
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _KEY_FILES = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH")
@@ -74,8 +73,7 @@ def find_settings(environ: Mapping[str, str]) -> GcsSettings:
 def _read_key_file(path: str) -> str:
     """The endpoint that a key file names."""
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST_FILE)
+        data = read_file(path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no path"
         raise UsageError(f"{path}, the file of Google's credentials, cannot be read: {why}") from error

@@ -118,7 +118,7 @@ def _find_patience(environ: Mapping[str, str]) -> Patience:
     text = environ.get(_PATIENCE, "")
     if not text:
         return Patience()
-    if not text.isdecimal() or not text.isascii() or int(text[:9]) > _LONGEST_PATIENCE:
+    if not text.isdecimal() or not text.isascii() or len(text) > 9 or int(text) > _LONGEST_PATIENCE:
         raise UsageError(
             f"{_PATIENCE} is {text[:40]!r}",
             hint=f"a number of seconds, 0 to {_LONGEST_PATIENCE}: how long to try again",

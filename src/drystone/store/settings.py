@@ -6,12 +6,25 @@ No text that was found is repeated in a message where it may be a secret.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from drystone.base.errors import UsageError
 
 LARGEST_FILE = 1 << 20
 """Bytes of a file of settings that are read; more is refused."""
+
+
+def read_file(path: str | Path) -> bytes:
+    """A file of settings.
+
+    :raises UsageError: it is longer than LARGEST_FILE. :raises OSError: it cannot be read. :raises ValueError: no path.
+    """
+    with Path(path).open("rb") as file:
+        data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise UsageError(f"{path} is too large to be a file of settings")
+    return data
 
 
 def find_first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:

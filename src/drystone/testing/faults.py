@@ -136,6 +136,9 @@ class FaultyDeviceMapper:
     def info(self, ref: Ref) -> DeviceInfo:
         return self.inner.info(ref)
 
+    def look(self, ref: Ref) -> tuple[DeviceInfo, list[TableLine]]:
+        return self.inner.look(ref)
+
     def deps(self, ref: Ref, *, inactive: bool = False) -> list[DeviceNumber]:
         return self.inner.deps(ref, inactive=inactive)
 

@@ -5,12 +5,16 @@ It shares no code with `formats.lvm2`, but for the checksum's number: zlib's CRC
 
 from __future__ import annotations
 
+import errno
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from drystone.base.errors import KernelError
+
 SECTOR = 512
+_PAGE = 4096
 AREA_BEGIN = 4096
 AREA_SIZE = (1 << 20) - AREA_BEGIN
 GROUP_UUID = "Group0-0000-0000-0000-0000-0000-000001"
@@ -32,6 +36,30 @@ class MemoryDevice:
         """`length` bytes at `offset`."""
         assert 0 <= offset <= offset + length <= self.size
         return self.data[offset : offset + length]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenDevice:
+    """A device whose `pages` (of 4096 bytes, by number) cannot be read."""
+
+    inner: MemoryDevice
+    pages: range
+
+    @property
+    def path(self) -> str:
+        """Its path."""
+        return self.inner.path
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.inner.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """:raises KernelError: EIO: one of the pages is among these bytes."""
+        if offset < self.pages.stop * _PAGE and self.pages.start * _PAGE < offset + length:
+            raise KernelError("read", errno.EIO, device=self.path)
+        return self.inner.read(offset, length)
 
 
 def device_uuid(number: int) -> str:

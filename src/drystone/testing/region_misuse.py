@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import replace as replace_fields
 
 import google_crc32c
+import msgspec
+from msgspec.structs import replace as replace_fields
 
 from drystone.base.errors import DrystoneError
 from drystone.dvm.replication import replicate
@@ -212,7 +213,7 @@ def damage_that_is_shared(checks: Checks) -> None:
             world = copy_world(start)
             _flip(world, page, offset)
             try:
-                update(_open(world), NEW, replace_fields(checks, steps=checks.steps - {"next"}))
+                update(_open(world), NEW, msgspec.structs.replace(checks, steps=checks.steps - {"next"}))
             except DrystoneError:
                 continue
             try:

@@ -10,6 +10,7 @@ from drystone.base.errors import DrystoneError
 from drystone.dvm.replication import replicate
 from drystone.dvm.replication.views import EVERYTHING, Checks
 from drystone.testing.crash_states import Adversary, Choices, CrashDevice, Disk, World, open_world
+from drystone.testing.region_program import update_inside
 
 GROUP = UUID("6d1f7a52-2b0f-4d1c-9a35-6f6f0c0c0001")
 OTHER_GROUP = UUID("6d1f7a52-2b0f-4d1c-9a35-6f6f0c0c0002")
@@ -107,6 +108,10 @@ def _update(devices: Devices, checks: Checks) -> None:
     update(devices, NEW, checks)
 
 
+def _update_inside(devices: Devices, checks: Checks) -> None:
+    update_inside(devices, NEW, checks)
+
+
 _NEW_OR_OLD = frozenset({OLD, NEW})
 _ANY = frozenset({OLD, NEW, NEWEST})
 
@@ -118,4 +123,5 @@ SCENARIOS = (
     Scenario("recover: committed, prepared, ahead", (22,) * 3, _spread, _recover, NEWEST, _ANY, has_stale=True),
     Scenario("an update, sectors torn within", (18, 20), three_versions, _update, NEW, _NEW_OR_OLD, torn_within=True),
     Scenario("an update, three regions", (20, 18, 19), three_versions, _update, NEW, _NEW_OR_OLD),
+    Scenario("an update inside a program", (18, 20), three_versions, _update_inside, NEW, _NEW_OR_OLD),
 )

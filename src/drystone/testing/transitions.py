@@ -82,6 +82,12 @@ _THIN = (
         thin_ids=(_ids(1, 2), _ids(1)),
     ),
     Transition(
+        "a thin device goes back to another one",
+        _TWO_THINS,
+        _state(_META, _DATA, _pool(2, "create_snap 3 2", "delete 1"), _thin("one", 3), _thin("two", 2)),
+        thin_ids=(_ids(1, 2), _ids(2, 3)),
+    ),
+    Transition(
         "create, snapshot and delete in one transaction",
         _TWO_THINS,
         _state(
@@ -259,6 +265,47 @@ _LAYERED = (
             _device("vol", (32768, "snapshot-origin", "{real}")),
             _device("snap", (32768, "snapshot", "{real} {cow} P 16")),
         ),
+    ),
+    Transition(
+        "merge a snapshot",
+        _state(
+            _disk("real", 0, 0, 32768),
+            _disk("cow", 1, 0, 16384),
+            _device("vol", (32768, "snapshot-origin", "{real}")),
+            _device("snap", (32768, "snapshot", "{real} {cow} P 16")),
+        ),
+        _state(
+            _disk("real", 0, 0, 32768),
+            _disk("cow", 1, 0, 16384),
+            _device("vol", (32768, "snapshot-merge", "{real} {cow} P 16")),
+        ),
+    ),
+    Transition(
+        "merge one of two snapshots",
+        _state(
+            _disk("real", 0, 0, 32768),
+            _disk("cow", 1, 0, 16384),
+            _disk("cow2", 2, 0, 16384),
+            _device("snap", (32768, "snapshot", "{real} {cow} P 16")),
+            _device("snap2", (32768, "snapshot", "{real} {cow2} P 16")),
+            _device("vol", (32768, "snapshot-origin", "{real}")),
+        ),
+        _state(
+            _disk("real", 0, 0, 32768),
+            _disk("cow", 1, 0, 16384),
+            _disk("cow2", 2, 0, 16384),
+            _device("snap2", (32768, "snapshot", "{real} {cow2} P 16")),
+            _device("vol", (32768, "snapshot-merge", "{real} {cow} P 16")),
+        ),
+    ),
+    Transition(
+        "end a merge",
+        _state(
+            _disk("real", 0, 0, 32768),
+            _disk("cow", 1, 0, 16384),
+            _device("vol", (32768, "snapshot-merge", "{real} {cow} P 16")),
+        ),
+        _state(_device("vol", (32768, "linear", "/disk/0 0"))),
     ),
     Transition(
         "drop a snapshot",

@@ -7,18 +7,18 @@ to find a state in which a promise is broken.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from drystone.dvm.replication.views import EVERYTHING, Checks
 from drystone.testing.region_births import BIRTHS, Birth, BirthHunt
 from drystone.testing.region_crashes import hunt_everything
 from drystone.testing.region_hunt import Hunt, Tally
 from drystone.testing.region_misuse import MISUSES, Misuse
-from drystone.testing.region_scenarios import SCENARIOS, Scenario
+from drystone.testing.region_scenarios import SCENARIOS, Counterexample, Scenario
 
 TABLE = Path(__file__).parents[3] / "docs/explanation/replicated-metadata.md"
 FLUSHES = (
@@ -40,6 +40,12 @@ FLUSHES = (
     "recover > _take_step > write_slot",
 )
 """Every flush of `dvm.replicate`, by the functions that lead to it; the hunts see no other."""
+PROGRAM = SCENARIOS[-1]
+PROGRAM_FLUSHES = tuple(
+    f"execute > run > _step > _try > _try_once > {each} > flush"
+    for each in ("_commit", "<lambda>")  # the one that decides, the others
+)
+"""Those of a program with the commit inside."""
 
 
 def _without(group: str, name: str) -> Checks:
@@ -97,6 +103,15 @@ def test_every_flush_is_seen_and_none_is_forgotten() -> None:
 @pytest.mark.parametrize("site", FLUSHES)
 def test_without_a_flush_a_counterexample_is_found(site: str) -> None:
     assert finds_counterexample(EVERYTHING, site)
+
+
+@pytest.mark.parametrize("site", PROGRAM_FLUSHES)
+def test_without_a_flush_of_the_program_a_counterexample_is_found(site: str) -> None:
+    seen: set[str] = set()
+    Hunt(PROGRAM, sites=seen).run()
+    assert site in seen
+    with pytest.raises(Counterexample):
+        Hunt(PROGRAM, dropped=site).run()
 
 
 @pytest.mark.parametrize(("group", "name"), CHECKS)

@@ -1,10 +1,13 @@
-"""The commit of the metadata inside a program: every call fails once, and old and new are never mixed."""
+"""The commit of the metadata inside a program: every call fails once, so do pairs of calls, reads and writes of the
+regions among them, the process is killed at each; and old and new are never mixed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from random import Random
 
 import pytest
 
@@ -18,32 +21,41 @@ from drystone.dvm.state import observe
 from drystone.dvm.transactions.two_phase import Sector, find_order, with_commit
 from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
-from drystone.testing.faults import FaultyDeviceMapper, fail_calls
+from drystone.testing.faults import FaultyDeviceMapper, Killed, fail_calls, kill_at
 from drystone.testing.program_bench import Bench, StillClock, converge, make_bench
 from drystone.testing.transitions import TRANSITIONS
 
 NEW = b"\1" * 512
+PAIRS = 60
+"""Of one transition."""
 SECTORS = [Sector("/region/0", 512, NEW), Sector("/region/1", 2560, NEW)]
 
 
 class Region:
-    """A device in memory. `fails`: the operation that does; `at_flush`: told of each."""
+    """A device in memory.
+
+    `fails`: the operation that does; `dies`: before which the process is killed; `at_flush`: told of each flush.
+    """
 
     def __init__(self) -> None:
         self.size = 4096
         self.data = bytearray(4096)
-        self.fails = ""
+        self.fails = self.dies = ""
         self.at_flush: Callable[[], None] = lambda: None
 
     def pwrite(self, offset: int, data: bytes) -> None:
-        if self.fails == "write":
-            raise KernelError("write", errno.EIO, device="region")
+        self._stop("write")
         self.data[offset : offset + len(data)] = data
 
     def flush(self) -> None:
-        if self.fails == "flush":
-            raise KernelError("flush", errno.EIO, device="region")
+        self._stop("flush")
         self.at_flush()
+
+    def _stop(self, operation: str) -> None:
+        if self.dies == operation:
+            raise Killed
+        if self.fails == operation:
+            raise KernelError(operation, errno.EIO, device="region")
 
     def close(self) -> None:
         pass
@@ -60,7 +72,11 @@ class Regions:
         self.first, self.second = Region(), Region()
 
     def open(self, path: str) -> Region:
-        return {"/region/0": self.first, "/region/1": self.second}[path]
+        return self.by_path[path]
+
+    @property
+    def by_path(self) -> dict[str, Region]:
+        return {"/region/0": self.first, "/region/1": self.second}
 
     def number(self, path: str) -> DeviceNumber:
         raise AssertionError(path)
@@ -82,10 +98,24 @@ def run(dm: DeviceMapper, program: Program, regions: Regions) -> Result:
     return execute(program, dm, devices=regions, clock=StillClock(), memory=contextlib.nullcontext)
 
 
-def count_calls(bench: Bench, program: Program) -> int:
-    dm = FaultyDeviceMapper(bench.start.copy())
-    run(dm, program, Regions())
-    return len(dm.calls)
+Place = int | tuple[str, str]
+"""What fails: a call to device-mapper by its number, or an operation on a region by path."""
+IN_REGIONS: tuple[Place, ...] = tuple((each.path, how) for each in SECTORS for how in ("write", "flush"))
+
+
+def count_calls(bench: Bench, program: Program, *failing: Place) -> int:
+    return len(run_failing(bench, program, failing)[0].calls)
+
+
+def run_failing(
+    bench: Bench, program: Program, failing: Sequence[Place]
+) -> tuple[FaultyDeviceMapper, SimulatedDeviceMapper, Regions, Result]:
+    dm, regions = bench.start.copy(), Regions()
+    faulty = FaultyDeviceMapper(dm, fail_calls({each: errno.EIO for each in failing if isinstance(each, int)}))
+    for each in failing:
+        if not isinstance(each, int):
+            regions.by_path[each[0]].fails = each[1]
+    return faulty, dm, regions, run(faulty, program, regions)
 
 
 def suspended(bench: Bench, dm: SimulatedDeviceMapper) -> list[str]:
@@ -150,6 +180,51 @@ def test_every_resume_fails_after_it_has_swapped(bench: Bench) -> None:
             dm, regions = bench.start.copy(), Regions()
             faulty = FaultyDeviceMapper(dm, fail_calls({call.count: errno.EIO}, is_late=True))
             check_whole(bench, dm, regions, run(faulty, program, regions))
+
+
+def sample_pairs(bench: Bench, program: Program, count: int) -> list[tuple[Place, Place]]:
+    """Some of all pairs, the same each time; the later one may be a call that only the first failure leads to."""
+    random = Random(f"pairs {bench.transition.name}")
+    found: list[tuple[Place, Place]] = []
+    for _ in range(count):
+        first = random.choice((*range(1, count_calls(bench, program) + 1), *IN_REGIONS))
+        later = range(first + 1 if isinstance(first, int) else 1, count_calls(bench, program, first) + 1)
+        found.append((first, random.choice([each for each in (*later, *IN_REGIONS) if each != first])))
+    return found
+
+
+def test_pairs_of_instructions_fail(bench: Bench) -> None:
+    program = compile_commit(bench)
+    for pair in sample_pairs(bench, program, PAIRS):
+        _, dm, regions, result = run_failing(bench, program, pair)
+        if regions.second.fails and result.outcome != "unwound":  # it is told, and left to the metadata's recovery
+            assert result.outcome == "failed", pair
+            assert result.left, pair
+            regions.second.data[:] = regions.first.data
+        if regions.first.fails:  # nobody relies on a flush that failed, nor on what was written before it
+            assert result.outcome == "unwound", pair
+            regions.first.data[:] = bytes(4096)
+        check_whole(bench, dm, regions, result)
+
+
+def test_the_process_is_killed_before_every_instruction(bench: Bench) -> None:
+    """The devices of the metadata that is in force are reached from what it leaves; so are the new ones, once more."""
+    program = compile_commit(bench)
+    ends = set()
+    for place in (*range(1, count_calls(bench, program) + 1), *IN_REGIONS):
+        dm, regions = bench.start.copy(), Regions()
+        faulty = FaultyDeviceMapper(dm, kill_at(place if isinstance(place, int) else 0))
+        if not isinstance(place, int):
+            regions.by_path[place[0]].dies = place[1]
+        with pytest.raises(Killed):
+            run(faulty, program, regions)
+        ends.add(regions.first.is_committed)
+        if not regions.first.is_committed:  # a new thin id may stay in the pool, until somebody wants to make it
+            assert bench.has_way_back(dm), place
+            converge(dm, bench.old)
+        converge(dm, bench.desired)
+        assert bench.is_desired(dm), place
+    assert ends == {False, True}
 
 
 @pytest.mark.parametrize("operation", ["write", "flush"])

@@ -10,12 +10,13 @@ import io
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import click
+from msgspec.structs import replace
 
 from drystone.base.errors import DrystoneError
 from drystone.cli.dvm.discover import discover

@@ -26,13 +26,15 @@ from drystone.dvm.metadata import devices, layers, move, names, raid, size, snap
 from drystone.dvm.metadata.create import Wish, create
 from drystone.dvm.metadata.edit import seeded_ids
 from drystone.dvm.metadata.remove import remove
+from drystone.dvm.planning.progress import merged_snapshots
+from drystone.dvm.reports.live import observe as observe_live
 from drystone.dvm.state import Line, State, observe
 from drystone.dvm.volactivate import activate, blanks, pools_with_messages
 from drystone.kernel.dm.abc import DeviceNumber, TableLine
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
 from drystone.kernel.dm.targets import Cache as CacheTarget
 from drystone.kernel.dm.targets import Era as EraTarget
-from drystone.kernel.dm.targets import Leg, Mirror, Raid, SnapshotOrigin, parse_target
+from drystone.kernel.dm.targets import Leg, Mirror, Raid, SnapshotMerge, SnapshotOrigin, parse_target
 from drystone.kernel.dm.targets import Linear as LinearTarget
 from drystone.kernel.dm.targets import Striped as StripedTarget
 from drystone.testing.faults import FaultyDeviceMapper, Killed, kill_at
@@ -88,7 +90,7 @@ def legs_of(line: Line, at: int) -> list[Leg] | None:
             return [Leg(leg.data, at) for leg in legs]
         case CacheTarget(origin=origin) | EraTarget(origin=origin):
             return [Leg(origin, at)]
-        case SnapshotOrigin(device):
+        case SnapshotOrigin(device) | SnapshotMerge(origin=device):
             return [Leg(device, at)]
     return None
 
@@ -142,7 +144,7 @@ class Lives(RuleBasedStateMachine):
     def expect(self, old: Group) -> None:
         """What was there is still there; what is new is written; mirrors copy."""
         was = {volume.uuid: volume.size for volume in old.volumes}
-        for volume in visible(self.group):
+        for volume in self.shown():
             name = device_name(self.group.name, volume.name)
             device = self.state.find(name)
             assert device is not None
@@ -156,9 +158,26 @@ class Lives(RuleBasedStateMachine):
                 for place in found:
                     self.contents[place] = (volume.uuid, at)
 
+    def copy_what_moves(self) -> None:
+        """The kernel's records go along: the simulated mirror writes to its first leg alone."""
+        index, contents = Index(self.group), self.dm.machine.contents
+        for moved in [each for volume in self.group.volumes for each in volume.runs() if each.to is not None]:
+            assert moved.to is not None
+            first, goal = (
+                index.devices[place.device].start // 512 + place.begin * SECTORS for place in (moved, moved.to)
+            )
+            source, target = (DeviceNumber.parse(PATHS[place.device]) for place in (moved, moved.to))
+            for (number, sector), content in list(contents.items()):
+                if number == source and first <= sector < first + moved.count * SECTORS:
+                    contents[target, sector - first + goal] = content
+
     def some(self, data: st.DataObject, *kinds: type) -> str | None:
         chosen = [each.name for each in visible(self.group) if not kinds or isinstance(each, kinds)]
         return data.draw(st.sampled_from(chosen)) if chosen else None
+
+    def shown(self) -> list[AnyVolume]:
+        """The volumes that have devices."""
+        return [each for each in visible(self.group) if not (isinstance(each, Snapshot) and each.merging)]
 
     def volume(self, name: str) -> AnyVolume:
         return Index(self.group).find(name)
@@ -261,15 +280,54 @@ class Lives(RuleBasedStateMachine):
         if name is not None:
             assert self.change(lambda group: raid.unmirror(group, name, keep=keep))
 
+    @rule(data=st.data(), count=st.integers(1, 2))
+    def add_legs(self, data: st.DataObject, count: int) -> None:
+        name = self.some(data, Raid1)
+        if name is not None and self.change(lambda group: raid.add_legs(group, name, self.ids, count=count)):
+            volume = self.volume(name)
+            assert isinstance(volume, Raid1)
+            assert [leg.rebuild for leg in volume.legs[-count:]] == [True] * count
+            assert self.change(lambda group: raid.settled(group, name))
+
+    @rule(data=st.data(), at=st.integers(0, 3))
+    def drop_a_leg(self, data: st.DataObject, at: int) -> None:
+        name = self.some(data, Raid1)
+        if name is not None:
+            before = self.volume(name)
+            assert isinstance(before, Raid1)
+            done = self.change(lambda group: raid.drop_legs(group, name, [at]))
+            assert done == (at < len(before.legs) > 2)
+
+    @rule(data=st.data())
+    def merge(self, data: st.DataObject) -> None:
+        name = self.some(data, Snapshot)
+        if name is not None:
+            self.change(lambda group: snapshot.begin_merge(group, name))
+
+    @precondition(lambda self: any(isinstance(volume, Snapshot) and volume.merging for volume in self.group.volumes))
+    @rule()
+    def finish_merges(self) -> None:
+        live = observe_live(self.dm, self.group)
+        merging = {each.name for each in self.group.volumes if isinstance(each, Snapshot) and each.merging}
+        assert merged_snapshots(self.group, live) == merging
+        assert self.change(lambda group: snapshot.finish_merge(group, merging))
+        assert not any(isinstance(volume, Snapshot) and volume.merging for volume in self.group.volumes)
+
+    @rule(data=st.data())
+    def rollback(self, data: st.DataObject) -> None:
+        name, source = self.some(data, Thin), self.some(data, Thin)
+        if name is not None and source is not None and self.change(lambda group: thin.rollback(group, name, source)):
+            assert self.volume(name).size == self.volume(source).size
+
     @rule(data=st.data(), size_=sizes)
     def cache(self, data: st.DataObject, size_: int) -> None:
-        name = self.some(data, *SOLID)
+        name = self.some(data, *SOLID, Thin)
         if name is not None:
             self.change(lambda group: layers.cache(group, name, size_, self.ids))
 
     @rule(data=st.data())
     def era(self, data: st.DataObject) -> None:
-        name = self.some(data, *SOLID)
+        name = self.some(data, *SOLID, Thin)
         if name is not None:
             self.change(lambda group: layers.era(group, name, self.ids))
 
@@ -291,6 +349,8 @@ class Lives(RuleBasedStateMachine):
     @rule(aborted=st.booleans())
     def end_move(self, aborted: bool) -> None:
         end = move.abort if aborted else lambda group: move.finish(group, None)
+        if not aborted:
+            self.copy_what_moves()
         assert self.change(end)
         assert not any(run.to for volume in self.group.volumes for run in volume.runs())
 
@@ -319,7 +379,7 @@ class Lives(RuleBasedStateMachine):
         assert is_at(dm, state)
         left_out = {each.name for each in activation.left_out}
         index = Index(self.group)
-        for volume in visible(self.group):
+        for volume in self.shown():
             assert (state.find(device_name(self.group.name, volume.name)) is None) == (volume.name in left_out)
             if isinstance(volume, Linear | Striped) and volume.name not in left_out:
                 assert lost not in {run.device for run in volume.runs()}

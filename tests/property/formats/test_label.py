@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from dataclasses import replace
 
 import google_crc32c
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from drystone.base.errors import DamagedError, UnsupportedError
 from drystone.formats.label.label import (

@@ -7,6 +7,7 @@ The kernel's device-mapper is not needed; kinds that LVM2 makes with its help al
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,20 +21,26 @@ from hypothesis import strategies as st
 
 from drystone.base.errors import DrystoneError
 from drystone.cli.dvm.lvm2 import lvm2
+from drystone.dvm.groups.group import Group
 from drystone.dvm.lvm2.assembly import assemble
+from drystone.dvm.lvm2.conversion import convert
 from drystone.dvm.lvm2.groups_document import GroupEntry, SegmentEntry, groups_document
 from drystone.dvm.lvm2.rescue import Rescue, rescue
 from drystone.dvm.lvm2.survey import survey
+from drystone.dvm.reports.lvm_report import lvm_report
+from drystone.dvm.reports.report import Subject, report
 from drystone.kernel import loop
 from drystone.kernel.pages import open_pages
 from drystone.kernel.ranges import open_ranges
 from drystone.testing.lvm2 import Lvm2, configure, has_lvm2
-from drystone.testing.lvm2_metadata import linear, mirror, raid1, striped, write_text, write_volume
+from drystone.testing.lvm2_metadata import device_uuid, linear, mirror, raid1, striped, write_text, write_volume
 
 SIZE = (12 << 20) + 5 * 512
 """Bytes of a disk: not whole pages, so that a second area ends where no page does."""
 DISKS = 4
 HIDDEN = '"READ", "WRITE"'
+PARTS = (("rmeta", "meta"), ("rimage", "data"))
+"""What the parts of raid1 are called: theirs, ours."""
 
 LAYOUTS: tuple[tuple[str, ...], ...] = (
     (),
@@ -78,6 +85,12 @@ class Ground:
         with contextlib.ExitStack() as stack:
             surveyed = survey([stack.enter_context(open_ranges(path)) for path in self.paths])
             return list(groups_document(assemble(surveyed), ()).groups)
+
+    def import_group(self) -> Group:
+        with contextlib.ExitStack() as stack:
+            surveyed = survey([stack.enter_context(open_ranges(path)) for path in self.paths])
+        (found,) = assemble(surveyed)
+        return convert(found)[0]
 
     def rescue(self) -> Rescue:
         with contextlib.ExitStack() as stack:
@@ -269,6 +282,14 @@ def test_groups_at_random(ground: Ground, seed: int, steps: int) -> None:
     assert str(newest.group.number) == row["vg_seqno"]
 
 
+def write_text_for(uuids: Sequence[str], volumes: dict[str, str]) -> bytes:
+    """A group of these volumes on disks of these UUIDs."""
+    text = write_text(volumes, devices=len(uuids), extents=40, extent_size=512, device_size=SIZE // 512, seqno=7)
+    for number, uuid in enumerate(uuids):
+        text = text.replace(device_uuid(number).encode(), uuid.encode())
+    return text
+
+
 def restored_text(random: Random, uuids: Sequence[str]) -> bytes:
     """A group of kinds that need the kernel to be made, on disks of these UUIDs."""
     free = [0] * len(uuids)
@@ -303,10 +324,7 @@ def restored_text(random: Random, uuids: Sequence[str]) -> bytes:
                 add(part, linear(0, extents, *take(leg, extents)), status=HIDDEN)
             if log:
                 add(log, linear(0, 1, *take(0, 1)), status=HIDDEN)
-    text = write_text(volumes, devices=len(uuids), extents=40, extent_size=512, device_size=SIZE // 512, seqno=7)
-    for number, uuid in enumerate(uuids):
-        text = text.replace(f"Device-0000-0000-0000-0000-0000-{number:06d}".encode(), uuid.encode())
-    return text
+    return write_text_for(uuids, volumes)
 
 
 @FEW
@@ -375,3 +393,57 @@ def test_a_group_that_was_removed_comes_back(ground: Ground) -> None:
     lvm.run("vgcfgrestore", "-f", str(text), "vg")
     assert lvm.report("lvs", ["lv_name", "lv_uuid", "lv_size", "seg_pe_ranges"]) == before
     compare(ground)
+
+
+def make_every_kind(ground: Ground) -> None:
+    """A group of what comes over from LVM2: linear, striped, raid1; tags; a device that is not allocated from."""
+    lvm = ground.lvm
+    lvm.run("pvcreate", *ground.paths)
+    parts = [f"safe_{kind}_{leg}" for leg in range(2) for kind, _ in PARTS]
+    volumes = {"safe": write_volume(0, [raid1(3, parts, region=1024)])}
+    for number, part in enumerate(parts):
+        begin, extents = (1, 3) if "image" in part else (0, 1)
+        volumes[part] = write_volume(number + 1, [linear(0, extents, f"pv{number // 2}", begin)], status=HIDDEN)
+    file = lvm.folder / "text"
+    file.write_bytes(write_text_for([row["pv_uuid"] for row in lvm.report("pvs", ["pv_name", "pv_uuid"])], volumes))
+    lvm.run("vgcfgrestore", "-f", str(file), "vg")
+    lvm.create("vg", "home", "-l", "3", "--addtag", "t2", "--addtag", "t1")
+    lvm.create("vg", "wide", "-l", "6", "-i", "3", "-I", "16k")
+    lvm.run("lvextend", "-l", "+4", "vg/home")
+    lvm.run("lvextend", "-l", "+6", "vg/wide")
+    lvm.run("vgchange", "--addtag", "g2", "--addtag", "g1", "vg")
+    lvm.run("pvchange", "-x", "n", ground.paths[3])
+
+
+def spell_alike(row: dict[str, str]) -> dict[str, str]:
+    """A row of either, without what is unlike: parts have names of their own in both, and no kernel was asked."""
+    found = dict(row)
+    for key in ("pv_fmt", "devices"):  # ours are paths in the row of a volume, LVM2's extents in a row each
+        found.pop(key, None)
+    if found.get("segtype") == "raid1":
+        found.pop("seg_pe_ranges", None)
+    if "lv_attr" in found:  # type, permission, allocation; LVM2 has X for what it does not know
+        found["lv_attr"] = found["lv_attr"][:3].lower()
+    if "lv_name" in found:
+        for theirs, ours in PARTS:
+            found["lv_name"] = found["lv_name"].replace(f"_{theirs}_", f":{ours}")
+    return found
+
+
+def test_our_report_has_lvm2s_keys_and_values(ground: Ground) -> None:
+    ground.clear()
+    make_every_kind(ground)
+    group = ground.import_group()
+    subject = Subject(group, {device.uuid: device.path for device in group.devices}, None, True)
+    (ours,) = lvm_report(report(subject, ("vgs", "pvs", "lvs", "segments")))["report"]
+    for table, command, words in (
+        ("vg", "vgs", ()), ("pv", "pvs", ()), ("lv", "lvs", ("-a",)), ("seg", "lvs", ("-a", "--segments")),
+    ):  # fmt: skip
+        asked = [key for key in ours[table][0] if key != "devices"]
+        rows, default = (
+            json.loads(ground.lvm.run(command, "--reportformat", "json", *more, *words).stdout)["report"][0][table]
+            for more in (("--units", "b", "-o", ",".join(asked)), ())
+        )
+        alike = [dict(each) for each in {tuple(spell_alike(row).items()) for row in rows}]  # of a volume one a segment
+        assert sorted(map(spell_alike, ours[table]), key=str) == sorted(alike, key=str), table
+        assert set(default[0]) - {"lv_attr"} <= set(asked)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from drystone.base.errors import UnavailableError
 from drystone.cli.exits import INTERRUPTED
+from drystone.testing.backup_command import BackupCommand, check_backups_live, write_image
 from drystone.testing.proxy import Fault, FaultyProxy, Silence, Slow
 from drystone.testing.s3 import SECRET, S3Server, start_server, why_absent
 
@@ -35,73 +29,24 @@ def server(tmp_path: Path) -> Iterator[S3Server]:
         yield started
 
 
-@dataclass(frozen=True, slots=True)
-class Cli:
-    """The command line with a server's variables."""
-
-    variables: dict[str, str]
-
-    def start(self, *words: str | Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "drystone.cli.main", "backup", *words],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, **self.variables},
-        )  # fmt: skip
-
-    def run(self, *words: str | Path, code: int = 0) -> str:
-        """stdout; of a failure stderr. Neither ever holds the secret."""
-        process = self.start(*words)
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == code, err
-        assert SECRET not in out + err
-        return err if code else out
-
-    def document(self, *words: str | Path) -> Any:
-        return json.loads(self.run(*words, "--json"))
+def command(variables: dict[str, str]) -> BackupCommand:
+    return BackupCommand(variables, SECRET)
 
 
 @contextmanager
-def behind_proxy(server: S3Server) -> Iterator[tuple[FaultyProxy, Cli, str]]:
+def behind_proxy(server: S3Server) -> Iterator[tuple[FaultyProxy, BackupCommand, str]]:
     """A proxy before the server, the command line that goes through it, and a destination in a bucket of its own."""
     with FaultyProxy(server.port) as proxy:
-        yield proxy, Cli(server.environ(endpoint=proxy.endpoint)), f"s3://{server.make_bucket()}/x"
-
-
-def write_image(path: Path, seed: int, size: int = 24 * MIB) -> None:
-    """Half random, a quarter text, the rest a hole."""
-    with path.open("wb") as file:
-        file.write(random.Random(seed).randbytes(size // 2))
-        file.write((b"drystone %d " % seed) * (size // 4 // 16))
-        file.truncate(size)
+        yield proxy, command(server.environ(endpoint=proxy.endpoint)), f"s3://{server.make_bucket()}/x"
 
 
 def test_a_backup_lives_in_s3(server: S3Server, tmp_path: Path) -> None:
-    cli = Cli(server.environ())
     dest = f"s3://{server.make_bucket()}@us-east-1/hosts/a/"
-    image, back = tmp_path / "image", tmp_path / "back"
-    write_image(image, 1)
-    first = cli.run("create", image, "--dest", dest, "--no-encryption").strip()
-    assert first.startswith(f"{dest}?backup=")
-    before = image.read_bytes()
-    with image.open("r+b") as file:
-        file.seek(5 * MIB)
-        file.write(os.urandom(MIB))
-    second = cli.document("create", image, "--dest", dest)
-    assert second["stored"] < 4 * MIB, "only what changed was stored"
-    assert [each["url"] for each in cli.document("list", dest)] == [first, second["url"]]
-    for url, bytes_ in ((first, before), (second["url"], image.read_bytes())):
-        cli.run("restore", url, back, "--overwrite")
-        assert back.read_bytes() == bytes_
-    cli.run("verify", second["url"])
-    cli.run("delete", first)
-    assert [each["url"] for each in cli.document("list", dest)] == [second["url"]]
-    cli.run("restore", second["url"], back, "--overwrite")
-    assert back.read_bytes() == image.read_bytes()
-    assert "there is no backup" in cli.run("restore", first, tmp_path / "none", code=3)
+    check_backups_live(command(server.environ()), dest, tmp_path, ("delete", "{first}"))
 
 
 def test_a_destination_is_a_path_of_its_own(server: S3Server, tmp_path: Path) -> None:
-    cli = Cli(server.environ())
+    cli = command(server.environ())
     bucket = server.make_bucket()
     image = tmp_path / "image"
     write_image(image, 2, 4 * MIB)
@@ -141,7 +86,7 @@ def test_a_server_that_stays_dead_loses_no_earlier_backup(server: S3Server, tmp_
         write_image(image, 5, 48 * MIB)
         known = len(packs(proxy))
         proxy.plan(slow_packs)
-        making = Cli({**cli.variables, "DRYSTONE_STORE_PATIENCE": "3"}).start("create", image, "--dest", dest)
+        making = command({**cli.variables, "DRYSTONE_STORE_PATIENCE": "3"}).start("create", image, "--dest", dest)
         await_(lambda: len(packs(proxy)) >= known + 2)
         server.kill()
         out, err = making.communicate(timeout=300)
@@ -203,13 +148,13 @@ def test_ctrl_c_ends_without_another_try_at_a_silent_store(server: S3Server, tmp
 
 
 def test_what_is_missing_is_said_in_one_line(server: S3Server, tmp_path: Path) -> None:
-    cli = Cli(server.environ())
+    cli = command(server.environ())
     bucket = server.make_bucket()
     assert "there is no repository of backups" in cli.run("list", f"s3://{bucket}/x", code=3)
     assert "there is no such bucket" in cli.run("list", "s3://no-such-bucket-here/x", code=2)
-    wrong = Cli(server.environ(secret="guessed"))
+    wrong = command(server.environ(secret="guessed"))
     assert "does not accept the credentials" in wrong.run("list", f"s3://{bucket}/x", code=6)
-    nobody = Cli({**server.environ(key="", secret=""), "AWS_EC2_METADATA_DISABLED": "true"})
+    nobody = command({**server.environ(key="", secret=""), "AWS_EC2_METADATA_DISABLED": "true"})
     assert "no credentials were found" in nobody.run("list", f"s3://{bucket}/x", code=6)
 
 

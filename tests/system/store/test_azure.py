@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -14,7 +12,8 @@ from drystone.store import Store, open_store
 from drystone.store.azure import EMULATED_ACCOUNT, EMULATED_KEY
 from drystone.store.clients import Patience
 from drystone.testing.azure import ACCOUNT, KEY, AzureServer, make_signature, start_server, why_absent
-from drystone.testing.proxy import BadGateway, CutAnswer, CutRequest, Fault, FaultyProxy, Silence, fail_once
+from drystone.testing.proxy import BadGateway, CutAnswer, CutRequest, Fault, FaultyProxy, Silence
+from drystone.testing.store_faults import check_listing_goes_on, check_own_put_is_known, check_reads_are_whole
 from drystone.testing.stores import CONFORMANCE, check_deleting, check_listing, check_put_and_get, check_refusal
 
 CHECKS = [check for check in CONFORMANCE if check is not check_listing]
@@ -119,13 +118,7 @@ def test_a_put_knows_its_own_object_again(
     fault: Fault, azure_proxy: FaultyProxy, azure: AzureServer, container: str, patience: Patience
 ) -> None:
     store = open_behind(azure_proxy, azure, container, replace(patience, silence=1.5))
-    data = random.Random(1).randbytes(100_000)
-    assert store.put_if_absent("before", b"")
-    azure_proxy.plan(fail_once(fault, "PUT", "/key"))
-    assert store.put_if_absent("key", data)
-    assert not store.put_if_absent("key", data), "the same bytes again are not the same put"
-    assert store.get("key") == data
-    assert dict(store.list("")) == {"before": 0, "key": 100_000}
+    check_own_put_is_known(store, azure_proxy, fault)
 
 
 @pytest.mark.parametrize("fault", [CutAnswer(150), CutAnswer(70_000), Silence()], ids=repr)
@@ -133,17 +126,7 @@ def test_reads_are_whole(
     fault: Fault, azure_proxy: FaultyProxy, azure: AzureServer, container: str, patience: Patience
 ) -> None:
     store = open_behind(azure_proxy, azure, container, replace(patience, silence=1.5))
-    data = random.Random(2).randbytes(1_000_000)
-    assert store.put_if_absent("key", data)
-    azure_proxy.plan(fail_once(fault, "GET", "/key"))
-    assert store.get("key") == data
-    azure_proxy.plan(fail_once(fault, "GET", "/key"))
-    assert store.get_range("key", 1000, 900_000) == data[1000:901_000]
-    azure_proxy.plan(fail_once(fault, "GET", "comp=list"))
-    assert list(store.list("")) == [("key", 1_000_000)]
-    azure_proxy.plan(fail_once(fault, "POST", "comp=batch"))
-    store.delete("key")
-    assert list(store.list("")) == []
+    check_reads_are_whole(store, azure_proxy, fault, listing=("GET", "comp=list"), deletion=("POST", "comp=batch"))
 
 
 def test_a_long_listing_goes_on_where_it_broke(
@@ -159,8 +142,7 @@ def test_a_long_listing_goes_on_where_it_broke(
         return None
 
     azure_proxy.plan(plan)
-    listed = [key for key, _ in itertools.islice(store.list("many"), 5_000)]
-    assert listed == [f"many/{number:04d}" for number in range(1_100)]
+    check_listing_goes_on(store)
     assert len(broken) == 2
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import random
 import sqlite3
@@ -19,8 +18,9 @@ import pytest
 from drystone.base.errors import NotFoundError, TimedOutError, UnavailableError
 from drystone.store import Store, open_store
 from drystone.store.clients import Patience
-from drystone.testing.proxy import BadGateway, CutAnswer, CutRequest, Fault, FaultyProxy, Silence, Slow, fail_once
+from drystone.testing.proxy import BadGateway, CutAnswer, CutRequest, Fault, FaultyProxy, Silence, Slow
 from drystone.testing.s3 import S3Server, start_server, why_absent
+from drystone.testing.store_faults import check_listing_goes_on, check_own_put_is_known, check_reads_are_whole
 
 
 def open_behind(proxy: FaultyProxy, server: S3Server, bucket: str, patience: Patience) -> Store:
@@ -38,13 +38,7 @@ def test_a_put_knows_its_own_object_again(
     fault: Fault, proxy: FaultyProxy, server: S3Server, bucket: str, patience: Patience
 ) -> None:
     store = open_behind(proxy, server, bucket, replace(patience, silence=1.5))
-    data = random.Random(1).randbytes(100_000)
-    assert store.put_if_absent("before", b"")
-    proxy.plan(fail_once(fault, "PUT", "/key"))
-    assert store.put_if_absent("key", data)
-    assert not store.put_if_absent("key", data), "the same bytes again are not the same put"
-    assert store.get("key") == data
-    assert dict(store.list("")) == {"before": 0, "key": 100_000}
+    check_own_put_is_known(store, proxy, fault)
 
 
 def test_a_put_whose_answer_was_lost_does_not_take_a_rivals_object_for_its_own(
@@ -73,17 +67,7 @@ def test_a_put_whose_answer_was_lost_does_not_take_a_rivals_object_for_its_own(
 def test_reads_are_whole(fault: Fault, proxy: FaultyProxy, server: S3Server, bucket: str, patience: Patience) -> None:
     # Four silences are waited for here; one more, of a loaded machine, is tried again.
     store = open_behind(proxy, server, bucket, replace(patience, silence=1.5))
-    data = random.Random(2).randbytes(1_000_000)
-    assert store.put_if_absent("key", data)
-    proxy.plan(fail_once(fault, "GET", "/key"))
-    assert store.get("key") == data
-    proxy.plan(fail_once(fault, "GET", "/key"))
-    assert store.get_range("key", 1000, 900_000) == data[1000:901_000]
-    proxy.plan(fail_once(fault, "GET", "list-type"))
-    assert list(store.list("")) == [("key", 1_000_000)]
-    proxy.plan(fail_once(fault, "DELETE", "/key"))
-    store.delete("key")
-    assert list(store.list("")) == []
+    check_reads_are_whole(store, proxy, fault, listing=("GET", "list-type"), deletion=("DELETE", "/key"))
 
 
 def test_a_long_listing_goes_on_where_it_broke(
@@ -91,8 +75,7 @@ def test_a_long_listing_goes_on_where_it_broke(
 ) -> None:
     store = open_behind(proxy, server, crowded, patience)
     proxy.plan(lambda number, _line: CutAnswer(3_000) if number % 2 == 0 else None)
-    listed = [key for key, _ in itertools.islice(store.list("many"), 5_000)]
-    assert listed == [f"many/{number:04d}" for number in range(1_100)]
+    check_listing_goes_on(store)
     assert len(proxy.lines) >= 4, "two pages, each broken once"
 
 

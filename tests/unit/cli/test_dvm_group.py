@@ -85,6 +85,7 @@ MUTATIONS: list[tuple[str, ...]] = [
     ("mirror", "--legs", "3", "db"),
     ("unmirror", "--keep", "1", "safe"),
     ("repair", "--lost", "disk0", "safe"),
+    ("add-leg", "--on", "disk2", "safe"),
     ("cache", "--size", "2m", "--block", "32k", "--mode", "writeback", "db"),
     ("era", "--block", "64k", "db"),
     ("crypt", "--key", "logon:db", "--lose-data", "db"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from drystone.dvm.check import check
 from drystone.dvm.dmactivate import activate
-from drystone.dvm.instructions import AnyInstruction, Exit, JmpFail
+from drystone.dvm.instructions import AnyInstruction, Exit, JmpFail, Label, Remove, Resume
 from drystone.dvm.program import Program
 from drystone.dvm.state import Device, Line, State
 from drystone.dvm.text import render_instruction
@@ -138,3 +138,18 @@ def test_a_device_that_two_change_places_around_is_never_on_itself() -> None:
     desired = [device("low", "7:0 0"), larger, device("high", "{mid} 0", 16)]
     done = steps([mid, low, high], desired)
     assert done.index("resume low") < done.index("load mid 0 8 linear 7:0 0 8 8 linear {low} 0"), done
+
+
+def test_a_merge_that_has_begun_is_not_undone() -> None:
+    """It writes over the origin: what fails after it goes no further back."""
+    real, cow, gone = device("real", "7:0 0"), device("cow", "7:0 8"), device("gone", "7:0 16")
+    snap = device("snap", "{real} {cow} P 1", target="snapshot")
+    before = State((real, cow, gone, snap, device("vol", "{real}", target="snapshot-origin")))
+    after = State((real, cow, device("vol", "{real} {cow} P 1", target="snapshot-merge")))
+    code = activate(before, after).instructions
+    begun = code.index(Resume("vol"))
+    removal = code.index(Remove("gone"))
+    assert begun < removal
+    jump = code[removal + 1]
+    assert isinstance(jump, JmpFail)
+    assert code[code.index(Label(jump.label)) + 1] == Exit("failed")

@@ -39,6 +39,7 @@ class FakeBlock:
         self.content = bytearray(size)
         self.log: list[str] = []
         self.broken = False
+        self.failing_flushes = 0
 
     @property
     def size(self) -> int:
@@ -52,6 +53,9 @@ class FakeBlock:
 
     def flush(self) -> None:
         self.log.append("flush")
+        self.failing_flushes -= 1
+        if self.failing_flushes >= 0:
+            raise KernelError("flush", errno.EIO)
 
     def close(self) -> None:
         self.log.append("close")
@@ -230,6 +234,17 @@ def test_the_tables_to_bring_back_are_found_behind_renames_and_names(dm: Simulat
     dm.resume("b")
     assert execute(program_, dm, memory=quiet).outcome == "done"
     assert observe(dm) == wanted
+
+
+def test_a_flush_that_failed_is_not_tried_again(dm: SimulatedDeviceMapper) -> None:
+    """The second one would succeed, and what the first one could not write would be lost all the same."""
+    block = FakeBlock(1024)
+    block.failing_flushes = 1
+    result = run(dm, f"write /r 0 {SECTOR} insist\nflush /r insist\nclear-fail", r=block)
+    assert result.outcome == "failed"
+    assert [(each.op, each.errno) for each in result.left] == [("flush", errno.EIO)]
+    assert block.log[:2] == ["write 0 512", "flush"]
+    assert block.log.count("flush") == 1
 
 
 def test_writing_and_committing(dm: SimulatedDeviceMapper) -> None:

@@ -6,11 +6,11 @@ import contextlib
 import errno
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from drystone.base.errors import BusyError, KernelError, NotFoundError, UnavailableError, UsageError
 from drystone.dvm.check import check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drystone.base.errors import UnsupportedError, UsageError
+from drystone.base.errors import RefusedError, UnsupportedError, UsageError
 from drystone.kernel import filesystems
 from drystone.kernel.filesystems import Signature, parse_blkid
 from drystone.kernel.programs import Outcome, run_program
@@ -27,6 +27,13 @@ def test_nothing_known(text: str) -> None:
 def test_kinds() -> None:
     with pytest.raises(UsageError, match="ext4, xfs"):
         filesystems.grow("vfat", "/dev/null")
+
+
+def test_what_cannot_be_made_smaller() -> None:
+    with pytest.raises(RefusedError, match="xfs cannot be made smaller"):
+        filesystems.shrink("xfs", "/dev/null", 1 << 30)
+    with pytest.raises(UsageError, match="ext4, xfs"):
+        filesystems.shrink("vfat", "/dev/null", 1 << 30)
 
 
 def test_a_missing_program_names_its_package() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from drystone.base.errors import KernelError
 from drystone.kernel.fork import run_forked
 
 
@@ -61,6 +63,34 @@ def test_one_that_is_killed() -> None:
         return 0
 
     assert run_forked(action, b"").code == -signal.SIGKILL
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_nothing_stays_open() -> None:
+    before = open_files()
+    assert run_forked(lambda: 0, b"abc").code == 0
+    assert open_files() == before
+
+
+def test_without_room_for_another_file_nothing_is_run() -> None:
+    before = open_files()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, limits[1]))
+    fillers: list[int] = []
+    try:
+        while open_files() <= highest + 1:  # that takes one to count them
+            fillers.append(os.dup(0))
+        with pytest.raises(KernelError, match="fork failed: EMFILE"):
+            run_forked(lambda: 0, b"")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for each in fillers:
+            os.close(each)
+    assert open_files() == before
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -40,3 +40,15 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
         open_ranges(str(tmp_path / "nothing"))
     with pytest.raises(UsageError):
         open_ranges(str(tmp_path))
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(5000))
+    folder = Path("/proc/self/fd")
+    before = sum(1 for _ in folder.iterdir())
+    with open_ranges(str(path)) as device:
+        assert device.read(4990, 10) == bytes(10)
+        assert sum(1 for _ in folder.iterdir()) == before + 1
+    device.close()
+    assert sum(1 for _ in folder.iterdir()) == before

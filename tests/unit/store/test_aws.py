@@ -125,3 +125,17 @@ def test_secrets_are_in_no_repr() -> None:
     found = find_settings({**KEYS, "AWS_SESSION_TOKEN": "toptoken", "HOME": os.devnull})
     assert "topsecret" not in repr(found)
     assert "toptoken" not in repr(found)
+
+
+def test_a_file_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    certificate = b"-----BEGIN CERTIFICATE-----\n"
+    path = tmp_path / "ca.pem"
+    path.write_bytes(certificate.ljust(1 << 20))
+    assert len(find_settings({"HOME": os.devnull, "AWS_CA_BUNDLE": str(path)}).authorities) == 1 << 20
+    path.write_bytes(certificate.ljust((1 << 20) + 1))
+    with pytest.raises(UsageError, match="too large to be a file of settings"):
+        find_settings({"HOME": os.devnull, "AWS_CA_BUNDLE": str(path)})
+    variables = write_files(tmp_path)
+    (tmp_path / ".aws" / "config").write_bytes(b"[default]\nca_bundle = /a\0b\n")
+    with pytest.raises(UsageError, match=r"'/a\\x00b', the file of authorities, cannot be read: no path"):
+        find_settings(variables)

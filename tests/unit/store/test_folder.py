@@ -357,6 +357,110 @@ def test_a_file_system_without_hard_links_is_told(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_nothing_stays_open(tmp_path: Path) -> None:
+    def fail(_at: int, step: str) -> None:
+        if step == failing:
+            raise OSError(errno.EIO, "broken")
+
+    failing = ""
+    before = open_files()
+    store = FolderStore(tmp_path, RecordedSteps(fail))
+    assert store.put_if_absent("a", b"data")
+    assert not store.put_if_absent("a", b"data")
+    put = store.begin("b")
+    put.write(b"data")
+    assert put.finish()
+    store.begin("c").abandon()
+    for failing in ("link", "sync_folder", "unlink"):
+        with pytest.raises(KernelError):
+            store.put_if_absent(f"d/{failing}", b"data")
+    with pytest.raises(TypeError):
+        SystemSteps().write(tmp_path / "e", "no bytes")  # type: ignore[arg-type]  # wrong on purpose
+    assert not (tmp_path / "e").exists()
+    assert open_files() == before
+
+
+def test_an_object_of_somebody_else_is_durable_when_it_is_told(tmp_path: Path) -> None:
+    """Its writer may have been killed between giving it its name and making that durable."""
+    steps = RecordedSteps()
+    FolderStore(tmp_path).put_if_absent("a/1", b"theirs")
+    store = FolderStore(tmp_path, steps)
+    store.put_if_absent("a/2", b"")
+    begun = len(steps.log)
+    assert not store.put_if_absent("a/1", b"ours")
+    assert steps.log[begun:] == [("sync_folder", tmp_path / "a")]
+    assert store.get("a/1") == b"theirs"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "hint"),
+    [
+        (errno.EIO, KernelError, ""),
+        (errno.EROFS, KernelError, "mount it for writing"),
+        (errno.EACCES, KernelError, "no right"),
+        (errno.ENOSPC, ExhaustedError, "make room"),
+        (errno.EDQUOT, ExhaustedError, "make room"),
+    ],
+)
+def test_what_the_file_system_refuses_is_told(
+    tmp_path: Path, number: int, kind: type[DrystoneError], hint: str
+) -> None:
+    def fail(_at: int, step: str) -> None:
+        if step in refused:
+            raise OSError(number, os.strerror(number))
+
+    store = FolderStore(tmp_path / "store", RecordedSteps(fail))
+    for refused in (["write"], ["link"], ["make_folder"], ["sync_folder"]):
+        with pytest.raises(DrystoneError) as caught:
+            store.put_if_absent(f"{refused[0]}/a", b"")
+        assert type(caught.value) is kind
+        assert hint in caught.value.hint
+    refused = []
+    assert store.put_if_absent("a", b"")
+    refused = ["unlink"]
+    with pytest.raises(kind):
+        store.delete("a")
+    refused = ["sync_folder"]
+    with pytest.raises(kind):
+        store.delete("a")
+
+
+def test_only_a_folder_that_we_did_not_change_need_not_be_synced(tmp_path: Path) -> None:
+    """That above a root that was there: others' users' folders often cannot be opened for reading."""
+
+    class Closed(SystemSteps):
+        def __init__(self, closed: Path) -> None:
+            self.closed = closed
+
+        def sync_folder(self, path: Path) -> None:
+            if path == self.closed:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            super().sync_folder(path)
+
+    root = tmp_path / "store"
+    with pytest.raises(KernelError):
+        FolderStore(root, Closed(tmp_path)).put_if_absent("a/b", b"")
+    assert FolderStore(root, Closed(tmp_path)).put_if_absent("a/b", b"")
+    for closed in (root, root / "a"):
+        with pytest.raises(KernelError):
+            FolderStore(root, Closed(closed)).put_if_absent("a/c", b"")
+
+
+def test_a_deletion_is_durable_whoever_was_first(tmp_path: Path) -> None:
+    steps = RecordedSteps()
+    store = FolderStore(tmp_path, steps)
+    store.put_if_absent("a/1", b"")
+    (tmp_path / "a" / "1").unlink()  # and killed before the folder was synced
+    begun = len(steps.log)
+    store.delete("a/1")
+    assert steps.log[begun:] == [("sync_folder", tmp_path / "a")]
+    store.delete("no/folder")
+
+
 def test_folders_removed_by_others_are_made_again(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "store")
     store.put_if_absent("a/1", b"")

@@ -22,6 +22,15 @@ def test_an_emulator_is_named_with_or_without_its_scheme() -> None:
     assert find_settings({"STORAGE_EMULATOR_HOST": "https://h"}).endpoint == "https://h"
 
 
+def test_a_key_file_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    path.write_text(KEY.ljust(1 << 20))
+    assert find_settings({"GOOGLE_SERVICE_ACCOUNT": str(path)}).endpoint == "http://h:1"
+    path.write_text(KEY.ljust((1 << 20) + 1))
+    with pytest.raises(UsageError, match="too large to be a file of settings"):
+        find_settings({"GOOGLE_SERVICE_ACCOUNT": str(path)})
+
+
 def test_keys_and_files(tmp_path: Path) -> None:
     path = tmp_path / "key.json"
     path.write_text(KEY)

@@ -1,76 +1,44 @@
 """`dvm` and `drystone dvm`: the volume manager as tools. Each is a function from documents to a document.
 
-stdout holds exactly one document (JSON, or with --text the text form), stderr the errors, as JSON.
+stdout holds exactly one document (JSON, or with --text the text form), stderr the errors, as JSON. A command line that
+`plain` can read is run without click; all others, and all help, go to the commands of `group`.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import click
+if TYPE_CHECKING:
+    from drystone.cli.dvm.group import TOOLS, dvm
 
-from drystone import __version__
-from drystone.cli.dvm.configuration import pass_down_option
-from drystone.cli.dvm.session import log_option, with_log
-from drystone.cli.dvm.tool import errors_as_json
-from drystone.cli.lazy import Lazy, LazyGroup
-from drystone.cli.output import HELP
-
-TOOLS = {
-    "apply": Lazy("drystone.cli.dvm.plan:apply", "Print the group that a plan leads to."),
-    "discover": Lazy("drystone.cli.dvm.discover:discover", "Devices and their groups, by labels."),
-    "dmactivate": Lazy("drystone.cli.dvm.programs:dmactivate", "Print the program from one state to another."),
-    "dmexec": Lazy("drystone.cli.dvm.programs:dmexec", "Check or run a program."),
-    "lvm2": Lazy("drystone.cli.dvm.lvm2:lvm2", "Read LVM2's volume groups."),
-    "metadata": Lazy("drystone.cli.dvm.metadata:metadata", "Change a volume group document."),
-    "observe": Lazy("drystone.cli.dvm.programs:observe", "Print the state of device-mapper."),
-    "plan": Lazy("drystone.cli.dvm.plan:plan", "Print how a group becomes what a layout wants."),
-    "record": Lazy("drystone.cli.dvm.session:record", "Run a tool, and note what went in and out."),
-    "replay": Lazy("drystone.cli.dvm.session:replay", "Run the tools of a recorded session again."),
-    "replicate": Lazy("drystone.cli.dvm.replicate:replicate", "Keep the same bytes in many regions, by transactions."),
-    "report": Lazy("drystone.cli.dvm.report:report", "What is in a group."),
-    "transact": Lazy("drystone.cli.dvm.transact:transact", "A group's metadata: versions, each whole or not at all."),
-    "volactivate": Lazy("drystone.cli.dvm.volactivate:volactivate", "Print the state in which volumes are active."),
-}
-"""The tools by name; each is imported when it is used."""
+__all__ = ["TOOLS", "dvm", "main", "run_tool"]
 
 
-@click.group(cls=LazyGroup, lazy=TOOLS, context_settings=HELP)
-@click.version_option(__version__, "-V", "--version", prog_name="dvm")
-@errors_as_json
-@pass_down_option
-@log_option
-def dvm() -> None:
-    """The volume manager as small tools: each takes documents and prints one.
+def __getattr__(name: str) -> object:
+    """The group, imported when it is asked for."""
+    if name not in ("TOOLS", "dvm"):
+        raise AttributeError(name)
+    from drystone.cli.dvm import group
 
-    Documents are JSON on files or stdin ("-"); docs/reference describes them. Errors are JSON on stderr, and the exit
-    code says their kind (docs/reference/exit-codes.md). No tool looks for a configuration by itself: -c names one.
-
-    \b
-    Examples:
-      dvm discover find vg | dvm transact read vg | dvm report --text   what is in a group
-      dvm transact update vg --activate -- dvm metadata create db --size 10g
-      dvm observe --name vg- > now.json                                 what is active
-      dvm dmactivate now.json wanted.json --describe                    what has to be done
-      dvm dmactivate now.json wanted.json | dvm dmexec                  do it
-    """
+    return getattr(group, name)
 
 
 def main() -> None:
     """The console script `dvm`. Its errors are JSON always."""
-    _run(with_log(sys.argv[1:]))
+    _run(sys.argv[1:])
 
 
 def run_tool() -> None:
     """The console scripts `dvm_TOOL`: each is `dvm TOOL`."""
-    _run([Path(sys.argv[0]).name.removeprefix("dvm_"), *sys.argv[1:]])
+    _run([sys.argv[0].rpartition("/")[2].removeprefix("dvm_"), *sys.argv[1:]])
 
 
 def _run(words: list[str]) -> NoReturn:
-    from drystone.cli.exits import leave, run
-    from drystone.cli.start_up import collect_seldom
+    from drystone.cli.start_up import spare_msgspec
 
-    collect_seldom()
-    leave(run(dvm, ["--json", *words] if words else [], name="dvm"))
+    spare_msgspec()
+    from drystone.cli.dvm.plain.run import run_words
+    from drystone.cli.exits import leave
+
+    leave(run_words(words))

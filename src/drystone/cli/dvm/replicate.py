@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from drystone.base.errors import KernelError, NotFoundError, UsageError
+from drystone.base.errors import UsageError
 from drystone.cli.dvm.tool import Tool, errors_as_json, print_document
 from drystone.cli.input import name_input, read_input
 from drystone.cli.output import HELP, print_table
@@ -19,9 +18,6 @@ from drystone.cli.output import HELP, print_table
 if TYPE_CHECKING:
     from drystone.dvm.replication.documents import Status, Transaction
     from drystone.dvm.replication.regions import Region, RegionDevice
-
-_MOST_BYTES = (64 << 20) + 1
-"""One more than a version may have, so that too many are refused and not cut."""
 
 text_option = click.option("--text", is_flag=True, help="A table for people instead of JSON.")
 
@@ -95,10 +91,11 @@ def prepare(regions: str, source: str, parent: str | None) -> None:
     """
     from drystone.dvm.replication import replicate as engine
     from drystone.dvm.replication.documents import Outcome
+    from drystone.formats.region.layout import LONGEST_DATA
 
     if regions == source == "-":
         raise UsageError("stdin cannot hold both REGIONS and SOURCE", hint="name a file for one of them")
-    data = _read_source(source)
+    data = read_input(source, most=LONGEST_DATA, may_be_empty=True)
     with _opened(_parse(regions), write=True) as devices:
         print_document(Outcome(operation="prepare", transaction=engine.prepare(devices, data, parent=parent)))
 
@@ -113,11 +110,7 @@ def commit(regions: str) -> None:
     Example:
       dvm replicate commit regions.json
     """
-    from drystone.dvm.replication import replicate as engine
-    from drystone.dvm.replication.documents import Outcome
-
-    with _opened(_parse(regions), write=True) as devices:
-        print_document(Outcome(operation="commit", transaction=engine.commit(devices)))
+    _end(regions, "commit")
 
 
 @replicate.command(cls=Tool)
@@ -130,11 +123,7 @@ def abort(regions: str) -> None:
     Example:
       dvm replicate abort regions.json
     """
-    from drystone.dvm.replication import replicate as engine
-    from drystone.dvm.replication.documents import Outcome
-
-    with _opened(_parse(regions), write=True) as devices:
-        print_document(Outcome(operation="abort", transaction=engine.abort(devices)))
+    _end(regions, "abort")
 
 
 @replicate.command(cls=Tool)
@@ -224,6 +213,16 @@ def history(regions: str, text: bool) -> None:
         print_document(History(transactions=found))
 
 
+def _end(regions: str, operation: Literal["commit", "abort"]) -> None:
+    """The second phase, either way."""
+    from drystone.dvm.replication import replicate as engine
+    from drystone.dvm.replication.documents import Outcome
+
+    act = engine.commit if operation == "commit" else engine.abort
+    with _opened(_parse(regions), write=True) as devices:
+        print_document(Outcome(operation=operation, transaction=act(devices)))
+
+
 def _parse(file: str) -> tuple[Region, ...]:
     from drystone.dvm.replication.regions import parse_regions
 
@@ -243,24 +242,6 @@ def _opened(
         open_regions(regions, write=write, tolerant=tolerant) as devices,
     ):
         yield devices
-
-
-def _read_source(source: str) -> bytes:
-    """All bytes of a file, which may be empty, or of stdin.
-
-    :raises NotFoundError: no such file. :raises UsageError: a folder. :raises KernelError: it cannot be read.
-    """
-    try:
-        if source == "-":
-            return sys.stdin.buffer.read(_MOST_BYTES)
-        with Path(source).open("rb") as stream:
-            return stream.read(_MOST_BYTES)
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-            raise NotFoundError(f"there is no file {source}", file=source) from error
-        if error.errno == errno.EISDIR:
-            raise UsageError(f"{source} is a folder, a file was expected", hint="name a file", file=source) from error
-        raise KernelError("read", error.errno or errno.EIO, device=source) from error
 
 
 def _print_status(found: Status, *, text: bool) -> None:

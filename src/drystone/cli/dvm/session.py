@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from drystone.dvm.session import Content, Repeated, Run
 
 
-_WITHOUT_STDIN = frozenset({"discover", "observe"})
+_WITHOUT_STDIN = frozenset({"activate", "boot", "discover", "observe", "replace", "resize"})
 """Tools that read no stdin: one that nobody closes is not waited for."""
 
 

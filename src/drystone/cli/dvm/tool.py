@@ -1,4 +1,4 @@
-"""What the tools of `dvm` share: how they fail, and how a document is printed."""
+"""What the tools of `dvm` share as commands of click."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
-from drystone.base.documents import encode
 from drystone.base.errors import KernelError, UsageError
+from drystone.cli.dvm.documents import explain, print_document
 from drystone.cli.programs import device_mapper
+
+__all__ = ["Tool", "errors_as_json", "pass_mapper", "print_document"]
 
 
 class Tool(click.Command):
@@ -19,15 +21,11 @@ class Tool(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KernelError as error:
-            from drystone.kernel.dm.causes import classed
-
-            raise classed(error) from error
-        except UsageError as error:
-            if error.hint:
+        except (KernelError, UsageError) as error:
+            told = explain(error, ctx.command_path)
+            if told is error:
                 raise
-            hint = f"formats are in docs/reference, the use is in: {ctx.command_path} --help"
-            raise UsageError(error.message, hint=hint, **error.facts) from error
+            raise told from error
 
 
 errors_as_json = click.option(
@@ -43,8 +41,3 @@ def pass_mapper(function: Callable[..., None]) -> Callable[..., None]:
         function(device_mapper(click.get_current_context()), *arguments, **others)
 
     return call
-
-
-def print_document(document: object) -> None:
-    """The one document on stdout."""
-    click.echo(encode(document, indent=2))

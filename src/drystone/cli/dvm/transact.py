@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from drystone.base.errors import UsageError
 from drystone.cli.dvm.configuration import config_option
+from drystone.cli.dvm.host import make_host
+from drystone.cli.dvm.plain.groups import make_nodes, open_group, run_program
 from drystone.cli.dvm.tool import Tool, errors_as_json, print_document
 from drystone.cli.input import name_input, read_input
 from drystone.cli.output import HELP, Function, print_table
+from drystone.cli.programs import device_mapper
 
 if TYPE_CHECKING:
     from drystone.dvm.configuration import Configuration
-    from drystone.dvm.discovery.devices import Devices
     from drystone.dvm.transactions.activation import Activation
     from drystone.dvm.transactions.survey import Survey
     from drystone.kernel.pipe import Piped
@@ -145,54 +145,65 @@ def update(
     with _open(configuration, group, file, paths, write=not dry_run) as found:
         outcome = update_metadata(
             found,
-            lambda metadata: run_mutator(mutator, metadata, run=partial(_run_program, ctx)),
+            lambda metadata: run_mutator(mutator, metadata, run=_run_program(ctx)),
             ("update", *mutator),
             SystemClock().now(),
             base=base,
             dry_run=dry_run,
-            along=_along(ctx, found) if activate else None,
+            along=_along(ctx, configuration, found) if activate else None,
         )
     print_document(outcome)
     if activate:
-        _make_nodes(ctx)
+        make_nodes(device_mapper(ctx))
 
 
 @transact.command(cls=Tool)
 @group_options
 @base_option
+@activate_option
 @click.option("--without", multiple=True, metavar="DEVICE", help="Leave out a device (path or uuid); may be repeated.")
+@click.pass_context
 @click.argument("mutator", nargs=-1, type=click.UNPROCESSED, metavar="[-- PROGRAM...]")
 def recover(
+    ctx: click.Context,
     configuration: Configuration,
     group: str,
     file: str | None,
     paths: tuple[str, ...],
     base: str,
+    activate: bool,
     without: tuple[str, ...],
     mutator: tuple[str, ...],
 ) -> None:
     """Finish or undo an update that was cut short, then rewrite the metadata for the devices that are left.
 
     Devices that are missing, cannot be read, or are left out by --without do not belong to it afterwards. PROGRAM makes
-    the metadata fit, as in `update`.
+    the metadata fit, as in `update`. With --activate device-mapper is brought to what they are then: raid sets go on
+    without lost legs, and volumes that cannot be whole are left as they are.
 
     \b
-    Example:
+    Examples:
       dvm discover find vg | dvm transact recover vg
+      dvm transact recover vg --devices devices.json --activate -- dvm metadata repair db --lost UUID
     """
     from drystone.base.clock import SystemClock
     from drystone.dvm.transactions.mutator import run_mutator
+    from drystone.dvm.transactions.survey import readable_devices
     from drystone.dvm.transactions.transact import recover as recover_metadata
 
+    mutate = partial(run_mutator, mutator, run=_run_program(ctx))
     with _open(configuration, group, file, paths, write=True, without=without) as found:
         outcome = recover_metadata(
             found,
             ("recover", *mutator),
             SystemClock().now(),
-            mutate=(lambda metadata: run_mutator(mutator, metadata)) if mutator else None,
+            mutate=mutate if mutator else None,
             base=base,
+            along=make_host(ctx, configuration).activation(readable_devices(found), partial=True) if activate else None,
         )
     print_document(outcome)
+    if activate:
+        make_nodes(device_mapper(ctx))
 
 
 @transact.command(cls=Tool)
@@ -361,61 +372,27 @@ def revert(
             SystemClock().now(),
             base=base,
             dry_run=dry_run,
-            along=_along(ctx, found) if activate else None,
+            along=_along(ctx, configuration, found) if activate else None,
         )
     print_document(outcome)
     if activate:
-        _make_nodes(ctx)
+        make_nodes(device_mapper(ctx))
 
 
-def _run_program(ctx: click.Context, words: Sequence[str], stdin: bytes) -> Piped:
-    """Run a program; a mutator of this very `dvm` without starting Python once more."""
-    from drystone.kernel.fork import run_forked
-    from drystone.kernel.pipe import run_piped
+def _run_program(ctx: click.Context) -> Callable[[Sequence[str], bytes], Piped]:
+    """Runs programs; a mutator of this very `dvm` without starting Python once more."""
 
-    if len(words) < 2 or words[1] != "metadata" or not _is_this_program(words[0]):
-        return run_piped(words, stdin)
-    from drystone.cli.exits import run
+    def run_here(words: Sequence[str]) -> int:
+        from drystone.cli.exits import run
 
-    return run_forked(lambda: run(ctx.find_root().command, ["--json", *words[1:]], name="dvm"), stdin)
+        return run(ctx.find_root().command, ["--json", *words], name="dvm")
 
-
-def _is_this_program(word: str) -> bool:
-    """Whether the shell's word stands for the file that runs here as `dvm`."""
-    own = Path(sys.argv[0])
-    if own.name != "dvm" or Path(word).name != "dvm":
-        return False
-    folders = [""] if "/" in word else os.environ.get("PATH", os.defpath).split(os.pathsep)
-    places = (Path(folder, word) for folder in folders)
-    found = next((place for place in places if os.access(place, os.X_OK)), None)
-    return found is not None and found.samefile(own)
+    return partial(run_program, run_here)
 
 
-def _along(ctx: click.Context, found: Survey) -> Activation:
+def _along(ctx: click.Context, configuration: Configuration, found: Survey) -> Activation:
     """What changes device-mapper with the metadata."""
-    from contextlib import nullcontext
-
-    from drystone.cli.programs import device_mapper
-    from drystone.dvm.dmexec import execute
-    from drystone.dvm.transactions.activation import Activation
-    from drystone.dvm.transactions.page_blocks import PageBlocks
-    from drystone.kernel.dm.device_mapper import KernelDeviceMapper
-    from drystone.kernel.memory import locked_memory
-
-    dm = device_mapper(ctx)
-    memory = locked_memory if isinstance(dm, KernelDeviceMapper) else nullcontext
-    return Activation(dm, partial(execute, dm=dm, devices=PageBlocks(), memory=memory), found.document)
-
-
-def _make_nodes(ctx: click.Context) -> None:
-    """Have the nodes in /dev that udev makes where it runs. Only the kernel's device-mapper has any."""
-    from drystone.cli.programs import device_mapper
-    from drystone.kernel.dm.device_mapper import KernelDeviceMapper
-    from drystone.kernel.dm.nodes import sync_nodes, udev_runs
-
-    dm = device_mapper(ctx)
-    if isinstance(dm, KernelDeviceMapper) and not udev_runs():
-        sync_nodes((entry.name, entry.number) for entry in dm.list_devices())
+    return make_host(ctx, configuration).activation(found.document)
 
 
 def _open(
@@ -428,27 +405,4 @@ def _open(
     without: tuple[str, ...] = (),
 ) -> AbstractContextManager[Survey]:
     """The group's regions, open."""
-    from drystone.dvm.transactions.opening import is_silent, opened
-
-    document = _read_devices(group, file, paths)
-    # What was named by --device, and says nothing of itself any more, is not in the document.
-    going = [each for each in without if not (each in paths and is_silent(each))]
-    return opened(document, write=write, wait_s=configuration.common.wait_s, without=going)
-
-
-def _read_devices(group: str, file: str | None, paths: tuple[str, ...]) -> Devices:
-    from drystone.dvm.discovery.devices import parse_devices, require_group
-
-    if paths:
-        if file is not None:
-            raise UsageError("--devices and --device were given", hint="one of them")
-        from drystone.dvm.discovery.membership import find
-        from drystone.dvm.discovery.scan import Place
-
-        return find(Place(paths, has_devices=False), group)
-    name = file or "-"
-    if name == "-" and sys.stdin.isatty():
-        raise UsageError("no devices were told", hint=f"dvm discover find {group} | dvm transact ..., or --device PATH")
-    devices = parse_devices(read_input(name), f"devices ({name_input(name)})")
-    require_group(devices, group)
-    return devices
+    return open_group(group, file, paths, write=write, wait_s=configuration.common.wait_s, without=without)

@@ -7,7 +7,9 @@ there are, and which: a device that it does not name has left the group while it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from drystone.base.errors import MismatchError, NotFoundError
 from drystone.base.names import find_by_reference
@@ -19,8 +21,7 @@ IsBuiltUpon = Callable[[str, str], bool]
 """Whether the device at the first path is built upon the one at the second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A device of a group: where it is, and its label."""
 
     path: str
@@ -29,8 +30,7 @@ class Member:
     label: Label
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """What the labels of one group say together.
 
     :ivar members: its devices that were found. :ivar missing: uuids of those that were not, where labels list them.

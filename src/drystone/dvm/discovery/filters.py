@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from drystone.base.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """Accept or reject paths in which `pattern` is found (anchors are the pattern's business)."""
 
     pattern: re.Pattern[str]
     is_accept: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """Whether a device is looked at; `by`: the filter and the path that decided, "" when none matched."""
 
     is_accepted: bool

@@ -8,7 +8,9 @@ again finishes it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from drystone.base.errors import DrystoneError, ExistsError, MismatchError, NotFoundError, RefusedError, UsageError
 from drystone.base.names import check_name, new_uuid
@@ -33,8 +35,7 @@ DEFAULT_REGION = Extent(1, 257)
 """Where the metadata is unless told otherwise: 1 MiB behind the label."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(msgspec.Struct, frozen=True):
     """A label and the path of the device that it goes to."""
 
     path: str
@@ -110,7 +111,7 @@ def plan_remove(group: Group, device: str) -> list[Placed]:
         members=expected,
         listed=_listed(uuids, expected),
     )
-    return _follow(replace(group, members=tuple(rest)), pattern)
+    return _follow(msgspec.structs.replace(group, members=tuple(rest)), pattern)
 
 
 def find_member(group: Group, reference: str) -> Member | None:

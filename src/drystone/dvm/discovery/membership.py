@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from drystone.base.errors import BusyError, NotFoundError, RefusedError, UsageError
-from drystone.dvm.discovery.devices import Devices, Groups, Note
+from drystone.dvm.discovery.devices import Devices
 from drystone.dvm.discovery.discover import (
     Group,
     Member,
     choose_group,
-    describe_group,
     gather,
     list_problems,
     to_devices,
 )
 from drystone.dvm.discovery.filters import judge
+from drystone.dvm.discovery.finding import find, is_built_upon, list_all, look
 from drystone.dvm.discovery.labelling import (
     Placed,
     erase_label,
@@ -29,28 +29,12 @@ from drystone.dvm.discovery.labelling import (
     require_free,
     write_labels,
 )
-from drystone.dvm.discovery.scan import Found, Place, read_reading, scan
+from drystone.dvm.discovery.scan import Found, Place, read_reading, scan, to_absolute
 from drystone.formats.label.label import Extent, Reading
 from drystone.formats.region.slots import parse_page_zero
 from drystone.kernel.pages import PageDevice, locked_paths, open_pages
 
-
-def look(place: Place) -> tuple[list[Group], tuple[Note, ...]]:
-    """All groups of this machine, and what could not be read."""
-    found = scan(place)
-    return gather(found, is_built_upon), list_problems(found)
-
-
-def find(place: Place, reference: str) -> Devices:
-    """The devices of a group. Raises as `discover.choose_group` and `discover.to_devices`."""
-    groups, problems = look(place)
-    return to_devices(choose_group(groups, reference, problems))
-
-
-def list_all(place: Place) -> Groups:
-    """All groups, and what could not be read."""
-    groups, problems = look(place)
-    return Groups(groups=tuple(describe_group(each) for each in groups), notes=problems)
+__all__ = ["add_devices", "find", "is_built_upon", "list_all", "look", "remove_device"]
 
 
 def add_devices(
@@ -75,8 +59,8 @@ def add_devices(
     """
     from drystone.kernel.identity import refuse_loops
 
-    wanted = [str(Path(path).absolute()) for path in paths]
-    if len({str(Path(path).resolve()) for path in wanted}) < len(wanted):
+    wanted = [to_absolute(path) for path in paths]
+    if len({os.path.realpath(path) for path in wanted}) < len(wanted):
         raise UsageError("one device was named twice")
     found = scan(place)
     for path in wanted:
@@ -114,7 +98,7 @@ def remove_device(
     """
     found = scan(place)
     group = choose_group(gather(found, is_built_upon), reference, list_problems(found))
-    named = str(Path(device).absolute()) if "/" in device else device
+    named = to_absolute(device) if "/" in device else device
     member = find_member(group, named)
     uuid = member.label.device if member is not None else named
     paths = _paths([*group.members, *([member] if member else [])])
@@ -129,16 +113,6 @@ def remove_device(
                 with open_pages(member.path, write=True) as opened:
                     erase_label(opened)
     return _after(group, placed, found) if placed else None
-
-
-def is_built_upon(upper: str, lower: str) -> bool:
-    """Whether the device at one path is the one at the other, or is built upon it."""
-    from drystone.kernel.identity import find_place, list_below
-
-    try:
-        return find_place(lower) in list_below(find_place(upper))
-    except NotFoundError:
-        return False
 
 
 def _paths(members: Iterable[Member]) -> list[str]:
@@ -166,7 +140,7 @@ def _find_or_none(groups: Sequence[Group], reference: str) -> Group | None:
 
 def _require_accepted(place: Place, path: str, found: Sequence[Found]) -> None:
     """:raises UsageError: no scan would ever see the device."""
-    resolved = str(Path(path).resolve())
+    resolved = os.path.realpath(path)
     if any({path, resolved} & {each.path, *each.aliases} for each in found):
         return
     verdict = judge(place.filters, dict.fromkeys([path, resolved]))

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from drystone.base.errors import BusyError, DrystoneError, NotFoundError, UsageError
 from drystone.dvm.discovery.filters import Filter, judge
 from drystone.formats.label.label import LEAST_SIZE, Reading, choose_copy, last_page
 from drystone.formats.label.layout import PAGE
-from drystone.kernel.devices import BlockEntry, list_block_devices
 from drystone.kernel.pages import PageDevice, open_pages
+from drystone.kernel.together import run_together
+
+if TYPE_CHECKING:
+    from drystone.kernel.devices import BlockEntry
 
 OWN_VOLUMES = "DRYSTONE-"
 """How the dm UUIDs of our own volumes begin. What is inside belongs to whoever uses the volume."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where labels are looked for.
 
     :ivar files: plain files that stand for devices. :ivar filters: of paths, files too.
@@ -31,8 +36,7 @@ class Place:
     has_devices: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A device or file, and what it says of itself.
 
     :ivar reading: None when it could not be read, or has no room for a label. :ivar problem: then, why.
@@ -45,13 +49,15 @@ class Found:
     problem: str = ""
 
 
-def scan(place: Place, *, entries: Callable[[], Sequence[BlockEntry]] = list_block_devices) -> list[Found]:
+def scan(place: Place, *, entries: Callable[[], Sequence[BlockEntry]] | None = None) -> list[Found]:
     """Every device and file that the filters accept, with what is in its label's places. By path.
+
+    :param entries: lists the block devices; this machine's when None.
 
     A device that cannot be read has its problem told; the others are found all the same.
     """
-    found = [_scan_file(path) for path in _accepted_files(place)]
-    for entry in entries() if place.has_devices else ():
+    found = _scan_files(list(_accepted_files(place)))
+    for entry in (entries or _list_devices)() if place.has_devices else ():
         if not judge(place.filters, entry.aliases).is_accepted:
             continue
         if entry.mapper_uuid.startswith(OWN_VOLUMES) and not place.is_deep:
@@ -64,22 +70,54 @@ def scan(place: Place, *, entries: Callable[[], Sequence[BlockEntry]] = list_blo
     return sorted(found, key=lambda each: each.path)
 
 
+def _list_devices() -> Sequence[BlockEntry]:
+    from drystone.kernel.devices import list_block_devices
+
+    return list_block_devices()
+
+
 def read_reading(device: PageDevice) -> Reading:
     """What an open device carries. :raises UsageError: it is too small for a label."""
     if device.size < LEAST_SIZE:
         raise UsageError(f"{device.path} has {device.size} bytes, a labelled device has {LEAST_SIZE} or more")
-    return choose_copy(device.read(0, 1), device.read(last_page(device.size) // PAGE, 1), device.size)
+    return _choose(device.read(0, 1), device.read(last_page(device.size) // PAGE, 1), device.size)
+
+
+@lru_cache(maxsize=512)
+def _choose(first: bytes, last: bytes, size: int) -> Reading:
+    """`choose_copy`, once for the same bytes: a command looks at each label twice, before and behind the lock."""
+    return choose_copy(first, last, size)
+
+
+def to_absolute(path: str) -> str:
+    """The whole path, links and `..` as they are."""
+    if path.startswith("/") and "//" not in path and "/./" not in path and not path.endswith(("/", "/.")):
+        return path
+    from pathlib import Path  # a tool that is given whole paths starts without it
+
+    return str(Path(path).absolute())
 
 
 def _accepted_files(place: Place) -> Iterable[str]:
     """Each file once, by its whole path."""
-    paths = dict.fromkeys(str(Path(file).absolute()) for file in place.files)
+    paths = dict.fromkeys(to_absolute(file) for file in place.files)
     return [path for path in paths if judge(place.filters, [path]).is_accepted]
+
+
+def _scan_files(paths: Sequence[str]) -> list[Found]:
+    """At once, where they are slow."""
+    found: dict[str, Found] = {}
+
+    def note(path: str) -> None:
+        found[path] = _scan_file(path)
+
+    run_together([[partial(note, path)] for path in paths])
+    return [found[path] for path in paths]
 
 
 def _scan_file(path: str) -> Found:
     try:
-        size = Path(path).stat().st_size
+        size = os.stat(path).st_size  # noqa: PTH116  # as above
     except OSError as error:
         return Found(path, (), 0, problem=f"it cannot be read: {error.strerror}")
     return _read(path, (), size)

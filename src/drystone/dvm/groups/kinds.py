@@ -208,11 +208,13 @@ class Snapshot(Volume, frozen=True, kw_only=True, tag="snapshot"):
     """A classic snapshot: chunks of the origin are copied to `cow` before they are overwritten.
 
     :ivar origin: uuid of a volume that is no part. :ivar chunk: bytes, a power of two.
+    :ivar merging: the origin goes back to it: what it holds is what the origin holds, and is copied there.
     """
 
     origin: str
     cow: str
     chunk: int
+    merging: bool = False
 
     def parts(self) -> tuple[str, ...]:
         return (self.cow,)

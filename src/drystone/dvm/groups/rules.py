@@ -47,8 +47,8 @@ _LONGEST_NAME = 127 - len("-move.999.9999999999")
 """Characters: activation adds a suffix to some."""
 _LARGEST_THIN_ID = (1 << 24) - 1
 _FORMAT = "the format is in docs/reference/group.md"
-_STACKED = (ThinPool, Thin, Snapshot)
-"""Kinds that are no parts of others."""
+_STACKED = (ThinPool, Snapshot)
+"""Kinds that are no parts of others; a thin volume can be what a layer is put over, and no other part."""
 CACHE_MODES = ("writethrough", "writeback", "passthrough")
 CACHE_POLICIES = ("smq", "cleaner")
 
@@ -156,7 +156,8 @@ class _Checker:
                 self.fail(f"{name}: its part {uuid!r} is not there")
             if part.part_of != volume.uuid:
                 self.fail(f"{name}: {part.name} is not marked as its part")
-            if isinstance(part, _STACKED):
+            is_base = isinstance(volume, Cache | Era | Crypt) and uuid == volume.base
+            if isinstance(part, _STACKED) or (isinstance(part, Thin) and not is_base):
                 self.fail(f"{name}: a {part.kind} ({part.name}) cannot be a part")
         self.unique(volume.parts(), f"times, {name} has the part")
         expected = RULES[type(volume)](self, volume)
@@ -298,6 +299,8 @@ def _snapshot(check: _Checker, volume: Snapshot) -> int:
         if isinstance(other, Snapshot) and other.origin == volume.origin and other.chunk != volume.chunk:
             # An origin splits writes at the chunks of the snapshots that were there when it was resumed.
             check.fail(f"{volume.name} and {other.name} are snapshots of one volume and differ in their chunks")
+        if isinstance(other, Snapshot) and other.merging and volume.merging and other.uuid != volume.uuid:
+            check.fail(f"{volume.name} and {other.name} cannot be merged into one volume at the same time")
     origin = check.index.volumes.get(volume.origin)
     if origin is None or origin.part_of is not None or isinstance(origin, ThinPool | Snapshot):
         check.fail(f"{volume.name}: its origin {volume.origin!r} is not there, or is none that can have snapshots")

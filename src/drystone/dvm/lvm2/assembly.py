@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from drystone.base.errors import DamagedError, MismatchError, NotFoundError, UsageError
 from drystone.base.names import find_by_reference
+from drystone.base.sizes import SECTOR
 from drystone.dvm.lvm2.survey import Surveyed
 from drystone.formats.lvm2.group import Group, PhysicalVolume
 
@@ -105,8 +106,8 @@ def with_devices(
             problems.append(f"{volume.name} {volume.uuid} is missing{was}")
         else:
             found[volume.uuid] = places[0]
-            if places[0].size < volume.size * 512:
-                problems.append(f"{places[0].path} is shorter than the {volume.size * 512} bytes that it had")
+            if places[0].size < volume.size * SECTOR:
+                problems.append(f"{places[0].path} is shorter than the {volume.size * SECTOR} bytes that it had")
     return Assembled(group, data, found, sources, problems=tuple(problems))
 
 

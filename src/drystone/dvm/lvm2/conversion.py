@@ -6,10 +6,13 @@ names that parts have here (`home:data0` for `home_rimage_0`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from drystone.base.errors import RefusedError
+from msgspec import structs
+
+from drystone.base.errors import RefusedError, UsageError
+from drystone.base.sizes import SECTOR
 from drystone.dvm.groups.group import Disk, Group
 from drystone.dvm.groups.kinds import AnyVolume, Leg, Linear, Raid1, Row, Run, Striped, joined
 from drystone.dvm.groups.rules import check_group
@@ -18,8 +21,6 @@ from drystone.dvm.lvm2.tables import Planner, is_visible
 from drystone.formats.lvm2.group import LogicalVolume, PhysicalVolume
 from drystone.formats.lvm2.segments import Images, Place, Stripes
 
-_SECTOR = 512
-
 
 def convert(assembled: Assembled, *, leave_out: bool = False) -> tuple[Group, dict[str, str]]:
     """The group's document, and the volumes that are not in it, with the reason.
@@ -27,10 +28,13 @@ def convert(assembled: Assembled, *, leave_out: bool = False) -> tuple[Group, di
     :param leave_out: go on without the volumes that a group document cannot hold. Their extents look free in it, so
         its devices are marked as not to be allocated from.
     :raises RefusedError: there are such volumes, and `leave_out` is false.
-    :raises UsageError: the group as a whole cannot be such a document: its name, its extent size.
+    :raises UsageError: the group as a whole cannot be such a document: its name, its extent size, its devices.
     """
     work = _Conversion(assembled)
-    volumes: list[AnyVolume] = []
+    what = f"LVM2 group {assembled.group.name}"
+    empty = work.group((), allocatable=True)
+    check_group(empty, what)
+    made: dict[str, list[AnyVolume]] = {}
     left_out: dict[str, str] = {}
     for volume in assembled.group.logical:
         if not is_visible(volume):
@@ -38,7 +42,8 @@ def convert(assembled: Assembled, *, leave_out: bool = False) -> tuple[Group, di
         if reason := work.reason(volume):
             left_out[volume.name] = reason
         else:
-            volumes += work.volume(volume)
+            made[volume.name] = work.volume(volume)
+    left_out |= _find_unruly(empty, made)
     if left_out and not leave_out:
         shown = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:4])
         raise RefusedError(
@@ -46,16 +51,24 @@ def convert(assembled: Assembled, *, leave_out: bool = False) -> tuple[Group, di
             hint="--leave-out goes on without them; their extents look free then",
             left_out=left_out,
         )
-    group = Group(
-        name=assembled.group.name,
-        uuid=assembled.group.uuid,
-        extent_size=assembled.group.extent_size * _SECTOR,
-        tags=assembled.group.tags,
-        devices=tuple(work.device(each, allocatable=not left_out) for each in assembled.group.physical),
-        volumes=tuple(volumes),
-    )
-    check_group(group, f"LVM2 group {group.name}")
+    volumes = tuple(each for name, parts in made.items() if name not in left_out for each in parts)
+    group = work.group(volumes, allocatable=not left_out)
+    check_group(group, what)
     return group, left_out
+
+
+def _find_unruly(empty: Group, made: Mapping[str, Sequence[AnyVolume]]) -> dict[str, str]:
+    """Which of these volumes break a rule of group documents by their name, a tag or a size, and which rule."""
+    found: dict[str, str] = {}
+    try:
+        check_group(structs.replace(empty, volumes=tuple(each for parts in made.values() for each in parts)))
+    except UsageError:
+        for name, parts in made.items():
+            try:
+                check_group(structs.replace(empty, volumes=tuple(parts)), name)
+            except UsageError as error:
+                found[name] = error.message.removeprefix(f"{name}: ")
+    return found
 
 
 class _Conversion:
@@ -63,7 +76,7 @@ class _Conversion:
 
     def __init__(self, assembled: Assembled) -> None:
         self._assembled = assembled
-        self._extent = assembled.group.extent_size * _SECTOR
+        self._extent = assembled.group.extent_size * SECTOR
         self._logical = {each.name: each for each in assembled.group.logical}
         self._uuids = {each.name: each.uuid for each in assembled.group.physical}
         # Which devices are there today is not the document's: a volume on a missing one is in it all the same.
@@ -110,20 +123,32 @@ class _Conversion:
             size=volume.extents * self._extent,
             tags=volume.tags,
             legs=tuple(legs),
-            region=mapping.region * _SECTOR,
+            region=mapping.region * SECTOR,
             nosync="NOTSYNCED" in volume.status,
         )
         return [raid, *parts]
 
-    def device(self, physical: PhysicalVolume, *, allocatable: bool) -> Disk:
+    def group(self, volumes: tuple[AnyVolume, ...], *, allocatable: bool) -> Group:
+        """The group with these volumes."""
+        whole = self._assembled.group
+        return Group(
+            name=whole.name,
+            uuid=whole.uuid,
+            extent_size=self._extent,
+            tags=whole.tags,
+            devices=tuple(self._device(each, allocatable=allocatable) for each in whole.physical),
+            volumes=volumes,
+        )
+
+    def _device(self, physical: PhysicalVolume, *, allocatable: bool) -> Disk:
         """A device; `path` is where it is now."""
         found = self._assembled.found.get(physical.uuid)
-        least = (physical.begin + physical.extents * self._assembled.group.extent_size) * _SECTOR
+        least = (physical.begin + physical.extents * self._assembled.group.extent_size) * SECTOR
         return Disk(
             uuid=physical.uuid,
             path=found.path if found else "",
-            size=physical.size * _SECTOR or max(least, found.size if found else 0),
-            start=physical.begin * _SECTOR,
+            size=physical.size * SECTOR or max(least, found.size if found else 0),
+            start=physical.begin * SECTOR,
             extents=physical.extents,
             tags=physical.tags,
             allocatable=allocatable and "ALLOCATABLE" in physical.status,
@@ -146,7 +171,7 @@ class _Conversion:
         chunk = 0
         for segment in volume.segments:
             assert isinstance(segment.mapping, Stripes), "others have a reason against them"
-            chunk = segment.mapping.chunk * _SECTOR
+            chunk = segment.mapping.chunk * SECTOR
             rows.append(self._runs(segment.mapping.places, segment.extents // len(segment.mapping.places)))
         if chunk:
             return Striped(

@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 
 import msgspec
 
-SECTOR = 512
-"""Bytes; the texts count in them."""
-
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an object of these documents is."""

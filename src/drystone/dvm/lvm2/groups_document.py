@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from drystone.base.sizes import SECTOR
 from drystone.dvm.lvm2.assembly import Assembled
-from drystone.dvm.lvm2.entries import SECTOR, Entry, format_time
+from drystone.dvm.lvm2.entries import Entry, format_time
 from drystone.dvm.lvm2.tables import is_visible, reasons
 from drystone.formats.lvm2.group import Group, LogicalVolume, PhysicalVolume
 from drystone.formats.lvm2.segments import Images, Mirrors, Place, Segment, Stripes

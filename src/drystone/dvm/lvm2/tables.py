@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from drystone.base.errors import NotFoundError, UnsupportedError
+from drystone.base.sizes import SECTOR
 from drystone.dvm.groups.group import device_name
 from drystone.dvm.lvm2.assembly import Assembled
 from drystone.dvm.references import LONGEST_NAME
 from drystone.dvm.state import Device, Line, State, check_state, observe
-from drystone.formats.lvm2.group import LogicalVolume, PhysicalVolume, stands_on
+from drystone.formats.lvm2.group import LogicalVolume, PhysicalVolume, find_disputed, stands_on
 from drystone.formats.lvm2.segments import Images, Mirrors, Nothing, Place, Segment, Stripes, Unread
 from drystone.formats.lvm2.uuid import without_dashes
 from drystone.kernel.dm.abc import DeviceMapper
 from drystone.kernel.dm.targets import Error, Leg, Linear, Mirror, Raid, RaidLeg, Striped, Target, Zero
 
-_SECTOR = 512
 _MOST_LAYERS = 16
 _RAID_OPTIONS = (
     "nosync", "min_recovery_rate", "max_recovery_rate", "write_mostly", "max_write_behind", "region_size",
@@ -110,6 +110,7 @@ class Planner:
         self._logical = {each.name: each for each in self.group.logical}
         self._reasons: dict[str, str] = {}
         self._user = self._users_not_read()
+        self._rival = find_disputed(self.group)
         self._layers = self._count_layers()
 
     def _users_not_read(self) -> dict[str, str]:
@@ -212,6 +213,8 @@ class Planner:
     def _reason_of_parts(self, volume: LogicalVolume) -> str:
         if self._layers.get(volume.name, _MOST_LAYERS + 1) > _MOST_LAYERS:
             return f"it stands on itself, or on more than {_MOST_LAYERS} layers of volumes"
+        if rival := self._rival.get(volume.name):
+            return f"{rival} stands on the same extents" if rival != volume.name else "it stands on some extents twice"
         for segment in volume.segments:
             for place, extents in _physical_places(segment):
                 if reason := self._reason_of_place(self._physical[place.on], place.extent + extents):
@@ -228,7 +231,7 @@ class Planner:
         if found is None:
             marked = "marked as missing" if physical.uuid in self.assembled.found else "missing"
             return f"{physical.name} {physical.uuid} is {marked}"
-        if (physical.begin + end * self.group.extent_size) * _SECTOR > found.size:
+        if (physical.begin + end * self.group.extent_size) * SECTOR > found.size:
             return f"it ends beyond the end of {found.path}"
         return ""
 

@@ -15,7 +15,7 @@ from drystone.base.errors import ExistsError, UsageError
 from drystone.base.names import check_name, new_uuid
 from drystone.dvm.groups.allocation import Leg, allocate
 from drystone.dvm.groups.group import Disk, Group, Index
-from drystone.dvm.groups.kinds import AnyVolume, Linear, Run, Snapshot, joined
+from drystone.dvm.groups.kinds import AnyVolume, Linear, Run, Snapshot, Thin, joined
 from drystone.dvm.groups.rules import check_group
 
 Ids = Callable[[], str]
@@ -155,7 +155,7 @@ def pushed_down(index: Index, volume: AnyVolume, last_name: str, ids: Ids) -> li
             moved.append(changed(each, part_of=uuid_))
         else:
             moved.append(each)
-    return moved
+    return [*moved, *_copies(index, volume.uuid, uuid_)]
 
 
 def pulled_up(index: Index, volume: AnyVolume, part: AnyVolume) -> list[AnyVolume]:
@@ -168,7 +168,13 @@ def pulled_up(index: Index, volume: AnyVolume, part: AnyVolume) -> list[AnyVolum
             raised.append(changed(each, part_of=volume.uuid))
         else:
             raised.append(each)
-    return raised
+    return [*raised, *_copies(index, part.uuid, volume.uuid)]
+
+
+def _copies(index: Index, uuid_: str, new: str) -> list[AnyVolume]:
+    """The thin snapshots of the thin volume `uuid_`, as those of it under the uuid `new`."""
+    thins = [each for each in index.group.volumes if isinstance(each, Thin)]
+    return [changed(each, origin=new) for each in thins if each.origin == uuid_]
 
 
 def check_no_snapshots(index: Index, volume: AnyVolume, what: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from drystone.base.errors import RefusedError, UsageError
 from drystone.dvm.groups.group import Group, Index
-from drystone.dvm.groups.kinds import AnyVolume, Cache, Crypt, Era, Snapshot, Thin, ThinPool
+from drystone.dvm.groups.kinds import AnyVolume, Cache, Crypt, Era, Snapshot, ThinPool
 from drystone.dvm.metadata.edit import Ids, changed, check_visible, new_parts, pulled_up, pushed_down, replaced
 
 _CACHE_METADATA = 4 << 20
@@ -136,7 +136,7 @@ def _coverable(group: Group, name: str) -> tuple[Index, AnyVolume]:
     index = Index(group)
     volume = index.find(name)
     check_visible(volume)
-    if isinstance(volume, ThinPool | Thin | Snapshot):
+    if isinstance(volume, ThinPool | Snapshot):
         raise UsageError(f"{name} is a {volume.kind} and cannot be laid below another target", kind=volume.kind)
     return index, volume
 

@@ -36,6 +36,7 @@ from drystone.dvm.metadata.edit import (
     linear_part,
     pulled_up,
     pushed_down,
+    renamed,
     replaced,
     split,
     whole_extents,
@@ -181,6 +182,81 @@ def unmirror(group: Group, name: str, *, keep: int = 0) -> Group:
         raise RefusedError(f"leg {keep} of {name} is not rebuilt yet", hint="keep another one")
     (top,) = pulled_up(index, volume, index.volumes[volume.legs[keep].data])
     return replaced(group, change=[top], drop=volume.parts())
+
+
+def add_legs(
+    group: Group, name: str, ids: Ids, *, count: int = 1, policy: str = "anywhere", devices: Sequence[str] = ()
+) -> Group:
+    """A raid1 with `count` legs more, on devices that it does not use yet. They are rebuilt from the others.
+
+    :raises UsageError: it is no raid1, or has a leg that is not rebuilt. :raises ExhaustedError: no device has room.
+    """
+    index, volume = _find_raid1(group, name)
+    pairs = [(index.volumes[leg.metadata], index.volumes[leg.data]) for leg in volume.legs]
+    if any(leg.rebuild for leg in volume.legs):
+        raise UsageError(f"{name} has a leg that is being rebuilt", hint="wait, then dvm metadata settle")
+    meta, share = (each.size // group.extent_size for each in pairs[0])
+    used = [Wanted(0, tuple(run for each in pair for run in index.runs(each))) for pair in pairs]
+    wanted = [*used, *[Wanted(meta + share)] * count]
+    places = allocate(group, wanted, policy_for(policy), chosen_devices(index, devices))
+    legs, parts = list(volume.legs), []
+    for at in range(len(used), len(wanted)):
+        leg, two = _leg(group, ids, volume.uuid, name, at, places[at], meta)
+        legs.append(Leg(leg.data, leg.metadata, rebuild=True))
+        parts += two
+    return replaced(group, change=[changed(volume, legs=tuple(legs))], add=parts)
+
+
+def drop_legs(group: Group, name: str, which: Sequence[int]) -> Group:
+    """A raid1 without its legs of these numbers, whose extents are free. Those after them move up.
+
+    :raises UsageError: it is no raid1, has no such leg, or would have fewer than two.
+    :raises RefusedError: none of those that stay is complete.
+    """
+    index, volume = _find_raid1(group, name)
+    going = set(which)
+    for at in going:
+        if not 0 <= at < len(volume.legs):
+            raise UsageError(f"{name} has no leg number {at}", hint=f"0 to {len(volume.legs) - 1}")
+    legs = tuple(leg for at, leg in enumerate(volume.legs) if at not in going)
+    if len(legs) < RAID_LEAST[Raid1]:
+        raise UsageError(f"{name} would have {len(legs)} legs", hint="dvm metadata unmirror keeps a single one")
+    if all(leg.rebuild for leg in legs):
+        raise RefusedError(f"none of the other legs of {name} is rebuilt yet", hint="wait, then dvm metadata settle")
+    drop = [
+        part.uuid
+        for at in going
+        for uuid in (volume.legs[at].metadata, volume.legs[at].data)
+        for part in index.tree(index.volumes[uuid])
+    ]
+    moved = [
+        part
+        for at, leg in enumerate(legs)
+        for kind, uuid in (("meta", leg.metadata), ("data", leg.data))
+        for part in renamed(index, index.volumes[uuid], f"{name}:{kind}{at}")
+    ]
+    return replaced(group, change=[changed(volume, legs=legs), *moved], drop=drop)
+
+
+def legs_on(group: Group, name: str, devices: Sequence[str]) -> list[int]:
+    """Numbers of the legs of a raid1 that have extents on one of these devices (uuids, paths or @TAGs).
+
+    :raises UsageError: it is no raid1, or has none there.
+    """
+    index, volume = _find_raid1(group, name)
+    chosen = {each.uuid for each in chosen_devices(index, devices) or ()}
+    found = [at for at, leg in enumerate(volume.legs) if chosen & _devices(index, leg)]
+    if not found:
+        raise UsageError(f"no leg of {name} is on these devices")
+    return found
+
+
+def _find_raid1(group: Group, name: str) -> tuple[Index, Raid1]:
+    index = Index(group)
+    volume = index.find(name)
+    if not isinstance(volume, Raid1):
+        raise UsageError(f"{name} is a {volume.kind}, no raid1", kind=volume.kind)
+    return index, volume
 
 
 def repair(

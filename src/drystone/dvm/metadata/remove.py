@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from drystone.base.errors import UsageError
 from drystone.dvm.groups.group import Group, Index
-from drystone.dvm.groups.kinds import AnyVolume, Thin, ThinPool
+from drystone.dvm.groups.kinds import AnyVolume, Snapshot, Thin, ThinPool
 from drystone.dvm.metadata.edit import changed, check_visible, replaced
 from drystone.dvm.metadata.thin import told
 
@@ -23,6 +23,13 @@ def remove(group: Group, names: Sequence[str], *, join: bool = False) -> Group:
     for root in roots:
         check_visible(root)
     going = {each.uuid: each for root in roots for each in index.tree(root)}
+    for root in roots:
+        if isinstance(root, Snapshot) and root.merging and root.origin not in going:
+            raise UsageError(
+                f"{root.name} is being merged, and its origin needs it until that is done",
+                hint="dvm metadata merge --finish",
+                volume=root.name,
+            )
     for root in roots:
         staying = [user.name for user in index.users(root.uuid) if user.uuid not in going]
         if staying:

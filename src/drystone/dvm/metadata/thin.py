@@ -16,6 +16,7 @@ from drystone.dvm.metadata.edit import (
     Ids,
     changed,
     check_free_name,
+    check_no_snapshots,
     new_parts,
     replaced,
     whole_extents,
@@ -116,6 +117,39 @@ def thin_snapshot(
     copy = Thin(uuid=ids(), name=name, size=source.size, tags=tags, pool=pool.uuid, dev_id=dev_id, origin=source.uuid)
     message = f"create_snap {dev_id} {source.dev_id}"
     return replaced(group, change=[told(pool, [message], made=1, join=join)], add=[copy])
+
+
+def rollback(group: Group, name: str, snapshot: str, *, join: bool = False) -> Group:
+    """The thin volume `name` gets what `snapshot` holds, another thin volume of its pool; that one stays as it is.
+
+    What `name` held is deleted. It keeps its uuid, name and tags, and gets the size of the other one.
+    In the pool it has a new id: a snapshot of the snapshot.
+
+    :raises UsageError: they are no thin volumes of one pool, or one and the same, or `name` has classic snapshots.
+    """
+    index = Index(group)
+    volume, source = index.find(name), index.find(snapshot)
+    for each in (volume, source):
+        if not isinstance(each, Thin):
+            raise UsageError(
+                f"{each.name} is a {each.kind}, no thin volume",
+                hint="dvm metadata merge is for classic snapshots" if each.kind == "snapshot" else "",
+                kind=each.kind,
+            )
+    assert isinstance(volume, Thin)
+    assert isinstance(source, Thin)
+    if volume.pool != source.pool or volume.uuid == source.uuid:
+        raise UsageError(f"{name} and {snapshot} are not two volumes of one pool")
+    check_no_snapshots(index, volume, "rolled back")
+    pool = index.volumes[volume.pool]
+    assert isinstance(pool, ThinPool)
+    dev_id = pool.next_id
+    orphans = [
+        changed(each, origin=None) for each in group.volumes if isinstance(each, Thin) and each.origin == volume.uuid
+    ]
+    back = changed(volume, dev_id=dev_id, size=source.size, origin=source.uuid)
+    messages = [f"create_snap {dev_id} {source.dev_id}", f"delete {volume.dev_id}"]
+    return replaced(group, change=[*orphans, back, told(pool, messages, made=1, join=join)])
 
 
 def find_pool(index: Index, name: str) -> ThinPool:

@@ -7,8 +7,9 @@ whether one region is behind another is a question of hashes; numbers are never 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from drystone.base.errors import MismatchError
 from drystone.formats.region.layout import ROLLED_BACK_KEPT
@@ -26,8 +27,7 @@ class Step(Enum):
     COPY = "it is behind: it gets the versions it lacks"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """Where one region stands.
 
     :ivar line: its versions, newest first; the first one is the committed one.
@@ -40,8 +40,7 @@ class Standing:
     is_whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """:ivar head: hash of the transaction at which all regions will be. :ivar steps: one a region, in order."""
 
     head: bytes

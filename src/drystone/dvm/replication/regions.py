@@ -8,10 +8,10 @@ Pages of 4096 bytes, `end` exclusive.
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -147,7 +147,7 @@ class FileRegion:
 
     def __init__(self, region: Region, file: Pages) -> None:
         self.region = region
-        self._file = file
+        self.file = file
 
     @property
     def name(self) -> str:
@@ -159,14 +159,14 @@ class FileRegion:
 
     def read(self, page: int, count: int) -> bytes:
         self._check(page, count)
-        return self._file.read(self.region.begin + page, count)
+        return self.file.read(self.region.begin + page, count)
 
     def write(self, page: int, data: bytes) -> None:
         self._check(page, len(data) // PAGE)
-        self._file.write(self.region.begin + page, data)
+        self.file.write(self.region.begin + page, data)
 
     def flush(self) -> None:
-        self._file.flush()
+        self.file.flush()
 
     def _check(self, page: int, count: int) -> None:
         """Nothing outside the region is touched, whatever a caller believes."""
@@ -219,7 +219,7 @@ def _refuse_overlaps(placed: Sequence[tuple[tuple[object, ...], Region]]) -> Non
 def _place_of(path: str) -> tuple[object, ...]:
     """Equal for two paths that lead to one device or one file."""
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116  # a tool that reads a few pages starts without pathlib
     except OSError:
         return "path", path
     return ("device", found.st_rdev) if stat.S_ISBLK(found.st_mode) else ("file", found.st_dev, found.st_ino)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from drystone.base.errors import BusyError, DamagedError, DrystoneError
 from drystone.dvm.replication.documents import RegionStatus, Status, Transaction
+from drystone.dvm.replication.together import gather
 from drystone.dvm.replication.views import CLEAN, EVERYTHING, PREPARED, Checks, View, pages_of
 from drystone.formats.region.slots import Root, Slot
 from drystone.formats.region.transactions import Change
@@ -19,7 +20,8 @@ def to_transaction(change: Change) -> Transaction:
 
 def describe_all(views: Sequence[View], checks: Checks = EVERYTHING) -> Status:
     """The status of regions."""
-    regions = tuple(describe(view, checks) for view in views)
+    devices = [view.device for view in views]
+    regions = tuple(gather(devices, lambda number: describe(views[number], checks)))
     group = next((str(view.slot.group) for view in views if view.slot is not None), "")
     problem = next((each for each in regions if each.problem), None)
     if problem is not None and problem.state == "damaged":

@@ -6,13 +6,16 @@ The checks are values too (`Checks`), so that a test can leave one out and see t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from drystone.base.errors import BusyError, DamagedError, DrystoneError, MismatchError, NotFoundError, UsageError
 from drystone.dvm.replication.regions import RegionDevice
-from drystone.formats.region.pages import PAGE_CHECKS, PageCheck, Pages
+from drystone.dvm.replication.together import gather
+from drystone.formats.region.pages import PAGE_CHECKS, Entry, PageCheck, Pages, Version
 from drystone.formats.region.slots import (
     SLOT_CHECKS,
     PageZero,
@@ -24,17 +27,18 @@ from drystone.formats.region.slots import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """One region as it was found.
 
     :ivar zero: page 0; None when it cannot be read, or is not formatted.
     :ivar error: why it cannot be read, or is damaged beyond its slots.
+    :ivar known: tables and roots of it that were read and found right, by their entries: read once a look.
     """
 
     device: RegionDevice
     zero: PageZero | None = None
     error: DrystoneError | None = None
+    known: dict[object, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -159,8 +163,7 @@ STEPS = frozenset({"parent", "shared", "next", "fork", "rolled-back", "read-back
 committed is all there · the two of recovery · a new region is where it was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checks:
+class Checks(Struct, frozen=True):
     """All that is checked. The default is everything; only a test that shows what a check is for leaves one out."""
 
     slots: Mapping[str, SlotCheck] = field(default_factory=lambda: SLOT_CHECKS)
@@ -200,13 +203,39 @@ def look_all(devices: Sequence[RegionDevice], checks: Checks = EVERYTHING) -> tu
     """
     if not devices:
         raise UsageError("there is no region", hint="name one at least")
-    return tuple(look(device, checks) for device in devices)
+    return tuple(gather(devices, lambda number: look(devices[number], checks)))
 
 
 def pages_of(view: View, checks: Checks = EVERYTHING) -> Pages:
     """The pages of a region that has a current slot."""
     assert view.slot is not None
-    return Pages(view.device, view.slot.group, checks.pages)
+    return _OncePages(view.device, view.slot.group, checks.pages, view.known)
+
+
+class _OncePages(Pages):
+    """Pages whose tables and roots are read, checked and taken apart once. Data are read whenever they are asked for.
+
+    :param known: what was read before.
+    """
+
+    def __init__(
+        self, reader: RegionDevice, group: UUID, checks: Mapping[str, PageCheck], known: dict[object, Any]
+    ) -> None:
+        super().__init__(reader, group, checks)
+        self._known = known
+
+    def read_table(self, entry: Entry, count: int) -> tuple[Entry, ...]:
+        key = (entry, count)
+        if key not in self._known:
+            self._known[key] = super().read_table(entry, count)
+        found: tuple[Entry, ...] = self._known[key]
+        return found
+
+    def read_versions(self, entry: Entry) -> tuple[Version, ...]:
+        if entry not in self._known:
+            self._known[entry] = super().read_versions(entry)
+        found: tuple[Version, ...] = self._known[entry]
+        return found
 
 
 def tell(slot: Slot) -> str:

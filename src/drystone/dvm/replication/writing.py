@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from drystone.base.errors import DamagedError
 from drystone.dvm.replication.regions import RegionDevice
@@ -16,8 +18,7 @@ from drystone.formats.region.transactions import Change
 from drystone.formats.region.trees import reach, read_data, read_root
 
 
-@dataclass(frozen=True, slots=True)
-class Drafted:
+class Drafted(msgspec.Struct, frozen=True):
     """Pages for one region, and the root that its slot is to get. Nothing refers to the pages yet."""
 
     view: View

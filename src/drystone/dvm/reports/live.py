@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -17,11 +18,15 @@ import msgspec
 from drystone.base.documents import decode
 from drystone.base.errors import KernelError
 from drystone.dvm.groups.group import Group, uuid_prefix
-from drystone.kernel.dm.abc import DeviceMapper, TargetStatus
+from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber, TableLine, TargetStatus
 from drystone.kernel.dm.statuses import MirrorStatus, RaidStatus, Status, parse_status
 
 SCHEMA: Final = "drystone.dvm.live"
 VERSION: Final = 1
+
+_SILENT = frozenset({"linear", "error", "zero"})
+"""Targets that report nothing (Linux `drivers/md/dm-linear.c`, STATUSTYPE_INFO; `dm-target.c` and `dm-zero.c` have no
+status function)."""
 
 
 class LiveTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,8 +81,8 @@ def observe(dm: DeviceMapper, group: Group) -> Live:
         if not entry.uuid.startswith(prefix):
             continue
         try:
-            info = dm.info(entry.number)
-            statuses = dm.status(entry.number, no_flush=True) if info.live_table and not info.suspended else []
+            info, table = dm.look(entry.number)
+            statuses = _ask(dm, entry.number, table) if not info.suspended else []
         except KernelError as error:
             if error.errno == errno.ENXIO:
                 continue
@@ -85,6 +90,13 @@ def observe(dm: DeviceMapper, group: Group) -> Live:
         targets = tuple(LiveTarget(each.start, each.length, each.target, each.text) for each in statuses)
         found.append(LiveDevice(info.name, info.uuid, info.open_count, info.suspended, info.read_only, targets))
     return Live(tuple(found))
+
+
+def _ask(dm: DeviceMapper, number: DeviceNumber, table: Sequence[TableLine]) -> Sequence[TargetStatus]:
+    """The status of the targets; those that have nothing to report are not asked."""
+    if all(line.target in _SILENT for line in table):
+        return [TargetStatus(line.start, line.length, line.target, "") for line in table]
+    return dm.status(number, no_flush=True)
 
 
 def copied(target: LiveTarget) -> tuple[int, int] | None:

@@ -5,6 +5,8 @@ Every value is text, sizes end in `B`, as LVM2 2.03 prints them. What we have no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from drystone.dvm.reports.rows import DeviceRow, GroupRow, Report, SegmentRow, VolumeRow
 
 _TYPES = {
@@ -13,6 +15,7 @@ _TYPES = {
 }  # fmt: skip
 _TARGETS = {**_TYPES, "thin": "t"}
 _HEALTH = {"failed": "F", "read-only": "M", "out of space": "D", "needs check": "M", "degraded": "r", "invalid": "I"}
+_STRIPED = frozenset({"striped", "raid5", "raid6", "raid10"})
 _SEGMENT_TYPES = {"raid5": "raid5_ls", "raid6": "raid6_zr", "thin_pool": "thin-pool"}
 
 Rows = list[dict[str, str]]
@@ -37,6 +40,15 @@ def _size(size: int) -> str:
     return f"{size}B"
 
 
+def _tags(tags: Sequence[str]) -> str:
+    return ",".join(sorted(tags))
+
+
+def _name(name: str) -> str:
+    """A part in brackets: it has its whole's name, a colon, and its own."""
+    return f"[{name}]" if ":" in name else name
+
+
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
@@ -55,7 +67,7 @@ def _group(row: GroupRow) -> dict[str, str]:
         "vg_extent_count": str(row.extents),
         "vg_free_count": str(row.free_extents),
         "vg_missing_pv_count": str(row.missing),
-        "vg_tags": ",".join(row.tags),
+        "vg_tags": _tags(row.tags),
     }
 
 
@@ -73,14 +85,14 @@ def _device(row: DeviceRow) -> dict[str, str]:
         "pv_pe_count": str(row.extents),
         "pv_pe_alloc_count": str(row.extents - row.free_extents),
         "pv_uuid": row.uuid,
-        "pv_tags": ",".join(row.tags),
+        "pv_tags": _tags(row.tags),
     }
 
 
 def _volume(row: VolumeRow, *, is_origin: bool) -> dict[str, str]:
     live = row.live
     return {
-        "lv_name": row.name if row.part_of is None else f"[{row.name}]",
+        "lv_name": _name(row.name),
         "vg_name": row.group,
         "lv_attr": _attributes(row, is_origin=is_origin),
         "lv_size": _size(row.size),
@@ -93,7 +105,7 @@ def _volume(row: VolumeRow, *, is_origin: bool) -> dict[str, str]:
         "copy_percent": _percent(live.copy_percent if live else None),
         "convert_lv": "",
         "lv_uuid": row.uuid,
-        "lv_tags": ",".join(row.tags),
+        "lv_tags": _tags(row.tags),
         "segtype": _SEGMENT_TYPES.get(row.kind, row.kind),
         "devices": ",".join(row.devices),
     }
@@ -113,12 +125,13 @@ def _attributes(row: VolumeRow, *, is_origin: bool) -> str:
 
 def _segment(row: SegmentRow) -> dict[str, str]:
     return {
-        "lv_name": row.volume,
+        "lv_name": _name(row.volume),
         "vg_name": row.group,
         "stripes": str(row.legs),
         "segtype": _SEGMENT_TYPES.get(row.kind, row.kind),
         "seg_start": _size(row.start),
         "seg_size": _size(row.size),
-        "chunk_size": _size(row.chunk),
+        "stripe_size": _size(row.chunk if row.kind in _STRIPED else 0),
+        "chunk_size": _size(0 if row.kind in _STRIPED else row.chunk),
         "seg_pe_ranges": " ".join(row.on),
     }

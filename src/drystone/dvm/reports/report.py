@@ -7,7 +7,6 @@ device-mapper says, if that is known. The rows are in `report_rows.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from drystone.dvm.groups.allocation import free_extents, free_room
@@ -28,24 +27,20 @@ if TYPE_CHECKING:
     from drystone.dvm.reports.live import Live, LiveDevice
 
 
-@dataclass(slots=True)
 class Subject:
     """What is reported on.
 
-    :ivar paths: device uuid -> path, of those that are there. :ivar live: None when nobody asked.
-    :ivar parts: whether parts of volumes are reported, too.
+    :param paths: device uuid -> path, of those that are there. :param live: None when nobody asked.
+    :param parts: whether parts of volumes are reported, too.
     """
 
-    group: Group
-    paths: Mapping[str, str]
-    live: Live | None = None
-    parts: bool = False
-    index: Index = field(init=False)
-    devices: dict[str, LiveDevice] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.index = Index(self.group)
-        self.devices = self.live.by_uuid() if self.live is not None else {}
+    def __init__(self, group: Group, paths: Mapping[str, str], live: Live | None = None, parts: bool = False) -> None:
+        self.group = group
+        self.paths = paths
+        self.live = live
+        self.parts = parts
+        self.index = Index(group)
+        self.devices: dict[str, LiveDevice] = live.by_uuid() if live is not None else {}
 
     def volumes(self) -> list[AnyVolume]:
         """Those that are reported, by name."""

@@ -19,9 +19,14 @@ from drystone.kernel.pages import locked_paths, open_pages
 
 @contextlib.contextmanager
 def opened(
-    document: Devices, *, write: bool = False, wait_s: float = 10.0, without: Sequence[str] = ()
+    document: Devices,
+    *,
+    write: bool = False,
+    alone: bool = False,
+    wait_s: float = 10.0,
+    without: Sequence[str] = (),
 ) -> Iterator[Survey]:
-    """A group's regions, locked and looked at: shared with other readers, or with `write` alone.
+    """A group's regions, locked and looked at: shared with other readers, or with `write` or `alone` by itself.
 
     A document may be old, and a path lead to another disk by now: a device whose label is not the one that the document
     speaks of counts as one that cannot be read, and is not written to.
@@ -32,7 +37,7 @@ def opened(
     seats = list_seats(_leave_out(document, without))
     with contextlib.ExitStack() as stack:
         paths = {seat.region.path for seat in seats}
-        stack.enter_context(locked_paths(paths, shared=not write, patience=wait_s))
+        stack.enter_context(locked_paths(paths, shared=not (write or alone), patience=wait_s))
         wrong = {id(seat): error for seat in seats if (error := find_problem(seat, document.group.uuid)) is not None}
         regions = [seat.region for seat in seats if id(seat) not in wrong]
         devices = iter(stack.enter_context(open_regions(regions, write=write, tolerant=True)) if regions else ())

@@ -7,10 +7,11 @@ to the group's metadata; a group is complete when all regions of just those devi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from drystone.base.errors import DrystoneError, MismatchError, NotFoundError
 from drystone.dvm.discovery.devices import Devices, GroupDevice, GroupReference
@@ -20,16 +21,14 @@ from drystone.dvm.replication.regions import Region, RegionDevice
 from drystone.dvm.transactions.version import Holder, Version, parse_version
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
+class Seat(Struct, frozen=True):
     """A region of a device of the group."""
 
     device: GroupDevice
     region: Region
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A seat, its open region, and what that holds."""
 
     seat: Seat
@@ -93,8 +92,7 @@ class Verification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     regions: tuple[SeatReport, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """All that `transact` decides by.
 
     :ivar head: None when nothing is formatted, or on a fork.
@@ -156,8 +154,7 @@ def survey(document: Devices, seats: Sequence[Seat], opened: Sequence[RegionDevi
     return Survey(document, standings, head, head_line.version, head_line.problem)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A committed version and what is known of those that led to it.
 
     :ivar ancestors: their hashes, its own included. :ivar oldest: sequence of the first that is known.
@@ -252,6 +249,14 @@ def require_complete(found: Survey) -> None:
         f"the group {name!r} is not complete: {first.message}{more}",
         hint=f"dvm transact verify {name} explains; {first.advice}",
         findings=[msgspec.to_builtins(each) for each in breaking],
+    )
+
+
+def readable_devices(found: Survey) -> Devices:
+    """The document without the devices that were left out, or cannot be read."""
+    sound = {each.uuid for each in found.standings if each.status.state != "unreadable"}
+    return msgspec.structs.replace(
+        found.document, devices=tuple(each for each in found.document.devices if each.uuid in sound)
     )
 
 

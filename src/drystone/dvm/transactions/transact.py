@@ -198,11 +198,19 @@ def reduce(
 
 
 def recover(
-    found: Survey, command: Sequence[str], now: datetime, *, mutate: Mutator | None = None, base: str = ""
+    found: Survey,
+    command: Sequence[str],
+    now: datetime,
+    *,
+    mutate: Mutator | None = None,
+    base: str = "",
+    along: Along | None = None,
 ) -> Outcome:
     """Finish or undo what was cut short, then rewrite the metadata for the devices that are left.
 
     :param mutate: makes the metadata fit what is left; without it, it stays as it is.
+    :param along: what is brought to the metadata that there are then; what it refuses is refused before these are
+        rewritten, but after what was cut short is settled.
     :raises NotFoundError: no device holds metadata. :raises MismatchError: a fork, or the group moved on from `base`.
     """
     own = [each for each in found.standings if each.is_formatted and is_own(each, found.document)]
@@ -224,11 +232,15 @@ def recover(
     holders = _holders(members)
     is_same = {each.uuid for each in holders} == {each.uuid for each in after.version.devices}
     wanted = Version(at=format_rfc3339(now), command=tuple(command), devices=holders, metadata=new)
-    if (is_same and not changes) or not members:
-        changed = after.head != found.head
-        return _outcome(after, wanted, after.head, (), changed=changed, dry_run=False)
-    head = _write(after, members, wanted, after.head)
-    return _outcome(after, wanted, head, changes, changed=True, dry_run=False)
+    steps = along.steps(bytes(old), bytes(new)) if along is not None else ()
+    head, changed = after.head, after.head != found.head
+    if members and (changes or not is_same):
+        write = along.write if along is not None and changes else _write
+        head, changed = write(after, members, wanted, after.head), True
+    if along is not None and steps and not (members and changes):
+        along.follow(bytes(new))
+    outcome = _outcome(after, wanted, head, changes, changed=changed, dry_run=False)
+    return msgspec.structs.replace(outcome, steps=steps)
 
 
 def _bring_together(found: Survey, own: Sequence[Standing], broken: Sequence[Standing]) -> list[Standing]:

@@ -7,11 +7,11 @@ flushed, so that a torn or lost one leaves the other; the one of the higher gene
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 import google_crc32c
+from msgspec import Struct
 
 from drystone.base.errors import DamagedError, DrystoneError, UnsupportedError, UsageError
 from drystone.base.names import check_name
@@ -43,8 +43,7 @@ CopyState = Literal["good", "none", "damaged", "unsupported", "elsewhere", "olde
 or a device of another size; one of a lower generation than the other copy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True):
     """Pages [begin, end) of a device."""
 
     begin: int
@@ -54,8 +53,7 @@ class Extent:
         return f"{self.begin}:{self.end}"
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """What a device says of itself.
 
     :ivar group: the group's uuid. :ivar name: the group's name. :ivar device: the device's own uuid.
@@ -76,8 +74,7 @@ class Label:
     listed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What a device carries.
 
     :ivar label: the one that counts, or None. :ivar first, last: the two places.

@@ -8,21 +8,22 @@ whether somebody may miss what is there, and a doubt is told.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
+
+from drystone.base.sizes import SECTOR
 
 HEAD = 256 << 10
 """Bytes at the beginning of a device in which something may stand."""
 TAIL = 128 << 10
 """Bytes at its end, likewise."""
 
-_SECTOR = 512
 _MD = bytes.fromhex("fc4e2ba9")
 _BCACHE = bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")
 _BCACHEFS = bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """Somebody's mark: whose, and the bytes [offset, offset + length) of the device that are it."""
 
     name: str
@@ -33,19 +34,18 @@ class Signature:
         return f"{self.name} at byte {self.offset}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Magic:
+class _Magic(Struct, frozen=True):
     name: str
     offset: int
     data: bytes
 
 
 _FROM_BEGIN = (
-    *(_Magic("LVM2 physical volume", sector * _SECTOR, b"LABELONE") for sector in range(4)),
+    *(_Magic("LVM2 physical volume", sector * SECTOR, b"LABELONE") for sector in range(4)),
     _Magic("LVM1 physical volume", 0, b"HM\x01\x00"),
     _Magic("md RAID member", 0, _MD),
     _Magic("md RAID member", 4096, _MD),
-    _Magic("GPT partition table", _SECTOR, b"EFI PART"),
+    _Magic("GPT partition table", SECTOR, b"EFI PART"),
     _Magic("GPT partition table", 4096, b"EFI PART"),
     _Magic("DOS partition table or boot sector", 510, b"\x55\xaa"),
     _Magic("ext2, ext3 or ext4 file system", 1080, b"\x53\xef"),
@@ -72,7 +72,7 @@ _FROM_BEGIN = (
     _Magic("LUKS encrypted device", 0, b"LUKS\xba\xbe"),
     *(_Magic("LUKS encrypted device", 16384 << shift, b"SKUL\xba\xbe") for shift in range(4)),
     _Magic("Ceph BlueStore device", 0, b"bluestore block device"),
-    _Magic("Stratis device", _SECTOR + 4, b"!Stra0tis\x86\xff\x02^\x41rh"),
+    _Magic("Stratis device", SECTOR + 4, b"!Stra0tis\x86\xff\x02^\x41rh"),
     _Magic("VDO device", 0, b"dmvdo001"),
     _Magic("dm-snapshot store", 0, b"SnAp"),
     _Magic("dm-integrity device", 0, b"integrt\0"),
@@ -105,11 +105,11 @@ def find_signatures(head: bytes, tail: bytes, size: int) -> tuple[Signature, ...
 
 def _from_end(size: int) -> Iterator[_Magic]:
     """What stands at a distance from the end of a device of `size` bytes."""
-    if size < 4 * _SECTOR:
+    if size < 4 * SECTOR:
         return
-    for sector in (_SECTOR, 4096):
+    for sector in (SECTOR, 4096):
         yield _Magic("GPT partition table", size // sector * sector - sector, b"EFI PART")
     yield _Magic("md RAID member", (size // 65536 * 65536) - 65536, _MD)
-    yield _Magic("md RAID member", ((size // _SECTOR - 16) & ~7) * _SECTOR, _MD)
-    yield _Magic("Intel RAID member", size - 2 * _SECTOR, b"Intel Raid ISM Cfg Sig. ")
-    yield _Magic("DDF RAID member", size - _SECTOR, bytes.fromhex("de11de11"))
+    yield _Magic("md RAID member", ((size // SECTOR - 16) & ~7) * SECTOR, _MD)
+    yield _Magic("Intel RAID member", size - 2 * SECTOR, b"Intel Raid ISM Cfg Sig. ")
+    yield _Magic("DDF RAID member", size - SECTOR, bytes.fromhex("de11de11"))

@@ -32,7 +32,7 @@ class Fields:
     def uuid(self, key: str = "id") -> str:
         text = self.text(key)
         if not is_uuid(text):
-            raise self.fail(f"{key} is {text!r}, which is no UUID")
+            raise self.fail(f"{key} is {text[:60]!r}, which is no UUID")
         return text
 
     def text(self, key: str, otherwise: str | None = None) -> str:

@@ -97,7 +97,7 @@ def parse_group(data: bytes) -> Group:
     whole = parse(data)
     about = Fields(whole, "text")
     if (found := about.text("contents")) != CONTENTS:
-        raise about.fail(f"contents is {found!r}, {CONTENTS!r} was expected")
+        raise about.fail(f"contents is {found[:60]!r}, {CONTENTS!r} was expected")
     if (version := about.whole("version")) != VERSION:
         raise about.fail(f"version {version} is not known")
     names = [name for name, value in whole.items() if isinstance(value, dict)]
@@ -187,7 +187,7 @@ def _check(group: Group) -> None:
         for place, length in (each for segment in volume.segments for each in _occupied(segment)):
             most = (room if place.is_physical else sizes).get(place.on)
             if most is None:
-                raise DamagedError(f"{where} is on {place.on}, which is not in the text")
+                raise DamagedError(f"{where} is on {place.on[:40]!r}, which is not in the text")
             if place.extent + length > most:
                 raise DamagedError(f"{where} ends beyond the {most} extents of {place.on}")
             if place.is_physical:
@@ -201,6 +201,25 @@ def _check_stretches(what: str, on: str, stretches: list[tuple[int, int, str]]) 
     for (_, end, one), (begin, _, other) in pairwise(sorted(stretches)):
         if begin < end:
             raise DamagedError(f"{what} {begin} of {on} is in {one} and in {other}")
+
+
+def find_disputed(group: Group) -> dict[str, str]:
+    """Volume -> another one, or itself, that stands on the same extents of a volume: only one can have them."""
+    used: dict[str, list[tuple[int, int, str]]] = {}
+    for volume in group.logical:
+        for place, length in (each for segment in volume.segments for each in _occupied(segment)):
+            if not place.is_physical:
+                used.setdefault(place.on, []).append((place.extent, place.extent + length, volume.name))
+    found: dict[str, str] = {}
+    for stretches in used.values():
+        furthest, owner = 0, ""
+        for begin, end, name in sorted(stretches):
+            if begin < furthest:
+                found.setdefault(name, owner)
+                found.setdefault(owner, name)
+            if end > furthest:
+                furthest, owner = end, name
+    return found
 
 
 def _occupied(segment: Segment) -> list[tuple[Place, int]]:

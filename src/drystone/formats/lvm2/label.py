@@ -50,10 +50,8 @@ def find_label(head: bytes) -> Label | None:
         the first.
     """
     damage: DamagedError | None = None
-    for number in range(len(head) // layout.SECTOR):
+    for number in range(min(len(head) // layout.SECTOR, layout.LABEL_SECTORS)):
         sector = head[number * layout.SECTOR : (number + 1) * layout.SECTOR]
-        if number == layout.LABEL_SECTORS:
-            break
         if not sector.startswith(layout.LABEL_MAGIC):
             continue
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -11,6 +12,8 @@ from drystone.formats.lvm2.fields import Fields
 MOST_LEGS = 256
 """Stripes, images or mirrors of one segment; LVM2 makes at most 128."""
 
+_KIND = re.compile(r"[A-Za-z0-9_+.-]{1,127}")
+"""Of a type; behind a + may be flags that an older LVM2 has to know."""
 _RAID_SETTINGS = (
     ("min_recovery_rate", "min_recovery_rate"),
     ("max_recovery_rate", "max_recovery_rate"),
@@ -105,6 +108,8 @@ def read_segment(fields: Fields, physical: Container[str]) -> Segment:
     start = fields.whole("start_extent")
     extents = fields.whole("extent_count", least=1)
     kind = fields.text("type")
+    if _KIND.fullmatch(kind) is None:
+        raise fields.fail(f"type is {kind[:40]!r}, which cannot be one")
     reader = _READERS.get(kind, _read_unread)
     return Segment(start, extents, kind, reader(fields, physical, extents))
 

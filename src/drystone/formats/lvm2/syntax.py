@@ -13,6 +13,7 @@ DEEPEST = 16
 MOST_VALUES = 2_000_000
 """Values of all sections and lists together."""
 _LARGEST = (1 << 63) - 1
+_SHOWN = 40
 _NAMES = frozenset({"name", "whole", "fraction"})  # a volume may be called 42, or 1.5
 
 Scalar: TypeAlias = int | float | str
@@ -57,9 +58,9 @@ class _Parser:
             if kind == "string":
                 name = unquote(name)
             elif kind not in _NAMES:
-                raise self.fail(token, f"a name was expected, not {name!r}")
+                raise self.fail(token, f"a name was expected, not {_show(name)}")
             if name in section:
-                raise self.fail(token, f"{name} stands here a second time")
+                raise self.fail(token, f"{_show(name)} stands here a second time")
             self.count(token)
             mark = next(tokens)
             if mark[0] == "=":
@@ -70,7 +71,7 @@ class _Parser:
                 outer.append(section)
                 section[name] = section = {}
             else:
-                raise self.fail(mark, f"= or {{ is missing after {name}")
+                raise self.fail(mark, f"= or {{ is missing after {_show(name)}")
         if outer:
             raise DamagedError(f"the text ends within {len(outer)} sections")
         return section
@@ -103,7 +104,7 @@ class _Parser:
             if len(text) > 40:
                 raise self.fail(token, "a number has more than 64 bits")
             return float(text)
-        what = "the text ends" if kind == "end" else f"{text!r} stands"
+        what = "the text ends" if kind == "end" else f"{_show(text)} stands"
         raise self.fail(token, f"{what} where a value was expected")
 
     def count(self, token: Token) -> None:
@@ -113,3 +114,8 @@ class _Parser:
 
     def fail(self, token: Token, message: str) -> DamagedError:
         return DamagedError(f"line {line_of(self.text, token[2])}: {message}")
+
+
+def _show(word: str) -> str:
+    """What a text says, for a message: on one line, however long it is."""
+    return repr(word[:_SHOWN])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from drystone.base.errors import ExhaustedError
 from drystone.formats.region.layout import ENTRIES, PAGE
@@ -22,8 +23,7 @@ from drystone.formats.region.transactions import Change, cut, digest, digest_chu
 from drystone.formats.region.trees import Reached
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """Pages to be written to one region; nothing is written here.
 
     :ivar reached: what is there already, and what was drafted.

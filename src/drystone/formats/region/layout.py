@@ -50,6 +50,7 @@ MOST_LEVELS = 3
 LEAST_PAGES = 8
 """Pages of the smallest region: page 0, and two versions of up to one page with their tables and roots."""
 MOST_GENERATION = (1 << 64) - 2
+MOST_SEQUENCE = (1 << 64) - 1
 
 
 def count_chunks(length: int) -> int:

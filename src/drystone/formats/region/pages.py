@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
+
+from msgspec import Struct
 
 from drystone.base.errors import DamagedError
 from drystone.formats.region.layout import (
@@ -47,16 +48,14 @@ class PageReader(Protocol):
         """`count` pages from `page` on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What a table says of one page: a data page by the digest of its chunk, a table by that of the whole page."""
 
     page: int
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """A transaction, and where its data are in this region.
 
     :ivar top: the top table; None when there are no data.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from uuid import UUID
 
 import google_crc32c
+from msgspec import Struct
 
 from drystone.base.errors import DamagedError
 from drystone.formats.region.layout import (
@@ -35,8 +35,7 @@ from drystone.formats.region.layout import (
 MOST_ROLLED_BACK = (1 << 32) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     """A transaction as a slot holds it. `page` is that of its list of versions, `digest` of that whole page."""
 
     sequence: int
@@ -47,8 +46,7 @@ class Root:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """What a region is at.
 
     :ivar generation: counts the slots that were written. :ivar pages: of the region. :ivar keep: versions kept.
@@ -137,8 +135,7 @@ def parse_slot(data: bytes, checks: Mapping[str, SlotCheck] = SLOT_CHECKS) -> Sl
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PageZero:
+class PageZero(Struct, frozen=True):
     """What page 0 says.
 
     :ivar data: its bytes. :ivar current: the current slot; None when neither is valid.

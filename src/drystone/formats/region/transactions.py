@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from uuid import UUID
 
 from blake3 import blake3
+from msgspec import Struct
 
-from drystone.formats.region.layout import NO_DIGEST, ROOM
+from drystone.base.errors import DamagedError
+from drystone.formats.region.layout import MOST_SEQUENCE, NO_DIGEST, ROOM
 
 _DOMAIN = b"drystone region 1\n"
 
@@ -33,8 +34,7 @@ def digest_content(chunk_digests: Iterable[bytes]) -> bytes:
     return digest(b"".join(chunk_digests))
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A transaction as a region holds it: it replaces all data by `length` bytes.
 
     :ivar parent: hash of the transaction before it; zeros for sequence 0.
@@ -60,6 +60,11 @@ def first_change(group: UUID) -> Change:
 
 
 def next_change(before: Change, data: bytes) -> Change:
-    """The transaction that puts `data` in the place of what `before` left."""
+    """The transaction that puts `data` in the place of what `before` left.
+
+    :raises DamagedError: its number has no room in a page; no group comes so far by itself.
+    """
+    if before.sequence >= MOST_SEQUENCE:
+        raise DamagedError(f"transaction {before.sequence} cannot be followed by another one")
     content = digest_content(digest_chunk(chunk) for chunk in cut(data))
     return Change(before.group, before.sequence + 1, len(data), before.hash, content)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from drystone.formats.region.layout import ENTRIES, count_chunks
 from drystone.formats.region.pages import Entry, Pages, Version, build_table, chunk_length
@@ -65,8 +66,7 @@ def walk_tables(pages: Pages, version: Version) -> Iterator[tuple[Entry, bytes, 
         tables, level = children, level - 1
 
 
-@dataclass(slots=True)
-class Reached:
+class Reached(Struct):
     """What is reached from roots.
 
     :ivar used: pages that must not be written. :ivar chunks: data pages by the digest of their chunk.

@@ -10,28 +10,26 @@ Facts: Linux `include/uapi/linux/dm-ioctl.h` and `drivers/md/dm-ioctl.c`. Length
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
+
+from drystone.kernel.dm.number import DeviceNumber
+
+__all__ = [
+    "DeviceEntry",
+    "DeviceInfo",
+    "DeviceMapper",
+    "DeviceNumber",
+    "Ref",
+    "TableLine",
+    "TargetStatus",
+    "TargetVersion",
+    "Uuid",
+]
 
 
-class DeviceNumber(NamedTuple):
-    """major:minor of a block device."""
-
-    major: int
-    minor: int
-
-    def __str__(self) -> str:
-        return f"{self.major}:{self.minor}"
-
-    @classmethod
-    def parse(cls, text: str) -> DeviceNumber:
-        """The number that the kernel writes as `major:minor` in a table."""
-        major, _, minor = text.partition(":")
-        return cls(int(major), int(minor))
-
-
-@dataclass(frozen=True, slots=True)
-class Uuid:
+class Uuid(msgspec.Struct, frozen=True):
     """A reference to a device by its dm UUID (at most 128 bytes, any text)."""
 
     text: str
@@ -41,8 +39,7 @@ Ref = str | Uuid | DeviceNumber
 """How a device is named to device-mapper: by name, by dm UUID, or by number."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableLine:
+class TableLine(msgspec.Struct, frozen=True):
     """One target of a table: sectors [start, start + length) of the device.
 
     `params` is the target's own text; other devices in it are written major:minor.
@@ -54,8 +51,7 @@ class TableLine:
     params: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TargetStatus:
+class TargetStatus(msgspec.Struct, frozen=True):
     """The status of one target: its extent in sectors, its type, and the text it reports."""
 
     start: int
@@ -64,8 +60,7 @@ class TargetStatus:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceInfo:
+class DeviceInfo(msgspec.Struct, frozen=True):
     """What the kernel says of a device.
 
     :ivar open_count: how many holders it has (mounts, other devices, open files).
@@ -86,8 +81,7 @@ class DeviceInfo:
     deferred_remove: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceEntry:
+class DeviceEntry(msgspec.Struct, frozen=True):
     """A line of the list of all devices."""
 
     name: str
@@ -96,8 +90,7 @@ class DeviceEntry:
     uuid: str
 
 
-@dataclass(frozen=True, slots=True)
-class TargetVersion:
+class TargetVersion(msgspec.Struct, frozen=True):
     """A target type that the kernel knows, and its version."""
 
     name: str
@@ -160,6 +153,9 @@ class DeviceMapper(Protocol):
 
     def info(self, ref: Ref) -> DeviceInfo:
         """State, counts and number of a device."""
+
+    def look(self, ref: Ref) -> tuple[DeviceInfo, list[TableLine]]:
+        """`info` and the live `table` by one call, and so of one moment."""
 
     def message(self, ref: Ref, text: str, *, sector: int = 0) -> str:
         """Send a message to the target at `sector`; its answer, mostly ""."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from drystone.kernel.dm.words import WordReader, join_words
 
-_RATIO = re.compile(r"([0-9]{1,20})/([0-9]{1,20})")
+_RATIO = r"([0-9]{1,20})/([0-9]{1,20})"
 _CORE = ("hydration_threshold", "hydration_batch_size")
 
 
-@dataclass(frozen=True, slots=True)
-class Clone:
+class Clone(Struct, frozen=True):
     """`destination` becomes `source`, region by region: a region that is not there yet is read from the source.
 
     :ivar metadata: remembers which regions are there. :ivar source: is only read.
@@ -69,8 +70,7 @@ class Clone:
         return replace(self, metadata=metadata, destination=destination, source=change(self.source))
 
 
-@dataclass(frozen=True, slots=True)
-class CloneStatus:
+class CloneStatus(Struct, frozen=True):
     """What a clone reports. Metadata is counted in its blocks (`metadata_block` sectors each).
 
     :ivar hydrated: regions that are on the destination, of `regions`. :ivar hydrating: those on their way.
@@ -104,7 +104,7 @@ class CloneStatus:
 
 def _read_ratio(reader: WordReader, what: str) -> tuple[int, int]:
     text = reader.word(what)
-    match = _RATIO.fullmatch(text)
+    match = re.fullmatch(_RATIO, text)
     if match is None:
         reader.fail(f"{what} {text!r} is not of the form 1/2")
     return int(match[1]), int(match[2])

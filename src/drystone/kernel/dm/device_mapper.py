@@ -13,8 +13,9 @@ import errno
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any, NoReturn, Self
+
+from msgspec.structs import replace
 
 from drystone.base.errors import KernelError, UnsupportedError
 from drystone.kernel.dm import ioctl
@@ -195,6 +196,11 @@ class KernelDeviceMapper:
 
     def info(self, ref: Ref) -> DeviceInfo:
         return device_info(self._call("info", Command.DEV_STATUS, _header("info", ref))[0])
+
+    def look(self, ref: Ref) -> tuple[DeviceInfo, list[TableLine]]:
+        header = _header("table", ref, Flag.STATUS_TABLE | Flag.SECURE_DATA)
+        answer, data = self._call("table", Command.TABLE_STATUS, header)
+        return device_info(answer), parse_table(data, answer.target_count if data else 0)
 
     def message(self, ref: Ref, text: str, *, sector: int = 0) -> str:
         if "\0" in text or not 0 <= sector < _LARGEST:

@@ -20,7 +20,8 @@ import enum
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from drystone.base.errors import DamagedError
 from drystone.kernel.dm.abc import DeviceEntry, DeviceInfo, DeviceNumber, TableLine, TargetStatus, TargetVersion
@@ -73,8 +74,8 @@ class Command(enum.IntEnum):
     TARGET_MSG = 14
 
 
-class Flag(enum.IntFlag):
-    """The bits of dm_ioctl.flags that are used here (DM_*_FLAG)."""
+class Flag:
+    """The bits of dm_ioctl.flags that are used here (DM_*_FLAG): plain numbers, as every answer is read by them."""
 
     READONLY = 1 << 0
     SUSPEND = 1 << 1
@@ -98,8 +99,7 @@ def request_number(command: Command) -> int:
     return 3 << 30 | HEADER_SIZE << 16 | 0xFD << 8 | command
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """struct dm_ioctl without its lengths of the buffer. `device` 0: none is named by number."""
 
     version: tuple[int, int, int] = INTERFACE

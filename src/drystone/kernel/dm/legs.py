@@ -6,8 +6,10 @@ Facts: Linux 6.1 `drivers/md/dm-stripe.c`, `dm-raid1.c`, `dm-raid.c`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from drystone.kernel.dm.words import WordReader, join_words
 
@@ -29,8 +31,7 @@ def _change_legs(legs: tuple[Leg, ...], change: Callable[[str], str]) -> tuple[L
     return tuple(Leg(change(leg.device), leg.offset) for leg in legs)
 
 
-@dataclass(frozen=True, slots=True)
-class Striped:
+class Striped(Struct, frozen=True):
     """Chunks of `chunk` sectors, on the legs in turn. The length is a multiple of legs times chunk."""
 
     kind: ClassVar[str] = "striped"
@@ -54,8 +55,7 @@ class Striped:
         return replace(self, legs=_change_legs(self.legs, change))
 
 
-@dataclass(frozen=True, slots=True)
-class Mirror:
+class Mirror(Struct, frozen=True):
     """dm-raid1: the same sectors on every leg, with a log of regions that differ.
 
     :ivar region: sectors of a region, a power of two.
@@ -119,8 +119,7 @@ _RAID_ORDER = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Raid:
+class Raid(Struct, frozen=True):
     """dm-raid (md beneath): `level` such as raid1 or raid6_zr.
 
     :ivar chunk: sectors; 0 for raid1, which has none.

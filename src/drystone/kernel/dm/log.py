@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from drystone.base.errors import DrystoneError, KernelError
 from drystone.kernel.dm.abc import (
@@ -26,8 +28,7 @@ NO_ERRNO = -1
 """The errno of a call that failed before or after the kernel was asked, such as for want of device-mapper."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedCall:
+class LoggedCall(Struct, frozen=True):
     """One call: its name, arguments, answer (None when it failed), errno (0: success; NO_ERRNO) and nanoseconds.
 
     The parameters of targets that hold keys (crypt, integrity) are written as "(secret)".
@@ -96,6 +97,11 @@ class LoggedDeviceMapper:
 
     def info(self, ref: Ref) -> DeviceInfo:
         return self._tell("info", {"ref": ref}, lambda: self.inner.info(ref))
+
+    def look(self, ref: Ref) -> tuple[DeviceInfo, list[TableLine]]:
+        return self._tell(
+            "look", {"ref": ref}, lambda: self.inner.look(ref), lambda found: (found[0], _redact(found[1]))
+        )
 
     def message(self, ref: Ref, text: str, *, sector: int = 0) -> str:
         arguments: dict[str, object] = {"ref": ref, "text": text, "sector": sector}

@@ -14,7 +14,6 @@ import contextlib
 import os
 import re
 import stat
-import string
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,9 +24,10 @@ from drystone.kernel.dm.abc import DeviceNumber
 FOLDER = "/dev/mapper"
 CONTROL = "control"
 
-_PLAIN = frozenset((string.ascii_letters + string.digits + "#+-.:=@_").encode("ascii"))
-_MANGLED = re.compile(r"(\\x[0-9a-fA-F]{2})")
-_LINK = re.compile(r"(?:\.\./|/dev/)dm-[0-9]+")
+_PLAIN_NAME = r"[A-Za-z0-9#+\-.:=@_]*"
+_MANGLED = r"(\\x[0-9a-fA-F]{2})"
+_LINK = r"(?:\.\./|/dev/)dm-[0-9]+"
+"""Patterns, compiled when they are needed."""
 _UDEV_SOCKET = "/run/udev/control"
 _WAIT_STEP_S = 0.01
 _CLOCK = SystemClock()
@@ -38,7 +38,9 @@ def mangle(name: str) -> str:
 
     A name that holds `\x20` already stays: libdevmapper gives such names to the kernel, and spells them the same.
     """
-    pieces = _MANGLED.split(name)
+    if re.fullmatch(_PLAIN_NAME, name):
+        return name
+    pieces = re.split(_MANGLED, name)
     return "".join(piece if at % 2 else _mangle_plain(piece) for at, piece in enumerate(pieces))
 
 
@@ -65,7 +67,7 @@ def udev_runs() -> bool:
 def leads_to(path: str) -> DeviceNumber | None:
     """The number of the block device at `path`, symlinks followed; None: there is none."""
     try:
-        found = os.stat(path)  # noqa: PTH116  # once a device: see stale_nodes
+        found = os.stat(path)  # noqa: PTH116  # once a device: see _sort_nodes
     except OSError:
         return None
     return DeviceNumber(os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISBLK(found.st_mode) else None
@@ -114,13 +116,28 @@ def remove_node(
 
 def stale_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOLDER) -> list[str]:
     """Paths of device-mapper's nodes in `folder` that lead to no device of that name among `devices`."""
-    wanted = {mangle(name): number for name, number in devices}
+    return _sort_nodes({mangle(name): number for name, number in devices}, folder)[1]
+
+
+def _sort_nodes(wanted: dict[str, DeviceNumber], folder: str) -> tuple[set[str], list[str]]:
+    """The names in `folder` that lead where they should, and the paths of stale nodes; one look at each.
+
+    :param wanted: names as they are spelled there.
+    """
     try:
         found = sorted(os.listdir(folder))  # noqa: PTH208  # a Path a node costs as much as the rest, with thousands
     except FileNotFoundError:
-        return []
-    paths = [(name, os.path.join(folder, name)) for name in found]  # noqa: PTH118  # likewise
-    return [path for name, path in paths if _is_ours(path) and (name not in wanted or leads_to(path) != wanted[name])]
+        return set(), []
+    right: set[str] = set()
+    stale: list[str] = []
+    for name in found:
+        path = os.path.join(folder, name)  # noqa: PTH118  # likewise
+        number = wanted.get(name)
+        if number is not None and leads_to(path) == number:
+            right.add(name)
+        elif _is_ours(path):
+            stale.append(path)
+    return right, stale
 
 
 def sync_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOLDER) -> list[str]:
@@ -128,20 +145,22 @@ def sync_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOL
 
     :param devices: name and number of every device that there is (and has a table).
     """
-    known = [(name, number) for name, number in devices if may_have_node(name)]
-    changed = stale_nodes(known, folder=folder)
-    for path in changed:
+    wanted = {mangle(name): (name, number) for name, number in devices if may_have_node(name)}
+    right, stale = _sort_nodes({name: number for name, (_, number) in wanted.items()}, folder)
+    for path in stale:
         _unlink(Path(path))
-    for name, number in known:
-        path = node_path(name, folder)
-        if leads_to(path) != number:
-            make_node(name, number, folder=folder, udev=False)
-            changed.append(path)
-    return sorted(set(changed))
+    made = [
+        make_node(name, number, folder=folder, udev=False)
+        for spelled, (name, number) in wanted.items()
+        if spelled not in right
+    ]
+    return sorted({*stale, *made})
 
 
 def _mangle_plain(text: str) -> str:
-    return "".join(chr(byte) if byte in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(text))
+    return "".join(
+        chr(byte) if re.fullmatch(_PLAIN_NAME, chr(byte)) else f"\\x{byte:02x}" for byte in os.fsencode(text)
+    )
 
 
 def _put_node(path: Path, number: DeviceNumber) -> None:
@@ -171,7 +190,7 @@ def _is_ours(path: str | Path) -> bool:
     """Whether `path` is a link to /dev/dm-N, or a block device node in the folder itself."""
     try:
         mode = os.lstat(path).st_mode
-        return stat.S_ISBLK(mode) or (stat.S_ISLNK(mode) and _LINK.fullmatch(os.readlink(path)) is not None)  # noqa: PTH115  # as above
+        return stat.S_ISBLK(mode) or (stat.S_ISLNK(mode) and re.fullmatch(_LINK, os.readlink(path)) is not None)  # noqa: PTH115  # as above
     except OSError:
         return False
 

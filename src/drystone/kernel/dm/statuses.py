@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from drystone.kernel.dm.abc import TargetStatus
 from drystone.kernel.dm.clone import CloneStatus
@@ -21,12 +22,12 @@ FAIL = "Fail"
 ERROR = "Error"
 """What a target reports when it could not read its own state this time."""
 
-_RATIO = re.compile(r"([0-9]{1,20})/([0-9]{1,20})")
+_RATIO = r"([0-9]{1,20})/([0-9]{1,20})"
 
 
 def _ratio(reader: WordReader, what: str) -> tuple[int, int]:
     text = reader.word(what)
-    match = _RATIO.fullmatch(text)
+    match = re.fullmatch(_RATIO, text)
     if match is None:
         reader.fail(f"{what} {text!r} is not of the form 1/2")
     return int(match[1]), int(match[2])
@@ -46,8 +47,7 @@ def _choose(reader: WordReader, what: str, known: tuple[str, ...]) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Unusable:
+class Unusable(msgspec.Struct, frozen=True):
     """A target that reports no figures.
 
     :ivar word: `Fail` or `Error`; for a snapshot `Invalid`, `Overflow`, `Merge failed` or `Unknown`.
@@ -56,8 +56,7 @@ class Unusable:
     word: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThinPoolStatus:
+class ThinPoolStatus(msgspec.Struct, frozen=True):
     """A thin pool: metadata blocks are 4096 bytes, data blocks are of the table's block size.
 
     :ivar held_root: the metadata block of a reserved metadata snapshot, or None.
@@ -97,8 +96,7 @@ class ThinPoolStatus:
         return cls(transaction_id, *metadata, *data, held_root, mode, discard, erring, checking, low_water)
 
 
-@dataclass(frozen=True, slots=True)
-class ThinStatus:
+class ThinStatus(msgspec.Struct, frozen=True):
     """A thin device.
 
     :ivar mapped: sectors that have blocks of the pool.
@@ -119,8 +117,7 @@ class ThinStatus:
         return status
 
 
-@dataclass(frozen=True, slots=True)
-class EraStatus:
+class EraStatus(msgspec.Struct, frozen=True):
     """A dm-era device.
 
     :ivar metadata_block: sectors of a metadata block.
@@ -145,8 +142,7 @@ class EraStatus:
         return status
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotStatus:
+class SnapshotStatus(msgspec.Struct, frozen=True):
     """A dm-snapshot: sectors of its exception store in use, there, and used by the store itself."""
 
     allocated: int
@@ -164,8 +160,7 @@ class SnapshotStatus:
         return status
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorStatus:
+class MirrorStatus(msgspec.Struct, frozen=True):
     """A dm-mirror.
 
     :ivar devices: major:minor of each leg.
@@ -192,8 +187,7 @@ class MirrorStatus:
         return cls(devices, *in_sync, "".join(health), log)
 
 
-@dataclass(frozen=True, slots=True)
-class RaidStatus:
+class RaidStatus(msgspec.Struct, frozen=True):
     """A dm-raid set.
 
     :ivar health: a letter a leg: A alive and in sync, a alive and not in sync, D dead, - not there.
@@ -224,8 +218,7 @@ class RaidStatus:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStatus:
+class CacheStatus(msgspec.Struct, frozen=True):
     """A dm-cache.
 
     :ivar metadata_block: sectors; `cache_block` likewise. Metadata is counted in its blocks, the cache in its own.

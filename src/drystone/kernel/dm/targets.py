@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from drystone.kernel.dm.abc import TableLine
 from drystone.kernel.dm.clone import Clone
@@ -46,7 +48,7 @@ __all__ = [
     "parse_target",
 ]
 
-_DEVICE_LIKE = re.compile(r"\d+:\d+|/.+|\{[^{}]+\}")
+_DEVICE_LIKE = r"\d+:\d+|/.+|\{[^{}]+\}"
 
 
 class Target(Protocol):
@@ -63,8 +65,7 @@ class Target(Protocol):
         """The same with every device field changed, in the order of the text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
+class Linear(Struct, frozen=True):
     """Sectors of `device` from `offset` on."""
 
     kind: ClassVar[str] = "linear"
@@ -85,8 +86,7 @@ class Linear:
         return replace(self, device=change(self.device))
 
 
-@dataclass(frozen=True, slots=True)
-class Error:
+class Error(Struct, frozen=True):
     """Every read and write fails."""
 
     kind: ClassVar[str] = "error"
@@ -103,8 +103,7 @@ class Error:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Zero:
+class Zero(Struct, frozen=True):
     """Reads give zeros, writes are dropped."""
 
     kind: ClassVar[str] = "zero"
@@ -124,8 +123,7 @@ class Zero:
 _POOL_FEATURES = ("skip_block_zeroing", "ignore_discard", "no_discard_passdown", "read_only", "error_if_no_space")
 
 
-@dataclass(frozen=True, slots=True)
-class ThinPool:
+class ThinPool(Struct, frozen=True):
     """A pool of blocks for thin devices. It stands alone in its table.
 
     :ivar block: sectors of a block: 128 to 2097152, a multiple of 128.
@@ -160,8 +158,7 @@ class ThinPool:
         return replace(self, metadata=change(self.metadata), data=change(self.data))
 
 
-@dataclass(frozen=True, slots=True)
-class Thin:
+class Thin(Struct, frozen=True):
     """A thin device `dev_id` of the pool; blocks that it lacks are read from `external_origin` or as zeros."""
 
     kind: ClassVar[str] = "thin"
@@ -187,8 +184,7 @@ class Thin:
         return replace(self, pool=pool, external_origin=self.external_origin and change(self.external_origin))
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """A dm-snapshot of `origin`, whose exceptions live on `cow`.
 
     :ivar store: `P` persistent, `PO` persistent and told of overflow, `N` in memory.
@@ -225,15 +221,13 @@ class Snapshot:
         return replace(self, origin=change(self.origin), cow=change(self.cow))
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotMerge(Snapshot):
+class SnapshotMerge(Snapshot, frozen=True):
     """Copies a snapshot's exceptions back into its origin. The origin's own device takes this table."""
 
     kind: ClassVar[str] = "snapshot-merge"
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotOrigin:
+class SnapshotOrigin(Struct, frozen=True):
     """A device with snapshots: its writes copy the old chunk to them first."""
 
     kind: ClassVar[str] = "snapshot-origin"
@@ -253,8 +247,7 @@ class SnapshotOrigin:
         return replace(self, device=change(self.device))
 
 
-@dataclass(frozen=True, slots=True)
-class Cache:
+class Cache(Struct, frozen=True):
     """A fast device before a slow one.
 
     :ivar block: sectors of a cache block: 64 to 2097152, a multiple of 64.
@@ -286,8 +279,7 @@ class Cache:
         return replace(self, metadata=change(self.metadata), fast=change(self.fast), origin=change(self.origin))
 
 
-@dataclass(frozen=True, slots=True)
-class Era:
+class Era(Struct, frozen=True):
     """Remembers in which era each block of `block` sectors (a multiple of 8) was last written."""
 
     kind: ClassVar[str] = "era"
@@ -309,8 +301,7 @@ class Era:
         return replace(self, metadata=change(self.metadata), origin=change(self.origin))
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(Struct, frozen=True):
     """Any other target (crypt, flakey, delay): its words as they are. What looks like a device is taken for one."""
 
     kind: str
@@ -320,7 +311,7 @@ class Opaque:
         return join_words(self.words)
 
     def map_devices(self, change: Callable[[str], str]) -> Opaque:
-        words = tuple(change(word) if _DEVICE_LIKE.fullmatch(word) else word for word in self.words)
+        words = tuple(change(word) if re.fullmatch(_DEVICE_LIKE, word) else word for word in self.words)
         return replace(self, words=words)
 
 

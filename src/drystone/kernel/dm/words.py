@@ -11,20 +11,32 @@ from typing import NoReturn
 
 from drystone.base.errors import UsageError
 
-_WORD = re.compile(r"(?:\\.|[^ \t\n\v\f\r])+", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_SPECIAL = re.compile(r"([ \t\n\v\f\r\\])")
+_WORD = r"(?s:\\.|[^ \t\n\v\f\r])+"
+_ESCAPED = r"(?s)\\(.)"
+_SPECIAL = r"([ \t\n\v\f\r\\])"
+"""Patterns, compiled when a text needs them: hardly any does."""
 _LARGEST = (1 << 64) - 1
 
 
 def split_words(text: str) -> list[str]:
     """The words of `text`, without their quoting."""
-    return [_ESCAPED.sub(r"\1", word) for word in _WORD.findall(text)]
+    if _is_plain(text):
+        return text.split()
+    return [re.sub(_ESCAPED, r"\1", word) for word in re.findall(_WORD, text)]
 
 
 def join_words(words: Iterable[object]) -> str:
     """The inverse of `split_words`."""
-    return " ".join(_SPECIAL.sub(r"\\\1", str(word)) for word in words)
+    return " ".join(_quote(str(word)) for word in words)
+
+
+def _quote(word: str) -> str:
+    return word if _is_plain(word) and " " not in word else re.sub(_SPECIAL, r"\\\1", word)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether blanks are all that parts its words, and nothing is quoted."""
+    return text.isascii() and text.isprintable() and "\\" not in text
 
 
 class WordReader:

@@ -340,6 +340,19 @@ def check_two_modes_are_two_opens(bench: Bench) -> None:
     assert bench.dm.info(below.name).open_count == 1
 
 
+def check_look(bench: Bench) -> None:
+    dm = bench.dm
+    made = dm.create(bench.name())
+    assert dm.look(made.number) == (dm.info(made.number), [])
+    dm.load(made.number, [TableLine(0, 8, "zero"), TableLine(8, 8, "error")])
+    dm.resume(made.number)
+    assert dm.look(made.number) == (dm.info(made.number), dm.table(made.number))
+    assert len(dm.look(made.number)[1]) == 2
+    dm.suspend(made.number)
+    assert dm.look(made.number)[0].suspended
+    assert dm.look(made.number) == (dm.info(made.number), dm.table(made.number))
+
+
 def check_deps(bench: Bench) -> None:
     lines = [bench.linear(disk, 8) for disk in (2, 0, 1, 0)]
     table = [TableLine(at * 8, 8, line.target, line.params) for at, line in enumerate(lines)]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
+
+from msgspec.structs import replace
 
 from drystone.base.errors import KernelError
 from drystone.kernel.dm.abc import DeviceInfo, DeviceMapper, DeviceNumber, TableLine, TargetStatus

@@ -17,6 +17,9 @@ SECONDS = 5.0
 MEMORY = 256 << 20
 """Bytes that the process may map in one case, beyond what it had mapped before."""
 
+LONGEST_MESSAGE = 1000
+"""Characters of what a refusal says: what is read may be quoted, and not without end."""
+
 _ROUND = 100
 
 
@@ -97,6 +100,8 @@ def _run_case(subject: Subject, seed: int, case: int, tally: Tally) -> None:
         tally.refused += 1
         if "\n" in error.message:
             reason = f"a message of several lines: {error.message!r}"
+        elif len(error.message) > LONGEST_MESSAGE:
+            reason = f"a message of {len(error.message)} characters: {error.message[:100]!r}"
     except OverTimeError:
         reason = f"took longer than {SECONDS} seconds"
     except Exception as error:  # noqa: BLE001  # the supervisor: what is no DrystoneError is what it looks for

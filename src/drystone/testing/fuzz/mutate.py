@@ -33,6 +33,7 @@ _WORDS = (
 
 Mutator = Callable[[bytearray, Random], None]
 BlockMutator = Callable[[bytearray, Shape, Random], None]
+FixedMutator = Callable[[bytearray, int, Random], None]
 
 
 def mutate_file(data: bytes, random: Random) -> bytes:
@@ -41,6 +42,16 @@ def mutate_file(data: bytes, random: Random) -> bytes:
     for _ in range(random.choice((1, 1, 2, 4))):
         random.choice(_FILE_MUTATORS)(mutated, random)
     return bytes(mutated)
+
+
+def mutate_fixed(data: bytes, random: Random) -> bytes:
+    """One to four changes in a structure that keeps its length: mostly in its beginning, and where it is no zeros."""
+    mutated = bytearray(data)
+    used = [at for at, byte in enumerate(data) if byte] or [0]
+    for _ in range(random.choice((1, 1, 2, 4))):
+        at = random.choice((random.choice(used), random.randrange(min(len(data), 128)), random.randrange(len(data))))
+        random.choice(_FIXED_MUTATORS)(mutated, at, random)
+    return bytes(mutated[: len(data)])
 
 
 def mutate_image(data: bytes, used: list[int], random: Random) -> bytes:
@@ -141,6 +152,29 @@ def _fill(data: bytearray, _: Shape, random: Random) -> None:
     data[begin : begin + size] = byte * size
 
 
+def _put_at(data: bytearray, at: int, random: Random) -> None:
+    size = random.choice((1, 2, 4, 8))
+    at -= at % size
+    data[at : at + size] = (_pick_number(random) % (1 << 8 * size)).to_bytes(size, "little")
+
+
+def _nudge_at(data: bytearray, at: int, random: Random) -> None:
+    at -= at % 4
+    if at + 4 <= len(data):
+        _nudge(data, at, random)
+
+
+def _fill_at(data: bytearray, at: int, random: Random) -> None:
+    size = min(random.choice((1, 8, 64, 512)), len(data) - at)
+    data[at : at + size] = random.choice((b"\0", b"\xff")) * size
+
+
+def _copy_at(data: bytearray, at: int, random: Random) -> None:
+    source, size = random.randrange(len(data)), random.choice((8, 32, 40, 256))
+    size = min(size, len(data) - source, len(data) - at)
+    data[at : at + size] = data[source : source + size]
+
+
 def _copy(data: bytearray, _: Shape, random: Random) -> None:
     source, target = (random.randrange(0, BLOCK - 64, 8) for _ in range(2))
     data[target : target + 64] = data[source : source + 64]
@@ -195,6 +229,7 @@ def _move(data: bytearray, random: Random) -> None:
 _BLOCK_MUTATORS: tuple[BlockMutator, ...] = (
     _put_field, _put_field, _put_field, _put_number, _put_number, _nudge_field, _nudge_number, _flip_bit, _fill, _copy,
 )  # fmt: skip
+_FIXED_MUTATORS: tuple[FixedMutator, ...] = (_put_at, _put_at, _put_at, _nudge_at, _nudge_at, _fill_at, _copy_at)
 _FILE_MUTATORS: tuple[Mutator, ...] = (
     _flip, _cut, _drop, _repeat, _insert, _replace_digits, _replace_digits, _overwrite, _move,
 )  # fmt: skip

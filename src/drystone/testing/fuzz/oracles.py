@@ -5,6 +5,8 @@
                                            loses nothing
     metadata that was restored, repaired   is sound in that sense
     era metadata, sound or not             is told alike by the two readers of its trees
+    labels, slots of regions               are spelled again as they were read (in `labels` and `regions`)
+    regions that a tool has changed        can be read, and hold what it says (in `regions`)
 
 A case that breaks one of these raises AssertionError, which the campaign counts as a failure.
 """
@@ -48,7 +50,7 @@ def check_thin_image(reader: BlockReader) -> None:
 def check_era_image(reader: BlockReader) -> None:
     """Check; what is called sound must be sound, and both readers of trees must say the same."""
     report = check_era(reader)
-    _demand(report == survey_metadata(reader), "the two readers of era metadata do not agree")
+    demand(report == survey_metadata(reader), "the two readers of era metadata do not agree")
     if report.is_sound():
         demand_sound("era", reader)
 
@@ -59,7 +61,7 @@ def repair_thin_image(reader: BlockReader, disk: MemoryDisk) -> None:
     demand_sound("thin", disk)
     if check_thin(reader).is_sound():
         before, after = (_CHANGING.sub(b"", dump_thin(each)) for each in (reader, disk))
-        _demand(after == before, "the repair of sound metadata is not equal to it")
+        demand(after == before, "the repair of sound metadata is not equal to it")
 
 
 def repair_era_image(reader: BlockReader, disk: MemoryDisk) -> None:
@@ -67,13 +69,13 @@ def repair_era_image(reader: BlockReader, disk: MemoryDisk) -> None:
     repair_era(reader, disk)
     demand_sound("era", disk)
     if check_era(reader).is_sound():
-        _demand(dump_era(disk) == dump_era(reader), "the repair of sound metadata is not equal to it")
+        demand(dump_era(disk) == dump_era(reader), "the repair of sound metadata is not equal to it")
 
 
 def demand_written(target: Target, disk: MemoryDisk) -> None:
     """What a restore wrote is sound by our check, and by the other reckoning."""
     sound = (check_thin(disk) if target == "thin" else check_era(disk)).is_sound()
-    _demand(sound, "what was written is not sound")
+    demand(sound, "what was written is not sound")
     demand_sound(target, disk)
 
 
@@ -101,9 +103,10 @@ def demand_sound(target: Target, reader: BlockReader) -> None:
         raise AssertionError(f"called sound, yet refused: {error.message}") from error
     for which in ("metadata", "data") if target == "thin" else ("metadata",):
         wrong = list_miscounted(anatomy, which)
-        _demand(not wrong, f"called sound, yet the {which} space map counts blocks {wrong[:5]} wrongly")
+        demand(not wrong, f"called sound, yet the {which} space map counts blocks {wrong[:5]} wrongly")
 
 
-def _demand(held: object, otherwise: str) -> None:
+def demand(held: object, otherwise: str) -> None:
+    """:raises AssertionError: what must hold does not."""
     if not held:
         raise AssertionError(otherwise)

@@ -23,6 +23,7 @@ from drystone.formats.era.superblock import parse_superblock as parse_era
 from drystone.formats.era.superblock import read_held_superblock as read_held_era
 from drystone.formats.era.superblock import read_superblock as read_era
 from drystone.formats.era.tag import read_tag
+from drystone.formats.lvm2.group import parse_group
 from drystone.formats.pdata.blocks import BLOCK
 from drystone.formats.pdata.memory import MemoryBlocks, MemoryDisk
 from drystone.formats.pdata.scan import count_kinds
@@ -47,6 +48,8 @@ from drystone.testing.damage.examples import EXAMPLES
 from drystone.testing.damage.sites import Anatomy
 from drystone.testing.damage.table import READERS, Target
 from drystone.testing.era_metadata import Held, write_era_metadata
+from drystone.testing.fuzz.labels import make_label_pages, read_label_pages
+from drystone.testing.fuzz.lvm2 import make_lvm2_devices, make_lvm2_text, read_lvm2_devices, read_lvm2_headers
 from drystone.testing.fuzz.mutate import damage_image, mutate_block, mutate_file, mutate_image
 from drystone.testing.fuzz.oracles import (
     check_era_image,
@@ -56,6 +59,7 @@ from drystone.testing.fuzz.oracles import (
     repair_era_image,
     repair_thin_image,
 )
+from drystone.testing.fuzz.regions import make_page_zero, make_regions, read_page_zero, use_regions
 from drystone.testing.thin_metadata import write_thin_metadata
 
 DISK = 96 * BLOCK
@@ -261,10 +265,10 @@ def _unpack(data: bytes) -> None:
 
 
 SUBJECTS = [
-    Subject("thin superblock", _make_superblock(_thin_images), parse_thin, 100),
-    Subject("era superblock", _make_superblock(_era_images), parse_era, 100),
-    Subject("thin nodes", _make_thin, _read_thin, 270),
-    Subject("era nodes, arrays and bitsets", _make_era, _read_era, 160),
+    Subject("thin superblock", _make_superblock(_thin_images), parse_thin, 80),
+    Subject("era superblock", _make_superblock(_era_images), parse_era, 80),
+    Subject("thin nodes", _make_thin, _read_thin, 200),
+    Subject("era nodes, arrays and bitsets", _make_era, _read_era, 120),
     Subject("thin check, space maps too", _make_thin, lambda data: check_thin_image(MemoryBlocks(data)), 50),
     Subject("era check, space map too", _make_era, lambda data: check_era_image(MemoryBlocks(data)), 50),
     Subject("thin dump, ls, rmap, delta, picture", _make_thin, _print_thin, 60),
@@ -276,4 +280,10 @@ SUBJECTS = [
     Subject("era XML", _make_text("era xml"), _parse_era_xml, 30),
     Subject("era JSON", _make_text("era json"), _parse_era_json, 20),
     Subject("thin packed file", _make_packed, _unpack, 20),
+    Subject("labels and marks", make_label_pages, read_label_pages, 30),
+    Subject("region page 0", make_page_zero, read_page_zero, 20),
+    Subject("regions", make_regions, use_regions, 40),
+    Subject("LVM2 labels, headers, rings", make_lvm2_devices, read_lvm2_headers, 15),
+    Subject("LVM2 texts", make_lvm2_text, parse_group, 30),
+    Subject("LVM2 devices", make_lvm2_devices, read_lvm2_devices, 15),
 ]

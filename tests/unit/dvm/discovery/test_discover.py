@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from drystone.base.errors import MismatchError, NotFoundError, UsageError
 from drystone.dvm.discovery.discover import Group, choose_group, describe_group, gather, list_problems, to_devices

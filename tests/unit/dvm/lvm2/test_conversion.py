@@ -62,6 +62,18 @@ def test_linear_and_striped_and_a_missing_device() -> None:
     )
 
 
+def test_a_text_that_tells_no_size_of_devices() -> None:
+    """It is the device's that is there, and of a missing one as much as its extents need."""
+    group, _ = convert(assembled({}, there=(0, 2), device_size=0))
+    assert [each.size for each in group.devices] == [4 << 20, (1 << 20) + 10 * EXTENT, 4 << 20]
+
+
+def test_a_device_that_is_not_allocated_from() -> None:
+    text = write_text({}, devices=2).replace(b'["ALLOCATABLE"]', b"[]", 1)
+    (found,) = assemble(survey([write_device(number, [text]) for number in range(2)]))
+    assert [each.allocatable for each in convert(found)[0].devices] == [False, True]
+
+
 def images(**more: str) -> dict[str, str]:
     return {
         **more,
@@ -98,6 +110,7 @@ def test_raid1() -> None:
     [
         (images(db=lv(mirror(4, ["i0", "i1"]))), "segments of type mirror have no kind"),
         (images(db=lv(RAID + "writebehind = 9\n")), "recovery rates or write-behind"),
+        (images(db=lv(RAID.replace("region_size = 4096\n", ""))), "its region size is not told"),
         (images(db=lv(raid1(4, ["i0", "i1"]).replace("t = 1", "t = 2"))), "i0 has no metadata beside it"),
         ({"db": lv(linear(0, 1, "pv0", 0), status='"READ", "VISIBLE"')}, "it is read-only"),
         ({"db": lv(linear(0, 1, "pv0", 0), striped(1, 2, [("pv1", 0), ("pv2", 0)]))}, "it is linear in part"),
@@ -113,6 +126,29 @@ def test_what_a_group_document_cannot_hold(volumes: dict[str, str], reason: str)
     assert reason in left_out["db"]
     assert group.volumes == ()
     assert not any(device.allocatable for device in group.devices)
+
+
+def test_names_and_tags_that_are_lvm2s_alone() -> None:
+    good = lv(linear(0, 1, "pv0", 0))
+    volumes = {
+        "home": good,
+        "a": lv(linear(0, 1, "pv0", 1), number=2),
+        "x+y": lv(linear(0, 1, "pv0", 2), number=3),
+        "tagged": lv(linear(0, 1, "pv0", 3), number=4, more='tags = ["a b"]\n'),
+        "db": lv(raid1(4, ["m0", "i0", "m1", "i1"], region=9), number=5),
+    }
+    found = assembled(images(**volumes) | {"i0": lv(linear(0, 4, "pv0", 4), number=11, status=HIDDEN)
+        , "m0": lv(linear(0, 1, "pv0", 8), number=12, status=HIDDEN)})  # fmt: skip
+    with pytest.raises(RefusedError, match="4 volumes of vg cannot be in a group document"):
+        convert(found)
+    group, left_out = convert(found, leave_out=True)
+    assert [each.name for each in group.volumes] == ["home"]
+    assert {name: reason.partition(" (")[0] for name, reason in left_out.items()} == {
+        "a": "name of a volume 'a' is not valid",
+        "x+y": "name of a volume 'x+y' is not valid",
+        "tagged": "tagged: 'a b' cannot be a tag",
+        "db": "db: a region of 4608 bytes",
+    }
 
 
 def test_a_group_that_cannot_be_a_document() -> None:

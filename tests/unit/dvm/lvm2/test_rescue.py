@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
 
-from drystone.base.errors import KernelError, NotFoundError, RefusedError, UsageError
+from drystone.base.errors import NotFoundError, RefusedError, UsageError
 from drystone.dvm.lvm2.rescue import Rescue, pick_text, rescue, select_texts
 from drystone.dvm.lvm2.survey import Device, survey
 from drystone.testing.lvm2_metadata import (
     AREA_BEGIN,
     AREA_SIZE,
     SECTOR,
+    BrokenDevice,
     MemoryDevice,
     checksum,
     write_area,
@@ -144,30 +143,9 @@ def test_an_overwritten_ring_keeps_what_is_whole() -> None:
     assert found.texts[0].proof == "checksum"
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A device with pages that cannot be read."""
-
-    inner: MemoryDevice
-    pages: range
-
-    @property
-    def path(self) -> str:
-        return self.inner.path
-
-    @property
-    def size(self) -> int:
-        return self.inner.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        if offset < self.pages.stop * 4096 and self.pages.start * 4096 < offset + length:
-            raise KernelError("read", errno.EIO, device=self.path)
-        return self.inner.read(offset, length)
-
-
 def test_a_device_with_bad_pages_gives_what_it_can() -> None:
     texts = [write_text({}, seqno=number, description="x" * 3000) for number in range(1, 40)]
-    device = Broken(write_device(0, texts), range(17, 18))
+    device = BrokenDevice(write_device(0, texts), range(17, 18))
     found = find([device])
     assert len(found.problems) == 1
     assert "EIO" in found.problems[0]
@@ -175,8 +153,20 @@ def test_a_device_with_bad_pages_gives_what_it_can() -> None:
     assert 1 <= len(lost) <= 2
 
 
+def test_the_end_of_a_device_without_a_label_that_fails_in_part() -> None:
+    """It is read in pieces then, the last of which is short."""
+    begin = 4 << 20
+    data = bytearray(begin + (1 << 16) + 1024)
+    data[-1024 : len(TEXTS[4]) - 1024] = TEXTS[4]
+    found = find([BrokenDevice(MemoryDevice("/dev/x", bytes(data)), range(begin // 4096 + 3, begin // 4096 + 4))])
+    assert [(each.group.number, each.places[0].area + each.places[0].offset) for each in found.texts] == [
+        (5, begin + (1 << 16))
+    ]
+    assert found.problems == ("read on /dev/x failed: EIO (Input/output error)",)
+
+
 def test_a_dead_device_is_given_up() -> None:
-    found = find([Broken(write_device(0, TEXTS), range(1 << 20))])
+    found = find([BrokenDevice(write_device(0, TEXTS), range(1 << 20))])
     assert found.texts == ()
     assert "64 reads failed; what follows byte" in found.problems[1]
     assert len(found.problems) == 4

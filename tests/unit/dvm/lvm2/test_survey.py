@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import errno
-from dataclasses import dataclass
-
 import pytest
 
-from drystone.base.errors import DamagedError, KernelError
+from drystone.base.errors import DamagedError
 from drystone.dvm.lvm2.assembly import list_problems
 from drystone.dvm.lvm2.survey import GroupParser, Surveyed, read_bytes, survey
 from drystone.testing.lvm2_metadata import (
     AREA_BEGIN,
     AREA_SIZE,
+    BrokenDevice,
     MemoryDevice,
     device_uuid,
     write_area,
@@ -21,28 +19,7 @@ from drystone.testing.lvm2_metadata import (
 TEXTS = [write_text({}, seqno=number) for number in range(1, 4)]
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A device whose page `page` cannot be read."""
-
-    inner: MemoryDevice
-    page: int
-
-    @property
-    def path(self) -> str:
-        return self.inner.path
-
-    @property
-    def size(self) -> int:
-        return self.inner.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        if offset < (self.page + 1) * 4096 and self.page * 4096 < offset + length:
-            raise KernelError("read", errno.EIO, device=self.path)
-        return self.inner.read(offset, length)
-
-
-def one(device: MemoryDevice | Broken) -> Surveyed:
+def one(device: MemoryDevice | BrokenDevice) -> Surveyed:
     (found,) = survey([device])
     return found
 
@@ -103,7 +80,7 @@ def test_damage_is_a_problem_of_its_device(at: int, message: str) -> None:
 
 @pytest.mark.parametrize("page", [0, 1])
 def test_what_cannot_be_read_is_a_problem_too(page: int) -> None:
-    assert list_problems([one(Broken(write_device(0, TEXTS), page))]) == [
+    assert list_problems([one(BrokenDevice(write_device(0, TEXTS), range(page, page + 1)))]) == [
         "/dev/test0: read on /dev/test0 failed: EIO (Input/output error)"
     ]
 

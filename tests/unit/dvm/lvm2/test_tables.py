@@ -8,8 +8,10 @@ from drystone.base.errors import NotFoundError, UnsupportedError
 from drystone.dvm.dmactivate import activate
 from drystone.dvm.lvm2.assembly import Assembled, assemble
 from drystone.dvm.lvm2.survey import survey
-from drystone.dvm.lvm2.tables import Tables, build_tables, reasons
+from drystone.dvm.lvm2.tables import Tables, build_tables, reasons, with_current
 from drystone.dvm.state import Device, Line, State
+from drystone.kernel.dm.abc import DeviceNumber, TableLine
+from drystone.kernel.dm.simulated import SimulatedDeviceMapper
 from drystone.testing.lvm2_metadata import (
     GROUP_UUID,
     device_uuid,
@@ -205,6 +207,17 @@ POOL = 'start_extent = 0\nextent_count = 2\ntype = "thin-pool"\nmetadata = "pm"\
             {"a": "move: it is part of a move that is under way"},
         ),
         (
+            {"a": lv(raid1(4, ["", "r_rimage_0", "", "r_rimage_1"]).replace('"", ', "").replace("= 1", "= 2"))
+             , **images(b=lv(RAID, number=2))},
+            {},
+            {"a": "b stands on the same extents", "b": "a stands on the same extents"},
+        ),
+        (
+            {"a": lv(raid1(4, ["r_rmeta_0", "r_rimage_0", "r_rmeta_1", "r_rimage_0"])), **images()},
+            {},
+            {"a": "it stands on some extents twice"},
+        ),
+        (
             {"a": lv(linear(0, 1, "b", 0)), "b": hidden(2, linear(0, 1, "a", 0))},
             {},
             {"a": "it stands on itself, or on more than 16 layers of volumes"},
@@ -290,3 +303,16 @@ def test_reasons_of_all_volumes() -> None:
     assert found["r"] == ""
     assert found["r_rimage_0"] == ""
     assert found["r_rimage_1"] == f"pv1 {device_uuid(1)} is missing"
+
+
+def test_the_current_state_of_these_devices_and_no_others() -> None:
+    desired = build({"a": lv(linear(0, 1, "pv0", 0))}).state
+    dm = SimulatedDeviceMapper({DeviceNumber(7, 0): 1 << 16})
+    for name, uuid in (("vg-a", desired.devices[0].uuid), ("vg-thin", "LVM-of-another")):
+        dm.create(name, uuid)
+        dm.load(name, [TableLine(0, 512, "linear", "7:0 2048")])
+        dm.resume(name)
+    both = with_current(desired, dm)
+    assert [device.name for device in both["current"].devices] == ["vg-a"]
+    assert both["desired"] == desired
+    assert with_current(desired, dm, down=True) == {"current": both["current"], "desired": State()}

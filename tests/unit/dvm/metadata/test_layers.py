@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from drystone.base.errors import RefusedError, UsageError
-from drystone.dvm.groups.kinds import Cache, Crypt, Era
+from drystone.dvm.groups.group import Group
+from drystone.dvm.groups.kinds import Cache, Crypt, Era, Thin, ThinPool
 from drystone.dvm.metadata.create import Wish, create
+from drystone.dvm.metadata.edit import changed, replaced
 from drystone.dvm.metadata.layers import cache, change_cache, crypt, era, uncache, unera
 from drystone.dvm.metadata.names import tag
-from drystone.dvm.metadata.thin import thin, thin_pool
+from drystone.dvm.metadata.remove import remove
+from drystone.dvm.metadata.size import extend
+from drystone.dvm.metadata.snapshot import snapshot
+from drystone.dvm.metadata.thin import thin, thin_pool, thin_snapshot
 from drystone.testing.groups import GroupBench, find, ids, make_group
 
 MIB = 1 << 20
@@ -69,9 +76,50 @@ def test_encryption_names_a_key_and_never_holds_one() -> None:
             crypt(group, "db", key, ids("crypt"), lose_data=True)
 
 
+def test_a_thin_volume_is_laid_below_and_its_snapshots_know_it() -> None:
+    bench = GroupBench(make_group())
+    bench.go(thin_pool(bench.group, "pool", 8 * MIB, ids("pool")))
+    bench.go(thin(bench.group, "pool", ["db"], 4 * MIB, ids("t")))
+    bench.go(thin_snapshot(bench.group, "db", "monday", ids("m")))
+    plain = bench.group
+    layers: list[tuple[Group, Callable[[Group, str], Group]]] = [
+        (era(plain, "db", ids("e")), unera),
+        (cache(plain, "db", MIB, ids("c")), uncache),
+    ]
+    for cover, uncover in layers:
+        bench.go(cover)
+        base, copy = find(cover, "db:base"), find(cover, "monday")
+        assert isinstance(base, Thin)
+        assert isinstance(copy, Thin)
+        assert copy.origin == base.uuid
+        assert bench.dm.table("vg-db:base")[0].params.endswith(" 0")
+        # It grows with what is over it.
+        bench.go(extend(bench.group, "db", by=MIB))
+        assert find(bench.group, "db:base").size == 5 * MIB
+        bench.go(uncover(bench.group, "db"))
+        bench.go(plain)
+    secret = crypt(plain, "db", "logon:db", ids("k"), lose_data=True)
+    gone = remove(secret, ["db"])
+    bench.go(gone)
+    assert {volume.name for volume in gone.volumes} == {"pool", "pool:meta", "pool:data", "monday"}
+    pool = find(gone, "pool")
+    assert isinstance(pool, ThinPool)
+    assert pool.messages == ("delete 0",)
+
+
+def test_a_thin_volume_is_no_other_part() -> None:
+    group = thin(thin_pool(make_group(), "pool", 8 * MIB, ids("pool")), "pool", ["db"], MIB, ids())
+    pool, data, base = find(group, "pool"), find(group, "pool:data"), find(group, "db")
+    assert isinstance(pool, ThinPool)
+    wrong = changed(base, name="pool:thin", part_of=pool.uuid)
+    with pytest.raises(UsageError, match="cannot be a part"):
+        replaced(group, change=[changed(pool, data=wrong.uuid), wrong], drop=[data.uuid])
+
+
 def test_what_cannot_be_covered() -> None:
-    group = thin(thin_pool(make_group(), "pool", MIB, ids("pool")), "pool", ["t1"], MIB, ids())
-    for name in ("pool", "t1"):
+    group = snapshot(create(make_group(), Wish("lin", MIB), ids("l")), "lin", "copy", ids("c"), size=MIB)
+    group = thin_pool(group, "pool", MIB, ids("pool"))
+    for name in ("pool", "copy"):
         with pytest.raises(UsageError, match="below another"):
             cache(group, name, MIB, ids())
     group = create(group, Wish("db", MIB), ids("db"))

@@ -7,7 +7,17 @@ from drystone.dvm.groups.group import Group, Index
 from drystone.dvm.groups.kinds import RAID_LEAST, Linear, Raid, Raid1, Raid10
 from drystone.dvm.metadata.create import Wish, create
 from drystone.dvm.metadata.move import begin
-from drystone.dvm.metadata.raid import mirror, region_size, repair, settled, survives, unmirror
+from drystone.dvm.metadata.raid import (
+    add_legs,
+    drop_legs,
+    legs_on,
+    mirror,
+    region_size,
+    repair,
+    settled,
+    survives,
+    unmirror,
+)
 from drystone.testing.groups import GroupBench, find, ids, make_group
 
 MIB = 1 << 20
@@ -107,3 +117,60 @@ def test_regions_fit_into_their_bitmap_with_room_to_grow(size: int) -> None:
     assert region & (region - 1) == 0
     assert region <= size
     assert size // region <= 1 << 19
+
+
+def test_a_raid1_gets_legs_on_other_devices_and_they_are_rebuilt() -> None:
+    bench = GroupBench(make_group(5))
+    group = create(bench.group, Wish("db", 4 * MIB), ids(), "raid1")
+    bench.go(group)
+    more = add_legs(group, "db", ids("new"), count=2)
+    volume = find(more, "db")
+    assert isinstance(volume, Raid1)
+    assert [leg.rebuild for leg in volume.legs] == [False, False, True, True]
+    assert len(set.union(*homes(more, "db"))) == 4
+    bench.go(more)
+    assert "rebuild 2 rebuild 3" in bench.dm.table("vg-db")[0].params
+    with pytest.raises(UsageError, match="being rebuilt"):
+        add_legs(more, "db", ids("x"))
+    done = settled(more, "db")
+    bench.go(done)
+    with pytest.raises(ExhaustedError):
+        add_legs(done, "db", ids("x"), count=2)
+
+
+def test_legs_that_stay_move_up_with_their_names() -> None:
+    bench = GroupBench(make_group(4))
+    group = create(bench.group, Wish("db", 4 * MIB, 3), ids(), "raid1")
+    bench.go(group)
+    before = homes(group, "db")
+    (at,) = legs_on(group, "db", ["disk1"])
+    assert before[at] == {"disk1"}
+    less = drop_legs(group, "db", [at])
+    assert homes(less, "db") == [home for home in before if home != {"disk1"}]
+    assert {each.name for each in less.volumes} == {"db", "db:meta0", "db:data0", "db:meta1", "db:data1"}
+    bench.go(less)
+    bench.go(add_legs(less, "db", ids("more")))
+    assert find(bench.group, "db:data2")
+
+
+def test_which_legs_can_go() -> None:
+    group = create(make_group(5), Wish("db", 4 * MIB, 3), ids(), "raid1")
+    for which in ([3], [-1]):
+        with pytest.raises(UsageError, match="no leg number"):
+            drop_legs(group, "db", which)
+    with pytest.raises(UsageError, match="would have 1 legs"):
+        drop_legs(group, "db", [0, 1])
+    with pytest.raises(UsageError, match="no leg of db"):
+        legs_on(group, "db", ["disk4"])
+    new = repair(repair(group, "db", ["disk1"], ids("a")), "db", ["disk2"], ids("b"))
+    volume = find(new, "db")
+    assert isinstance(volume, Raid1)
+    whole = [at for at, leg in enumerate(volume.legs) if not leg.rebuild]
+    assert len(whole) == 1
+    with pytest.raises(RefusedError, match="none of the other legs"):
+        drop_legs(new, "db", whole)
+    other = create(make_group(4), Wish("five", 4 * MIB), ids(), "raid5")
+    with pytest.raises(UsageError, match="five is a raid5, no raid1"):
+        add_legs(other, "five", ids("x"))
+    with pytest.raises(UsageError, match="five is a raid5, no raid1"):
+        drop_legs(other, "five", [0])

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import RefusedError, UsageError
+from drystone.dvm.groups.group import Group
 from drystone.dvm.groups.kinds import Snapshot
 from drystone.dvm.metadata.create import Wish, create
 from drystone.dvm.metadata.layers import cache, era
 from drystone.dvm.metadata.raid import mirror
-from drystone.dvm.metadata.snapshot import snapshot
+from drystone.dvm.metadata.remove import remove
+from drystone.dvm.metadata.size import extend
+from drystone.dvm.metadata.snapshot import begin_merge, finish_merge, snapshot
 from drystone.dvm.metadata.thin import thin, thin_pool
 from drystone.testing.groups import GroupBench, find, ids, make_group
 
@@ -54,3 +59,60 @@ def test_what_has_no_such_snapshots() -> None:
         with pytest.raises(UsageError, match="has no snapshots"):
             snapshot(group, origin, "more", ids(), size=MIB)
     assert snapshot(group, "t1", "classic", ids("x"), size=MIB) != snapshot(group, "t1", "thin", ids("x"))
+
+
+def test_a_volume_goes_back_to_its_snapshot_and_the_store_is_free_again() -> None:
+    bench = GroupBench(make_group())
+    plain = create(bench.group, Wish("db", 4 * MIB), ids())
+    bench.go(plain)
+    bench.go(snapshot(plain, "db", "monday", ids("m"), size=MIB))
+    bench.go(begin_merge(bench.group, "monday"))
+    assert bench.dm.table("vg-db")[0].target == "snapshot-merge"
+    assert "vg-monday" not in {each.name for each in bench.dm.list_devices()}
+    done = finish_merge(bench.group, {"monday"})
+    bench.go(done)
+    assert done == plain
+    assert [each.name for each in bench.dm.list_devices()] == ["vg-db"]
+
+
+def test_other_snapshots_stay_while_one_is_merged() -> None:
+    bench = GroupBench(make_group())
+    group = create(bench.group, Wish("db", 4 * MIB), ids())
+    for name in ("one", "two"):
+        group = snapshot(group, "db", name, ids(name), size=MIB)
+    bench.go(group)
+    bench.go(begin_merge(group, "one"))
+    assert {each.name for each in bench.dm.list_devices()} >= {"vg-two", "vg-db", "vg-db-real"}
+    with pytest.raises(UsageError, match="one is being merged into db"):
+        begin_merge(bench.group, "two")
+    bench.go(finish_merge(bench.group, None, ["one"]))
+    assert bench.dm.table("vg-db")[0].target == "snapshot-origin"
+
+
+def test_what_cannot_be_done_while_a_snapshot_is_merged() -> None:
+    group = snapshot(create(make_group(), Wish("db", 4 * MIB), ids()), "db", "monday", ids("m"), size=MIB)
+    merging = begin_merge(group, "monday")
+    changes: list[Callable[[], Group]] = [
+        lambda: begin_merge(merging, "monday"),
+        lambda: snapshot(merging, "db", "tuesday", ids("t"), size=MIB),
+        lambda: remove(merging, ["monday"]),
+        lambda: extend(merging, "db", by=MIB),
+    ]
+    for change in changes:
+        with pytest.raises(UsageError):
+            change()
+    assert remove(merging, ["db", "monday"]).volumes == ()
+
+
+def test_a_merge_ends_when_it_is_done() -> None:
+    group = snapshot(create(make_group(), Wish("db", 4 * MIB), ids()), "db", "monday", ids("m"), size=MIB)
+    for names in ([], ["monday"]):
+        with pytest.raises(UsageError, match="nothing is being merged"):
+            finish_merge(group, None, names)
+    merging = begin_merge(group, "monday")
+    with pytest.raises(RefusedError, match="monday: not everything"):
+        finish_merge(merging, set())
+    with pytest.raises(UsageError):
+        finish_merge(merging, None, ["monday", "db"])
+    with pytest.raises(UsageError, match="no classic snapshot"):
+        begin_merge(group, "db")

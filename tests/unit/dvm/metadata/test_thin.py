@@ -9,7 +9,7 @@ from drystone.dvm.metadata.create import Wish, create
 from drystone.dvm.metadata.edit import changed, replaced
 from drystone.dvm.metadata.remove import remove
 from drystone.dvm.metadata.snapshot import snapshot
-from drystone.dvm.metadata.thin import thin, thin_pool, thin_snapshot
+from drystone.dvm.metadata.thin import rollback, thin, thin_pool, thin_snapshot
 from drystone.testing.groups import GroupBench, find, ids, make_group
 
 MIB = 1 << 20
@@ -88,3 +88,43 @@ def test_what_cannot_be_made(group: Group) -> None:
     full = replaced(group, change=[changed(pool_of(group), next_id=1 << 24)])
     with pytest.raises(ExhaustedError):
         thin(full, "pool", ["t1"], MIB, ids())
+
+
+def test_a_thin_volume_goes_back_to_its_snapshot() -> None:
+    bench = GroupBench(make_group())
+    bench.go(thin_pool(bench.group, "pool", 8 * MIB, ids()))
+    bench.go(thin(bench.group, "pool", ["db"], 4 * MIB, ids("t"), tags=("hot",)))
+    bench.go(thin_snapshot(bench.group, "db", "monday", ids("m")))
+    bench.go(thin_snapshot(bench.group, "db", "tuesday", ids("n")))
+    before = find(bench.group, "db")
+    back = rollback(bench.group, "db", "monday")
+    bench.go(back)
+    after = find(back, "db")
+    assert isinstance(after, Thin)
+    assert (after.uuid, after.tags, after.dev_id) == (before.uuid, ("hot",), 3)
+    assert pool_of(back).messages == ("create_snap 3 1", "delete 0")
+    assert after.origin == find(back, "monday").uuid
+    for name in ("monday", "tuesday"):
+        volume = find(back, name)
+        assert isinstance(volume, Thin)
+        assert volume.origin is None
+    assert bench.dm.table("vg-db")[0].params.endswith(" 3")
+    # And on to another one.
+    bench.go(rollback(back, "db", "tuesday"))
+    assert pool_of(bench.group).messages == ("create_snap 4 2", "delete 3")
+
+
+def test_what_a_thin_volume_cannot_go_back_to() -> None:
+    group = thin_pool(make_group(), "pool", 8 * MIB, ids())
+    group = thin(group, "pool", ["db"], MIB, ids("t"))
+    group = thin_pool(group, "other", 8 * MIB, ids("o"))
+    group = thin(group, "other", ["far"], MIB, ids("f"))
+    group = create(group, Wish("lin", MIB), ids("l"))
+    for name, source in (("db", "db"), ("db", "far"), ("db", "lin"), ("lin", "db"), ("db", "pool")):
+        with pytest.raises(UsageError):
+            rollback(group, name, source)
+    with_classic = snapshot(
+        thin_snapshot(group, "db", "copy", ids("c"), join=True), "db", "classic", ids("k"), size=MIB
+    )
+    with pytest.raises(UsageError, match="has snapshots"):
+        rollback(with_classic, "db", "copy")

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -14,91 +13,24 @@ import pytest
 
 from drystone.base.documents import encode
 from drystone.base.errors import DrystoneError, KernelError, MismatchError, UsageError
-from drystone.dvm.discovery.devices import Devices
-from drystone.dvm.discovery.membership import add_devices, find
-from drystone.dvm.discovery.scan import Place
-from drystone.dvm.dmexec import execute
-from drystone.dvm.groups.group import Group, uuid_prefix
-from drystone.dvm.groups.rules import parse_group
+from drystone.dvm.groups.group import Group
 from drystone.dvm.metadata.create import Wish, create
-from drystone.dvm.metadata.devices import new_group
 from drystone.dvm.metadata.edit import seeded_ids
 from drystone.dvm.metadata.remove import remove
 from drystone.dvm.metadata.size import extend
-from drystone.dvm.program import Program
-from drystone.dvm.result import Result
-from drystone.dvm.state import State, observe, with_uuid
 from drystone.dvm.transactions.activation import Activation
-from drystone.dvm.transactions.documents import Outcome
 from drystone.dvm.transactions.opening import opened
 from drystone.dvm.transactions.page_blocks import PageBlock, PageBlocks
-from drystone.dvm.transactions.transact import expand, read, recover, update
-from drystone.dvm.transactions.version import parse_metadata
-from drystone.formats.label.label import Extent
-from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
-from drystone.kernel.dm.simulated import SimulatedDeviceMapper
+from drystone.dvm.transactions.transact import recover, update
 from drystone.testing.faults import FaultyDeviceMapper, Killed, fail_calls, kill_at
-from drystone.testing.program_bench import StillClock
+from drystone.testing.live_groups import NOW, FileGroup
 
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
-SIZE = 64 << 20
 IDS = seeded_ids("test")
 
 
-class World:
-    """Two files with a group's labels and metadata, which stand for the disks 7:0 and 7:1."""
-
-    def __init__(self, folder: Path) -> None:
-        self.paths = [str(folder / name) for name in ("one", "two")]
-        for path in self.paths:
-            with Path(path).open("xb") as file:
-                file.truncate(SIZE)
-        self.place = Place(tuple(self.paths), has_devices=False)
-        add_devices(self.place, "vg", self.paths, [Extent(1, 129)])
-        self.dm = SimulatedDeviceMapper({self.number(path): SIZE // 512 for path in self.paths})
-        found = self.devices()
-        group = new_group("vg", found.present, IDS, uuid=found.group.uuid, extent_size=1 << 20)
-        with opened(found, write=True) as survey:
-            expand(survey, ("expand",), NOW, first=parse_metadata(encode(group), "group"))
-
-    def number(self, path: str) -> DeviceNumber:
-        return DeviceNumber(7, self.paths.index(path))
-
-    def devices(self) -> Devices:
-        return find(self.place, "vg")
-
-    def group(self) -> Group:
-        with opened(self.devices()) as survey:
-            return parse_group(bytes(read(survey)[1].metadata))
-
-    def sequence(self) -> int:
-        with opened(self.devices()) as survey:
-            return read(survey)[0].sequence
-
-    def update(
-        self, mutate: Callable[[Group], Group], dm: DeviceMapper | None = None, blocks: PageBlocks | None = None
-    ) -> Outcome:
-        def run(program: Program) -> Result:
-            return execute(
-                program,
-                dm or self.dm,
-                devices=blocks or PageBlocks(),
-                clock=StillClock(),
-                memory=contextlib.nullcontext,
-            )
-
-        devices = self.devices()
-        along = Activation(self.dm, run, devices, number=self.number)
-        with opened(devices, write=True) as survey:
-            return update(survey, lambda data: encode(mutate(parse_group(data))), ("update",), NOW, along=along)
-
-    def state(self) -> State:
-        return observe(self.dm, with_uuid(uuid_prefix(self.group())))
-
-
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> FileGroup:
+    return FileGroup(tmp_path)
 
 
 def make(name: str, size: int = 4 << 20) -> Callable[[Group], Group]:
@@ -113,7 +45,7 @@ def drop(name: str) -> Callable[[Group], Group]:
     return lambda group: remove(group, [name])
 
 
-def test_volumes_come_grow_and_go_with_their_metadata(world: World) -> None:
+def test_volumes_come_grow_and_go_with_their_metadata(world: FileGroup) -> None:
     outcome = world.update(make("data"))
     assert any("vg-data" in step for step in outcome.steps)
     assert [(each.name, each.length) for each in world.state().devices] == [("vg-data", 8192)]
@@ -125,7 +57,7 @@ def test_volumes_come_grow_and_go_with_their_metadata(world: World) -> None:
     assert world.group().volumes == ()
 
 
-def test_a_new_volume_begins_with_zeros(world: World) -> None:
+def test_a_new_volume_begins_with_zeros(world: FileGroup) -> None:
     group = world.group()
     start = group.devices[0].start
     with Path(world.paths[0]).open("r+b") as file:
@@ -137,7 +69,7 @@ def test_a_new_volume_begins_with_zeros(world: World) -> None:
         assert not any(file.read(4096))
 
 
-def test_metadata_that_change_no_device(world: World) -> None:
+def test_metadata_that_change_no_device(world: FileGroup) -> None:
     group = world.group()
     outcome = world.update(lambda old: msgspec.structs.replace(old, tags=("x",)))
     assert outcome.changed
@@ -146,7 +78,7 @@ def test_metadata_that_change_no_device(world: World) -> None:
 
 
 @pytest.mark.parametrize("count", range(1, 9))
-def test_a_call_that_fails_leaves_both_old_or_both_on_their_way(world: World, count: int) -> None:
+def test_a_call_that_fails_leaves_both_old_or_both_on_their_way(world: FileGroup, count: int) -> None:
     world.update(make("data"))
     before = (world.group(), world.state())
     try:
@@ -164,7 +96,7 @@ def test_a_call_that_fails_leaves_both_old_or_both_on_their_way(world: World, co
 
 
 @pytest.mark.parametrize("count", range(1, 6))
-def test_after_a_kill_the_same_metadata_activated_again_lead_the_devices_there(world: World, count: int) -> None:
+def test_after_a_kill_the_same_metadata_activated_again_lead_the_devices_there(world: FileGroup, count: int) -> None:
     world.update(make("data"))
     before = (world.group(), world.state())
     with contextlib.suppress(Killed):
@@ -182,7 +114,7 @@ def test_after_a_kill_the_same_metadata_activated_again_lead_the_devices_there(w
         assert [each.length for each in world.state().devices] == [16384]
 
 
-def test_a_rehearsal_of_the_same_metadata_leaves_the_devices_alone(world: World) -> None:
+def test_a_rehearsal_of_the_same_metadata_leaves_the_devices_alone(world: FileGroup) -> None:
     world.update(make("data"))
     world.dm.remove("vg-data")
     devices = world.devices()
@@ -215,7 +147,7 @@ class FailingBlock(PageBlock):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_region_that_cannot_be_committed(world: World, which: int) -> None:
+def test_a_region_that_cannot_be_committed(world: FileGroup, which: int) -> None:
     world.update(make("data"))
     before = (world.group(), world.state())
     with pytest.raises(DrystoneError) as caught:
@@ -230,7 +162,7 @@ def test_a_region_that_cannot_be_committed(world: World, which: int) -> None:
         assert not recover(survey, ("recover",), NOW).changed
 
 
-def test_what_is_no_group_is_refused_before_anything_is_written(world: World) -> None:
+def test_what_is_no_group_is_refused_before_anything_is_written(world: FileGroup) -> None:
     devices = world.devices()
     along = Activation(world.dm, lambda _: pytest.fail("nothing is run"), devices, number=world.number)
     with opened(devices, write=True) as survey, pytest.raises(UsageError, match="the new metadata"):
@@ -238,7 +170,7 @@ def test_what_is_no_group_is_refused_before_anything_is_written(world: World) ->
     assert world.sequence() == 1
 
 
-def test_a_volume_whose_device_is_missing_is_not_taken_away(world: World) -> None:
+def test_a_volume_whose_device_is_missing_is_not_taken_away(world: FileGroup) -> None:
     world.update(make("data"))
     group = world.group()
     used = {run.device for volume in group.volumes for run in volume.runs()}
@@ -249,6 +181,6 @@ def test_a_volume_whose_device_is_missing_is_not_taken_away(world: World) -> Non
         along.plan(encode(group), encode(make("more")(group)))
 
 
-def test_plain_files_are_no_devices(world: World) -> None:
+def test_plain_files_are_no_devices(world: FileGroup) -> None:
     with pytest.raises(UsageError, match="plain file"):
         PageBlocks().number(world.paths[0])

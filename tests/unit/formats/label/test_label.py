@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import google_crc32c
 import pytest
+from msgspec.structs import replace
 
 from drystone.base.errors import DamagedError, UnsupportedError, UsageError
 from drystone.formats.label.label import (
@@ -57,7 +56,36 @@ def test_a_label_comes_back(copy: int) -> None:
 )
 def test_a_label_that_cannot_be_is_not_built(change: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        build_label(replace(LABEL, **change), FIRST)  # type: ignore[arg-type]  # wrong on purpose
+        build_label(replace(LABEL, **change), FIRST)  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("field", "most", "words"),
+    [
+        ("size", (1 << 63) - 1, "size"),
+        ("generation", (1 << 64) - 1, "generation"),
+        ("members", (1 << 32) - 1, "number"),
+    ],
+)
+def test_numbers_have_their_limits(field: str, most: int, words: str) -> None:
+    label = replace(LABEL, listed=())
+    largest = replace(label, **{field: most})  # each is a number
+    assert parse_label(build_label(largest, FIRST))[0] == largest
+    with pytest.raises(UsageError, match=f"{most + 1} is no {words}"):
+        build_label(replace(label, **{field: most + 1}), FIRST)
+
+
+def test_the_smallest_device() -> None:
+    small = replace(LABEL, size=3 * PAGE, regions=(Extent(1, 2),))
+    assert parse_label(build_label(small, LAST)) == (small, LAST)
+    with pytest.raises(UsageError, match="no room"):
+        build_label(replace(small, size=3 * PAGE - 1, regions=()), LAST)
+
+
+@pytest.mark.parametrize("page", [b"", EMPTY, build_label(LABEL, FIRST)[:-1], build_label(LABEL, FIRST) + b"\0"])
+def test_what_is_no_page_with_a_label(page: bytes) -> None:
+    with pytest.raises(DamagedError, match="there is no label"):
+        parse_label(page)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ def test_a_first_text_is_precommitted_alone() -> None:
     assert (found.committed, found.precommitted) == (None, Location(512, 100, 7))
 
 
+def test_half_a_slot_is_none() -> None:
+    found = parse_area_header(write_area_header(4096, 65536, [(512, 0, 7, 0), (0, 100, 7, 0)]), 4096)
+    assert (found.committed, found.precommitted) == (None, None)
+
+
 def resealed(header: bytes) -> bytes:
     return lvm2_metadata.checksum(header[4:]).to_bytes(4, "little") + header[4:]
 

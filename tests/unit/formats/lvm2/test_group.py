@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from drystone.base.errors import DamagedError
-from drystone.formats.lvm2.group import Group, parse_group, stands_on
+from drystone.formats.lvm2.group import Group, find_disputed, parse_group, stands_on
 from drystone.formats.lvm2.segments import Images, Mirrors, Nothing, Place, Segment, Stripes, Unread
 from drystone.testing.lvm2_metadata import (
     GROUP_UUID,
@@ -106,7 +106,7 @@ def lv(*segments: str, number: int = 1) -> str:
     ("volumes", "message"),
     [
         ({"lv": lv(linear(0, 8, "pv0", 3))}, "vg/lv ends beyond the 10 extents of pv0"),
-        ({"lv": lv(linear(0, 1, "pv9", 3))}, "vg/lv is on pv9, which is not in the text"),
+        ({"lv": lv(linear(0, 1, "pv9", 3))}, "vg/lv is on 'pv9', which is not in the text"),
         ({"lv": lv(linear(1, 1, "pv0", 3))}, "logical_volumes/lv: a segment begins at extent 1, 0 was"),
         ({"lv": lv(linear(0, 1, "pv0", 0), linear(0, 1, "pv0", 1))}, "begins at extent 0, 1 was expected"),
         ({"lv": lv(linear(0, 0, "pv0", 0))}, "extent_count is 0, which cannot be"),
@@ -115,9 +115,10 @@ def lv(*segments: str, number: int = 1) -> str:
         ({"lv": lv(striped(0, 3, [("pv0", 0), ("pv0", 5)]))}, "3 extents cannot be shared by 2 stripes"),
         ({"lv": lv(striped(0, 2, [("pv0", 0)] * 2).replace("pe_count = 2", "pe_count = 3"))}, "3 were announced"),
         ({"lv": lv(raid1(2, ["a", "b", "c"]).replace("device_count = 1", "device_count = 2"))}, "3 names for 2 images"),
-        ({"lv": lv(raid1(2, ["a", "b"]))}, "is on b, which is not in the text"),
+        ({"lv": lv(raid1(2, ["a", "b"]))}, "is on 'b', which is not in the text"),
         ({"lv": lv(mirror(2, ["lv", "lv"], log="lv"))}, None),
         ({"lv": lv("start_extent = 0\nextent_count = 1\n")}, "segment1: type is missing"),
+        ({"lv": lv('start_extent = 0\nextent_count = 1\ntype = "a\nb"\n')}, r"segment1: type is 'a\\nb', which cannot"),
         ({"lv": lv(linear(0, 1, "pv0", 0)).replace("segment_count = 1", "segment_count = 99")}, "segment2 is missing"),
         ({"lv": lv(linear(0, 1, "pv0", 0)).replace('"pv0", 0', '0, "pv0"')}, "a list of names with extents was"),
         ({"lv": lv(linear(0, 1, "pv0", 0)).replace('"pv0", 0', '"pv0", -1')}, "a list of names with extents was"),
@@ -133,6 +134,59 @@ def test_groups_that_cannot_be(volumes: dict[str, str], message: str | None) -> 
         return
     with pytest.raises(DamagedError, match=message):
         parse(volumes)
+
+
+def test_what_a_text_may_leave_out() -> None:
+    text = write_text({"lv": lv(linear(0, 1, "pv0", 0))}).decode()
+    for line in ("max_lv = 0\n", "max_pv = 0\n", "dev_size = 8192\n", "creation_time = 1700000000\n"):
+        assert line in text
+        text = text.replace(line, "")
+    text = text.replace("creation_time = 1700000000", "")
+    group = parse_group(text.encode())
+    assert (group.max_volumes, group.max_devices, group.created) == (0, 0, 0)
+    assert (group.physical[0].size, group.logical[0].created) == (0, 0)
+
+
+@pytest.mark.parametrize(("legs", "is_read"), [(256, True), (257, False)])
+def test_legs_are_bounded(legs: int, is_read: bool) -> None:
+    """Of each kind that has them, and before anything is made of them."""
+    places = [("pv0", number) for number in range(legs)]
+    parts = {f"i{n}": lv(linear(0, 1, "pv1", n), number=10 + n) for n in range(legs)}
+    for segment, volumes in (
+        (striped(0, legs, places), {}),
+        (mirror(1, [*parts]), parts),
+        (raid1(1, [*parts]).replace(f"device_count = {legs // 2}", f"device_count = {legs}"), parts),
+    ):
+        text = write_text({"lv": lv(segment), **volumes}, devices=2, extents=300)
+        if is_read:
+            assert parse_group(text).logical[0].extents > 0
+        else:
+            with pytest.raises(DamagedError, match=r"257 (places|images)"):
+                parse_group(text)
+
+
+def test_the_largest_volume() -> None:
+    segment = 'start_extent = 0\nextent_count = %d\ntype = "zero"\n'
+    assert parse({"lv": lv(segment % ((1 << 55) - 1))}, extent_size=1).logical[0].extents == (1 << 55) - 1
+    with pytest.raises(DamagedError, match="is larger than a device can be"):
+        parse({"lv": lv(segment % (1 << 54), (segment % (1 << 54)).replace("= 0", f"= {1 << 54}", 1))}, extent_size=1)
+    with pytest.raises(DamagedError, match="which cannot be"):
+        parse({"lv": lv(segment % (1 << 55))}, extent_size=1)
+
+
+def test_volumes_on_the_same_extents_of_a_volume() -> None:
+    parts = {"p": lv(linear(0, 6, "pv0", 0), number=9), "q": lv(linear(0, 2, "pv0", 6), number=8)}
+
+    def disputed(**volumes: str) -> dict[str, str]:
+        return find_disputed(parse({**parts, **volumes}))
+
+    assert disputed(a=lv(linear(0, 3, "p", 0)), b=lv(linear(0, 3, "p", 3), number=2)) == {}
+    assert disputed(a=lv(linear(0, 3, "p", 0)), b=lv(linear(0, 2, "q", 0), number=2)) == {}
+    assert disputed(a=lv(linear(0, 3, "p", 0)), b=lv(linear(0, 3, "p", 2), number=2)) == {"a": "b", "b": "a"}
+    assert disputed(a=lv(linear(0, 1, "p", 1), linear(1, 1, "p", 1))) == {"a": "a"}
+    whole = lv(linear(0, 6, "p", 0))
+    three = disputed(a=whole, b=lv(linear(0, 1, "p", 1), number=2), c=lv(linear(0, 1, "p", 4), number=3))
+    assert three == {"a": "b", "b": "a", "c": "a"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from drystone.base.errors import DamagedError
@@ -67,6 +69,10 @@ def test_a_whole_label_wins_over_a_damaged_one_before_it() -> None:
     assert found.sector == 1
     with pytest.raises(DamagedError, match="the label in sector 0 has the checksum"):
         find_label(head(bytes(damaged)))
+    later = bytearray(label(1))
+    later[100] ^= 1
+    with pytest.raises(DamagedError, match="the label in sector 0 has the checksum"):
+        find_label(head(bytes(damaged), bytes(later)))
 
 
 def resealed(sector: bytes) -> bytes:
@@ -84,6 +90,8 @@ def changed(at: int, data: bytes) -> bytes:
     [
         (changed(8, b"\2"), "says that it is in sector 2"),
         (changed(20, b"\x1f"), "contents begin at byte 31"),
+        (changed(20, b"\xd9\x01"), "contents begin at byte 473"),
+        (changed(20, b"\xd8\x01"), "the list of data areas has no end"),
         (changed(20, b"\xff\xff\xff\xff"), "contents begin at byte 4294967295"),
         (changed(24, b"LVM1"), "is of type b'LVM1 001'"),
         (changed(32, b"\0"), "holds no UUID but"),
@@ -95,6 +103,33 @@ def test_labels_that_are_refused(sector: bytes, message: str) -> None:
     assert len(sector) == SECTOR
     with pytest.raises(DamagedError, match=message):
         find_label(head(b"", sector))
+
+
+def shifted(by: int, areas: int, extension: int = 0) -> bytes:
+    """A label whose contents begin so many bytes later, with so many metadata areas."""
+    found = lvm2_metadata.write_label(UUID, 1 << 30, [(4096, 512)] * areas, extension=extension)[: SECTOR + by]
+    return resealed((found[:20] + bytes([32 + by, 0, 0, 0]) + found[24:32] + bytes(by) + found[32:])[:SECTOR])
+
+
+def test_lists_up_to_the_end_of_the_sector() -> None:
+    for by, areas, extension in ((8, 24, 0), (0, 24, 0), (0, 22, 1)):
+        found = find_label(head(b"", shifted(by, areas, extension)))
+        assert found is not None
+        assert (len(found.metadata_areas), found.extension, found.boot_areas) == (areas, extension, ())
+    for by, areas, extension in ((16, 24, 0), (8, 25, 0), (9, 25, 0), (0, 24, 1)):
+        with pytest.raises(DamagedError, match="has no end within the label's sector"):
+            find_label(head(b"", shifted(by, areas, extension)))
+
+
+def test_boot_loader_areas() -> None:
+    sector = changed(160, struct.pack("<QQQQ", 4096, 512, 0, 0))
+    found = find_label(head(b"", sector))
+    assert found is not None
+    assert found.boot_areas == (Range(4096, 512),)
+
+
+def test_a_label_that_is_cut_off_is_none() -> None:
+    assert find_label(bytes(SECTOR) + label()[:100]) is None
 
 
 def test_uuids() -> None:

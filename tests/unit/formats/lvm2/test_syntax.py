@@ -22,7 +22,7 @@ def test_bytes_that_are_no_text() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a", "line 1: = or { is missing after a"),
+        ("a", "line 1: = or { is missing after 'a'"),
         ("a = ", "line 1: the text ends where a value"),
         ("a = }", "line 1: '}' stands where a value"),
         ("a = b", "line 1: 'b' stands where a value"),
@@ -33,7 +33,9 @@ def test_bytes_that_are_no_text() -> None:
         ("a = [1", "line 1: a list goes on with , or ends"),
         ("a = [1 2]", "line 1: a list goes on"),
         ("a = [[1]]", "line 1: '\\[' stands where a value"),
-        ("a = 1\n\na = 2", "line 3: a stands here a second time"),
+        ('"a\nb" = 1 "a\nb" = 2', r"line 2: 'a\\nb' stands here a second time"),
+        ("a" * 5000, f"is missing after '{'a' * 40}'$"),
+        ("a = 1\n\na = 2", "line 3: 'a' stands here a second time"),
         ("a = 9223372036854775808", "line 1: a number has more than 64 bits"),
         ("a = " + "9" * 5000, "line 1: a number has more than 64 bits"),
         ("a = " + "9" * 50 + ".5", "line 1: a number has more than 64 bits"),

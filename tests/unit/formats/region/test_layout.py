@@ -8,7 +8,9 @@ from uuid import UUID
 import google_crc32c
 import pytest
 from blake3 import blake3
+from msgspec.structs import replace
 
+from drystone.base.errors import DamagedError
 from drystone.formats.region.drafts import Draft, first_root
 from drystone.formats.region.layout import ENTRIES, MOST_KEPT, ROOM, count_levels
 from drystone.formats.region.slots import Root, Slot, build_slot, first_page_zero
@@ -48,6 +50,14 @@ def test_a_transaction_hashes_its_data_and_its_past() -> None:
     second = next_change(first, data)
     content = blake3(leaves).digest()
     assert second.hash == blake3(head + struct.pack("<QQ", 1, 4001) + first.hash + content).digest()
+
+
+def test_numbers_of_transactions_have_an_end() -> None:
+    change = replace(first_change(GROUP), sequence=(1 << 64) - 2)
+    last = next_change(change, b"")
+    assert (last.sequence, len(last.hash)) == ((1 << 64) - 1, 32)
+    with pytest.raises(DamagedError, match="cannot be followed"):
+        next_change(last, b"")
 
 
 def test_the_first_root_page_byte_by_byte() -> None:

@@ -1,13 +1,24 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
+import google_crc32c
 import pytest
+from msgspec.structs import replace
 
 from drystone.base.errors import DamagedError
 from drystone.formats.region.drafts import first_root
-from drystone.formats.region.slots import PageZero, Slot, build_slot, first_page_zero, parse_page_zero, require_pages
+from drystone.formats.region.slots import (
+    MOST_ROLLED_BACK,
+    PageZero,
+    Slot,
+    build_slot,
+    first_page_zero,
+    parse_page_zero,
+    parse_slot,
+    require_pages,
+)
 from drystone.formats.region.transactions import first_change
 
 GROUP = UUID(int=1)
@@ -55,6 +66,45 @@ def test_a_torn_slot_leaves_the_other_one_to_recovery(at: int) -> None:
     assert "slot 1" in found.problem
 
 
+def test_the_slot_that_is_not_valid_is_named() -> None:
+    data = bytearray(parse(first_page_zero(SLOT)).with_slot(replace(SLOT, generation=2)))
+    data[20] ^= 1
+    found = parse(bytes(data))
+    assert found.current == replace(SLOT, generation=2)
+    assert found.problem == "slot 0 is not valid"
+
+
+LIMITS: list[tuple[dict[str, Any], bool]] = [
+    ({"keep": 1}, False), ({"keep": 2}, True), ({"keep": 31}, True), ({"keep": 32}, False),
+    ({"generation": 0}, False), ({"generation": (1 << 64) - 2}, True), ({"generation": (1 << 64) - 1}, False),
+    ({"committed": replace(ROOT, page=0)}, False), ({"committed": replace(ROOT, page=15)}, True),
+    ({"committed": replace(ROOT, page=16)}, False),
+    ({"committed": replace(ROOT, length=64 << 20)}, True), ({"committed": replace(ROOT, length=(64 << 20) + 1)}, False),
+    ({"next": NEXT}, True), ({"next": replace(NEXT, page=16)}, False), ({"next": replace(NEXT, page=0)}, False),
+    ({"next": replace(NEXT, sequence=2)}, False), ({"next": replace(NEXT, sequence=0)}, False),
+    ({"next": replace(NEXT, parent=b"p" * 32)}, False), ({"next": replace(NEXT, length=(64 << 20) + 1)}, False),
+    ({"rolled_back": (b"r" * 32,), "rolled_back_count": MOST_ROLLED_BACK}, True),
+    ({"rolled_back": (b"r" * 32,)}, False), ({"rolled_back_count": 1}, False),
+    ({"rolled_back": (b"r" * 32, b"s" * 32, b"t" * 32, b"u" * 32), "rolled_back_count": 4}, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "is_valid"), LIMITS)
+def test_the_limits_of_a_slot(change: dict[str, Any], is_valid: bool) -> None:
+    slot = replace(SLOT, **change)
+    assert parse_slot(build_slot(slot)) == (slot if is_valid else None)
+
+
+def test_a_clean_slot_holds_nothing_of_a_next_root() -> None:
+    clean, prepared = build_slot(SLOT), build_slot(replace(SLOT, next=NEXT))
+    body = clean[:192] + prepared[192:320] + clean[320:508]
+    sealed = body + int(google_crc32c.value(body)).to_bytes(4, "little")
+    assert parse_slot(clean) is not None
+    assert parse_slot(sealed) is None
+    other_state = body[:10] + b"\2" + body[11:]
+    assert parse_slot(other_state + int(google_crc32c.value(other_state)).to_bytes(4, "little")) is None
+
+
 def test_two_torn_slots_leave_nothing() -> None:
     data = bytearray(parse(first_page_zero(SLOT)).with_slot(replace(SLOT, generation=2)))
     data[20] ^= 1
@@ -88,6 +138,10 @@ def test_a_slot_with_a_right_checksum_that_cannot_be_is_left_alone() -> None:
     found = parse(data)
     assert found.current is None
     assert "cannot be" in found.problem
+    data = data[:2056] + b"\2" + data[2057:2556]
+    found = parse((data + int(google_crc32c.value(data[2048:])).to_bytes(4, "little")).ljust(4096, b"\0"))
+    assert found.current is None
+    assert found.problem == "slot 1 is of version 2 of the format, and version 1 is read here"
 
 
 def test_another_size_is_refused() -> None:

@@ -32,6 +32,10 @@ def ramble(_: bytes) -> None:
     raise DamagedError("block 1:\nand so on")
 
 
+def quote(_: bytes) -> None:
+    raise DamagedError("block 1: " + "x" * 10_000)
+
+
 def crash(data: bytes) -> None:
     raise IndexError(len(data))
 
@@ -58,7 +62,8 @@ def test_reading_and_refusing_are_both_right() -> None:
 
 def test_what_is_neither_is_a_failure_with_its_reason() -> None:
     assert [reason.split(":")[0] for reason in feed(crash)[2]] == ["IndexError"] * 3
-    assert all("several lines" in reason for reason in feed(ramble)[2])
+    assert ["several lines" in reason for reason in feed(ramble)[2]] == [True] * 3
+    assert [reason[:36] for reason in feed(quote)[2]] == ["a message of 10009 characters: 'bloc"] * 3
 
 
 def test_memory_beyond_the_bound_is_a_failure() -> None:

@@ -1,4 +1,4 @@
-"""Mutators of thin pools and thin volumes. Their snapshots: `volumes.py`."""
+"""Mutators of thin pools and thin volumes. New snapshots of these: `snapshots.py`."""
 
 from __future__ import annotations
 

@@ -252,6 +252,9 @@ class SimulatedDeviceMapper:
     def info(self, ref: Ref) -> DeviceInfo:
         return self._call("info", ref, lambda: self._info(self._find(ref)))
 
+    def look(self, ref: Ref) -> tuple[DeviceInfo, list[TableLine]]:
+        return self.info(ref), self.table(ref)
+
     def message(self, ref: Ref, text: str, *, sector: int = 0) -> str:
         def act() -> str:
             if "\0" in text or not 0 <= sector < _LARGEST:

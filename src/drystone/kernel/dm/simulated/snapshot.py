@@ -12,6 +12,8 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from drystone.kernel.dm.abc import DeviceNumber
 from drystone.kernel.dm.simulated.behaviour import Plain
 from drystone.kernel.dm.simulated.device import READ, WRITE, Built, Device
@@ -177,7 +179,7 @@ class SnapshotBehaviour(Plain):
         assert isinstance(value, Snapshot)
         origin, cow = map(str, target.numbers)
         chunk = machine.instance(target, Exceptions).store.chunk
-        return replace(value, origin=origin, cow=cow, chunk=chunk).to_params()
+        return structs.replace(value, origin=origin, cow=cow, chunk=chunk).to_params()
 
     def write(
         self, machine: Machine, device: Device, target: Built, sector: int, length: int, content: object | None

@@ -10,6 +10,8 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from drystone.kernel.dm.abc import DeviceNumber
 from drystone.kernel.dm.simulated import lifecycle
 from drystone.kernel.dm.simulated.behaviour import Plain
@@ -304,7 +306,7 @@ class ThinPoolBehaviour(Plain):
         assert isinstance(value, ThinPool)
         metadata, data = map(str, target.numbers)
         block = machine.instance(target, Pool).block
-        return replace(value, metadata=metadata, data=data, block=block).to_params() + " "
+        return structs.replace(value, metadata=metadata, data=data, block=block).to_params() + " "
 
 
 def _open_metadata(machine: Machine, number: DeviceNumber, value: ThinPool) -> ThinMetadata:
