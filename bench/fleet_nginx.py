@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drystone.fleet.s3.signing import sign_request
-from drystone.testing.fleet_mounts import dying
-from drystone.testing.fleet_processes import FleetProcesses, find_port, wait_until
+from drystone.testing.fleet.mounts import dying
+from drystone.testing.fleet.processes import FleetProcesses, find_port, wait_until
 from pairs import compile_all, measure
 
 BUCKET = "bench"

@@ -51,9 +51,11 @@ class Conditions:
 class PutOptions:
     """All about a put but its bytes.
 
-    :ivar size: bytes that will come; fewer or more is an error. :ivar md5: hex, when the client said.
-    :ivar checksums: as in ObjectInfo; the value "" means: compute it and keep it. Values may also arrive with the last
-        byte (trailers): `trailers` is then asked after the body has ended.
+    :ivar size: bytes that will come; fewer or more is an error. :ivar md5: hex, when the client said; :ivar sha256:
+        likewise, of the bytes as they are stored. :ivar checksums: as in ObjectInfo; the value "" means: compute it and
+        keep it. Values may also arrive with the last byte (trailers): `trailers` is then asked after the body has
+        ended. Whoever stores the bytes compares all of these (drystone.fleet.s3.checksums.Sums does).
+    :ivar checksum_type: FULL_OBJECT or COMPOSITE, of an object in parts.
     """
 
     size: int | None = None
@@ -65,13 +67,14 @@ class PutOptions:
     tags: dict[str, str] = field(default_factory=dict)
     lock: dict[str, str] = field(default_factory=dict)
     conditions: Conditions = Conditions()
+    checksum_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """A part of a listing, in the order of the keys' UTF-8 bytes.
 
-    :ivar after: pass it to get the next page; "" at the end.
+    :ivar after: pass it to get the next page; "" at the end, also of a page that is full.
     """
 
     objects: tuple[ObjectInfo, ...]
@@ -124,7 +127,10 @@ class Objects(Protocol):
     async def read(
         self, bucket: str, key: str, info: ObjectInfo, begin: int, end: int
     ) -> AsyncIterator[bytes | memoryview]:
-        """Bytes [begin, end) of exactly the version that `info` names, each checked before it is handed out."""
+        """Bytes [begin, end) of exactly the version that `info` names, each checked before it is handed out.
+
+        :raises S3Error: NoSuchKey when that version is no more.
+        """
 
     async def delete(
         self,
@@ -135,16 +141,24 @@ class Objects(Protocol):
         *,
         bypass: bool = False,
     ) -> ObjectInfo | None:
-        """What was removed, or the delete marker that was made; None when there was nothing."""
+        """What was removed, or the delete marker that was made; None when there was nothing.
+
+        A versioned bucket gets a marker also for a key that it does not hold. :param bypass: remove what is governed.
+        """
 
     async def list(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int, *, versions: bool = False
-    ) -> Page: ...
+    ) -> Page:
+        """At most `limit` keys and common prefixes (up to the `delimiter` after `prefix`), in order.
+
+        :param after: leave out the keys up to it, and the common prefix that it is. With `versions`, of a key the
+            newest version first, delete markers too, and `after` may be KEY NUL VERSION_ID: go on after that version.
+        """
 
     async def update(
         self, bucket: str, key: str, version_id: str | None, changes: dict[str, dict[str, str]]
     ) -> ObjectInfo:
-        """Replace the `tags`, `lock`, ... of one version; its bytes stay."""
+        """Replace the `tags`, `lock`, `headers` or `user` of one version as a whole; its bytes stay."""
 
     async def begin_upload(self, bucket: str, key: str, options: PutOptions) -> UploadInfo: ...
 
@@ -159,6 +173,9 @@ class Objects(Protocol):
     async def complete_upload(
         self, bucket: str, key: str, upload_id: str, parts: tuple[tuple[int, str], ...], options: PutOptions
     ) -> ObjectInfo:
-        """One object out of the parts (number, etag), in that order."""
+        """One object out of the parts (number, etag), in that order.
+
+        :param options: conditions, and the whole object's checksum ready made; the rest is the upload's own.
+        """
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None: ...

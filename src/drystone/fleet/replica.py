@@ -6,6 +6,8 @@ questions. Times are seconds of a monotonic clock.
 
 from __future__ import annotations
 
+import msgspec
+
 from drystone.fleet.documents import Placement
 
 PROMISE_SECONDS = 2.0
@@ -38,6 +40,19 @@ class Replica:
         self.placement = placement
         self._promises.clear()
         return True
+
+    def count_in(self, servers: tuple[str, ...]) -> Placement:
+        """Take copying members as in sync from now on, as a leader does before it reports that they caught up.
+
+        The report may arrive when we have restarted or given up on its answer, and then they may be made leaders. So
+        whoever calls makes the placement that is returned durable before the report is sent. The epoch stays.
+        """
+        members = tuple(
+            msgspec.structs.replace(each, state="in_sync") if each.server in servers else each
+            for each in self.placement.members
+        )
+        self.placement = msgspec.structs.replace(self.placement, members=members)
+        return self.placement
 
     def leads(self) -> bool:
         """Whether we are the leader in the newest epoch we know."""

@@ -1,0 +1,1 @@
+"""One disk's objects: plain files, an index beside them, and what makes both durable together."""

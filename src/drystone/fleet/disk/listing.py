@@ -1,0 +1,152 @@
+"""Pages of the keys of a placement: listings, and comparisons for copying. The cost is that of the page.
+
+Keys come in the order of their UTF-8 bytes. A common prefix is skipped with one search of the index, however many
+keys it has.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from drystone.fleet.disk import rows
+from drystone.fleet.disk.changes import Compared, ComparedPage, Entry
+from drystone.fleet.objects import ObjectInfo, Page
+
+_Scan = Callable[[bytes], Iterator[ObjectInfo]]
+
+
+def end_of(prefix: bytes) -> bytes | None:
+    """The least key above all that begin with `prefix` (UTF-8, so no byte is 255); None when there is none."""
+    return prefix[:-1] + bytes((prefix[-1] + 1,)) if prefix else None
+
+
+def list_objects(
+    connection: sqlite3.Connection, number: int, prefix: str, delimiter: str, after: str, limit: int
+) -> Page:
+    """Latest versions that are no delete markers, at most `limit` keys and common prefixes together.
+
+    :param after: a key, or a common prefix of the page before: greater ones are wanted.
+    """
+    start = _start(prefix, delimiter, after)
+
+    def scan(least: bytes) -> Iterator[ObjectInfo]:
+        for entry in _scan(connection, "objects", number, least, prefix):
+            yield entry.info
+
+    return _fill(scan, start, prefix, delimiter, limit, lambda info: info.key)
+
+
+def list_versions(
+    connection: sqlite3.Connection, number: int, prefix: str, delimiter: str, after: str, limit: int
+) -> Page:
+    """All versions and delete markers, of a key the latest first.
+
+    :param after: KEY + NUL + VERSION_ID, or with an empty version id: after all versions of KEY. A common prefix of
+        the page before comes in the second form.
+    """
+    key, _, version = after.rpartition("\0") if "\0" in after else (after, "", "")
+    skip = sys.maxsize
+    if not version:
+        start = _start(prefix, delimiter, key)
+    else:
+        start = key.encode()
+        row = rows.read_version(connection, number, start, version)
+        if row is not None:  # else it was removed since: of its key all that is left was not listed yet
+            skip = row.entry.made
+    resumed = key if version else ""
+
+    def scan(least: bytes) -> Iterator[ObjectInfo]:
+        for info in _scan_versions(connection, number, least, prefix):
+            if info[0].key != resumed or info[1] < skip:
+                yield info[0]
+
+    return _fill(scan, start, prefix, delimiter, limit, lambda info: f"{info.key}\0{info.version_id}", "\0")
+
+
+def _start(prefix: str, delimiter: str, after: str) -> bytes:
+    """The least key that is wanted."""
+    if not after or after < prefix:
+        return prefix.encode()
+    if delimiter and after.endswith(delimiter) and len(after) > len(prefix):
+        return end_of(after.encode()) or b""
+    return after.encode() + b"\0"
+
+
+def _fill(
+    scan: _Scan,
+    start: bytes,
+    prefix: str,
+    delimiter: str,
+    limit: int,
+    name: Callable[[ObjectInfo], str],
+    ending: str = "",
+) -> Page:
+    found: list[ObjectInfo] = []
+    prefixes: list[str] = []
+    last, at = "", start
+    if limit <= 0:
+        return Page((), (), "")
+    while True:
+        for info in scan(at):
+            if len(found) + len(prefixes) == limit:
+                return Page(tuple(found), tuple(prefixes), last)
+            cut = info.key.find(delimiter, len(prefix)) if delimiter else -1
+            if cut >= 0:
+                common = info.key[: cut + len(delimiter)]
+                prefixes.append(common)
+                last, at = common + ending, end_of(common.encode()) or b""
+                break
+            found.append(info)
+            last = name(info)
+        else:
+            return Page(tuple(found), tuple(prefixes), "")
+
+
+def _scan(
+    connection: sqlite3.Connection, table: str, number: int, least: bytes, prefix: str, *, latest: bool = True
+) -> Iterator[Entry]:
+    """Entries of a table from key `least` on that begin with `prefix`."""
+    end = end_of(prefix.encode())
+    query = rows.select_entries(table) + " AND key >= ?" + ("" if end is None else " AND key < ?") + " ORDER BY key"
+    if table == "versions":
+        query += ", made DESC"
+    values = (number, least) if end is None else (number, least, end)
+    for row in connection.execute(query, values):
+        yield rows.unpack_entry(row, latest=latest)
+
+
+def _scan_versions(
+    connection: sqlite3.Connection, number: int, least: bytes, prefix: str
+) -> Iterator[tuple[ObjectInfo, int]]:
+    """All versions with what made them, of a key the latest first."""
+    objects = _scan(connection, "objects", number, least, prefix)
+    others = _scan(connection, "versions", number, least, prefix, latest=False)
+    before = b""
+    for entry in heapq.merge(objects, others, key=lambda each: (each.info.key.encode(), -each.made)):
+        key = entry.info.key.encode()
+        is_latest = key != before
+        before = key
+        info = entry.info
+        yield (info if info.latest == is_latest else replace(info, latest=is_latest)), entry.made
+
+
+def compare_page(connection: sqlite3.Connection, number: int, after: str, limit: int, as_of: int) -> ComparedPage:
+    """Versions of whole keys above `after`: at least one key, and no more than `limit` versions beside its.
+
+    :param as_of: of what was taken before the connection's state was.
+    """
+    entries: list[Compared] = []
+    whole = 0
+    least = after.encode() + b"\0" if after else b""
+    for info, made in _scan_versions(connection, number, least, ""):
+        if entries and info.key != entries[-1].key:
+            whole = len(entries)
+        if whole and len(entries) >= limit:
+            return ComparedPage(tuple(entries[:whole]), as_of, entries[whole - 1].key)
+        digest = "" if info.delete_marker else info.digest
+        entries.append(Compared(info.key, info.version_id, info.seq, made, info.size, digest))
+    return ComparedPage(tuple(entries), as_of, "")

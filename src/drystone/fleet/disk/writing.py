@@ -1,0 +1,212 @@
+"""Changes made durable: by a leader in two steps (an intent, then the change), by a member in one.
+
+What is synced, and when. A body's file and the folder of temporary files: before the index hears of it. The index:
+before anything is renamed. The renames themselves: not before `commit` or `apply` returns; the index knows both places
+and a start after a power cut finishes them (moving.py). So a change costs one sync of its own, and shares those of
+folder and index with all others that are under way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drystone.base.errors import (
+    ExhaustedError,
+    MismatchError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
+from drystone.fleet.disk import ledger, places, rows
+from drystone.fleet.disk.changes import Change, Entry
+from drystone.fleet.disk.incoming import Incoming
+from drystone.fleet.disk.ledger import Body, FileSteps, Home, UnsettledError
+from drystone.fleet.disk.workings import Workings
+
+_NUMBERS = itertools.count(1)
+"""Of intents: of all disks and openings, so that none is taken for one of an earlier opening."""
+_Also = Callable[[sqlite3.Connection], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What must hold when a member takes a change: see Disk.apply."""
+
+    epoch: int | None = None
+    floor: int = 0
+
+
+class Changes:
+    """The changes of one disk. The constructor has no effects."""
+
+    def __init__(self, disk: Workings) -> None:
+        self._disk = disk
+        self._guard = threading.Lock()
+        self._floors: dict[int, int] = {}
+        self._intents: dict[int, tuple[Home, Change, Body | None]] = {}
+
+    def recover(self) -> int:
+        """Take back the intents that nobody decided: their keys are dirty; how many there were."""
+
+        def step(connection: sqlite3.Connection) -> int:
+            connection.execute(
+                "INSERT INTO dirty SELECT placement, key, max(seq) FROM intents WHERE true GROUP BY placement, key "
+                "ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)"
+            )
+            return connection.execute("DELETE FROM intents").rowcount
+
+        return self._disk.write("recover", step, makes_room=True)
+
+    def prepare(self, change: Change, body: Incoming | None) -> int:
+        """See Disk.prepare."""
+        home = self._disk.homes.find(change.placement)
+        key = rows.encode_key(change.info.key)
+        places.path_within(home.placement, change.info.key)
+        held = self._secure(change, body)
+        number = next(_NUMBERS)
+        values = (number, home.number, key, change.info.seq)
+        try:
+            self._disk.write(
+                "prepare",
+                lambda each: each.execute("INSERT INTO intents VALUES (?, ?, ?, ?)", values),
+                makes_room=body is None,
+            )
+        except ExhaustedError:
+            self._drop(held)
+            raise
+        with self._guard:
+            self._intents[number] = (home, change, held)
+        return number
+
+    def commit(self, number: int) -> None:
+        """See Disk.commit."""
+        home, change, body = self._look_up(number)
+        if not self._perform(
+            home, change, body, lambda each: each.execute("DELETE FROM intents WHERE number = ?", (number,))
+        ):
+            self._drop(body)
+        self._forget(number, home, change)
+
+    def abort(self, number: int, *, dirty: bool) -> None:
+        """See Disk.abort."""
+        home, change, body = self._look_up(number)
+
+        def step(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM intents WHERE number = ?", (number,))
+            if dirty:
+                mark(connection, home, change.info.key, change.info.seq)
+
+        self._disk.write("abort", step, makes_room=True)
+        self._drop(body)
+        self._forget(number, home, change)
+
+    def apply(self, change: Change, body: Incoming | None, terms: Terms) -> bool:
+        """See Disk.apply."""
+        home = self._disk.homes.find(change.placement)
+        rows.encode_key(change.info.key)
+        places.path_within(home.placement, change.info.key)
+        held = self._secure(change, body)
+        try:
+            is_new = self._perform(home, change, held, lambda _: self._check(home, change, terms))
+        except (ExhaustedError, MismatchError, NotFoundError):
+            self._drop(held)
+            raise
+        if not is_new:
+            self._drop(held)
+        return is_new
+
+    def remove_exactly(self, placement_id: str, entry: Entry) -> bool:
+        """Remove a version as long as no later change of it is known; nothing is remembered."""
+        home = self._disk.homes.find(placement_id)
+        info = dataclasses.replace(entry.info, seq=entry.info.seq + 1)
+        return self._perform(home, Change("remove", placement_id, info, entry.made), None, None)
+
+    def _check(self, home: Home, change: Change, terms: Terms) -> None:
+        """In a step of the index, so one at a time."""
+        self._disk.homes.check_epoch(home, terms.epoch)
+        floor = max(self._floors.get(home.number, 0), terms.floor)
+        self._floors[home.number] = floor
+        if terms.floor and change.info.seq < floor:  # a copy that was fetched has no floor, and an old number
+            raise MismatchError(f"change {change.info.seq} was given up by its leader", floor=floor)
+
+    def _secure(self, change: Change, body: Incoming | None) -> Body | None:
+        """The body is what the change says, and durable under its temporary name."""
+        if body is None:
+            return None
+        body.check(self._disk.trouble)
+        info, sums = change.info, body.finish()
+        if (info.size, info.digest) != (sums.size, sums.digest):
+            body.abandon()
+            raise MismatchError(
+                f"{info.key!r}: {sums.size} bytes with digest {sums.digest[:16]} came, "
+                f"{info.size} with {info.digest[:16]} were to come",
+                key=info.key,
+            )
+        self._disk.trouble.check()
+        body.secure(info.modified)
+        with self._disk.trouble.told("sync"):
+            self._disk.syncs.sync(places.TEMP)
+        return Body(body.place, sums.pieces)
+
+    def _perform(self, home: Home, change: Change, body: Body | None, also: _Also | None) -> bool:
+        """Make the change so: the index, then the files. False: something newer is known."""
+        disk = self._disk
+
+        settled: set[str] = set()
+
+        def step(connection: sqlite3.Connection) -> FileSteps | None:
+            if also is not None:
+                also(connection)
+            return ledger.apply_change(connection, home, change, body, is_free=is_free, settled=settled)
+
+        with disk.hold(home, change.info.key):
+            with disk.trouble.told(change.kind):
+                plain = places.plain_place(home.placement, home.slot, change.info.key)
+                disk.mover.check(plain)
+                is_free = plain is not None and not disk.files.exists(plain)
+            while True:
+                try:
+                    steps = disk.write(change.kind, step, makes_room=body is None)
+                    break
+                except UnsettledError as error:
+                    with disk.trouble.told(change.kind):
+                        disk.mover.settle_place(error.place)
+                    settled.add(error.place)
+            if steps is None:
+                return False
+            with disk.trouble.told(change.kind):
+                disk.mover.carry_out(steps)
+        return True
+
+    def _look_up(self, number: int) -> tuple[Home, Change, Body | None]:
+        with self._guard:
+            intent = self._intents.get(number)
+        if intent is None:
+            raise UsageError(f"there is no intent {number}")
+        return intent
+
+    def _forget(self, number: int, home: Home, change: Change) -> None:
+        with self._guard:
+            self._intents.pop(number, None)
+        self._disk.counters.end(home.number, change.info.seq)
+
+    def _drop(self, body: Body | None) -> None:
+        if body is not None:
+            try:
+                with self._disk.trouble.told("drop"):
+                    self._disk.files.unlink(body.temp)
+            except UnavailableError:
+                return  # noted; what is left goes at the next start
+
+
+def mark(connection: sqlite3.Connection, home: Home, key: str, seq: int) -> None:
+    """Mark a key as dirty."""
+    connection.execute(
+        "INSERT INTO dirty VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq)",
+        (home.number, key.encode(), seq),
+    )

@@ -1,0 +1,97 @@
+"""What a mapper is told once, when it starts: from a TOML file, flags, or both (flags win)."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from drystone.base.errors import NotFoundError, UsageError
+from drystone.fleet.documents import Policy
+from drystone.fleet.mapping.rules import Rules
+
+Legacy = Literal["auto", "open", "key"]
+
+
+class MapperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of a mapper; the names are those of the TOML file.
+
+    :ivar listen: HOST:PORT. :ivar url: where others call it; what it listens on when "". :ivar database: `sqlite:///PATH`
+        or `postgresql://...`. :ivar secret: file with the fleet's secret. :ivar servers: ids of the storage servers of
+        the fleet; empty: all that have the secret. :ivar policy: of buckets that S3 makes.
+    :ivar certificate: PEM file, with :ivar key_file: its key, for https.
+    :ivar legacy: who may use the legacy interface: everybody ("open"), who has a key ("key"), or the first when only
+        this machine can reach it ("auto").
+    :ivar dead, replace, leftover: seconds, as in Rules. :ivar copies: of each placement.
+    :ivar recover: the database is an old one, put back: whatever the disks know better is taken from them first.
+    """
+
+    listen: str = "127.0.0.1:8079"
+    url: str = ""
+    database: str = "sqlite:////var/lib/drystone/mapper/map.db"
+    secret: Path = Path("/etc/drystone/fleet.secret")
+    servers: tuple[str, ...] = ()
+    policy: Policy = "shared"
+    certificate: Path | None = None
+    key_file: Path | None = None
+    legacy: Legacy = "auto"
+    dead: float = 6.0
+    replace: float = 30.0
+    leftover: float = 3600.0
+    copies: int = 2
+    recover: bool = False
+
+    def rules(self) -> Rules:
+        """What decisions are told of them."""
+        return Rules(
+            dead=self.dead,
+            replace=self.replace,
+            leftover=self.leftover,
+            copies=self.copies,
+            servers=frozenset(self.servers),
+            policy=self.policy,
+        )
+
+
+def load_settings(path: Path | None, flags: dict[str, object]) -> MapperSettings:
+    """The settings of a file with what `flags` says instead (None: not given).
+
+    :raises NotFoundError: there is no such file. :raises UsageError: it is no TOML, or a value is wrong.
+    """
+    values: dict[str, object] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise NotFoundError(f"there is no configuration {path}") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"configuration {path}: {error}") from error
+    values.update({name: value for name, value in flags.items() if value is not None})
+    try:
+        settings = msgspec.convert(values, MapperSettings, strict=False, dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"configuration of the mapper: {error}", hint="drystone fleet mapper --help") from error
+    check_settings(settings)
+    return settings
+
+
+def check_settings(settings: MapperSettings) -> None:
+    """:raises UsageError: values that do not go together."""
+    if settings.url and (not settings.url.startswith(("http://", "https://")) or settings.url.endswith("/")):
+        raise UsageError(f"{settings.url!r} is not http://HOST:PORT or https://HOST:PORT")
+    if (settings.certificate is None) != (settings.key_file is None):
+        raise UsageError("a certificate and its key go together", hint="--certificate FILE --key-file FILE")
+    if not 1 <= settings.copies <= 4:
+        raise UsageError(f"{settings.copies} copies: 1 to 4 can be kept")
+    if settings.dead < 3:
+        raise UsageError(f"dead = {settings.dead:g}: a server sends a heartbeat a second; allow 3 seconds at least")
+    if settings.replace < settings.dead or settings.leftover < 0:
+        raise UsageError("a dead server's copies cannot be made anew before it is dead", hint="replace >= dead")
+
+
+def _decode_path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise TypeError(f"{value!r} is no {kind.__name__}")

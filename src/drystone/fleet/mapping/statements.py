@@ -1,0 +1,95 @@
+"""Each kind of change as SQL statements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Table, delete, insert, update
+
+from drystone.base.errors import MismatchError
+from drystone.fleet.mapping import schema
+from drystone.fleet.mapping.audit import name_placement
+from drystone.fleet.mapping.model import (
+    BucketChange,
+    Change,
+    DiskChange,
+    FleetChange,
+    GroupChange,
+    KeyChange,
+    LeftoverChange,
+    PlacementChange,
+    PlacementRemoval,
+    ServerChange,
+)
+
+
+def write_change(connection: Connection, change: Change) -> None:
+    """Make one change, inside the caller's transaction.
+
+    :raises MismatchError: a placement has another epoch than it must have.
+    :raises sqlalchemy.exc.IntegrityError: its host has another placement.
+    """
+    match change:
+        case PlacementChange():
+            _write_placement(connection, change)
+        case PlacementRemoval(id=id_, folder=folder, before=before):
+            table = schema.placements
+            result = connection.execute(delete(table).where(table.c.id == id_, table.c.epoch == before))
+            _expect_one(result.rowcount, id_, before)
+            connection.execute(insert(schema.removed).values(id=id_, folder=folder))
+        case ServerChange(server=server):
+            _replace(connection, schema.servers, {"id": server.id}, {"url": server.url, "alive": server.alive})
+        case DiskChange(disk=disk):
+            values = {"server": disk.server, "name": disk.name, "mark": disk.mark, "reason": disk.reason}
+            _replace(connection, schema.disks, {"disk_id": disk.disk_id}, values)
+        case LeftoverChange(leftover=leftover, gone=gone):
+            where = {"placement": leftover.placement, "disk_id": leftover.disk_id}
+            lasting = {"since": leftover.since, "due": leftover.due}
+            _replace(connection, schema.leftovers, where, None if gone else lasting)
+        case BucketChange(bucket=bucket, gone=gone):
+            document = {"document": msgspec.json.encode(bucket).decode()}
+            _replace(connection, schema.buckets, {"name": bucket.name}, None if gone else document)
+        case KeyChange(key=key, gone=gone):
+            document = {"document": msgspec.json.encode(key).decode()}
+            _replace(connection, schema.keys, {"name": key.access_key}, None if gone else document)
+        case GroupChange(namespace=namespace, host=host, vbuckets=vbuckets):
+            where = {"namespace": namespace, "host": host}
+            _replace(connection, schema.groups, where, {"vbuckets": json.dumps(vbuckets)})
+        case FleetChange(fleet=fleet, recovering=recovering):
+            connection.execute(update(schema.fleet).values(id=fleet, recovering=recovering))
+
+
+def _write_placement(connection: Connection, change: PlacementChange) -> None:
+    table = schema.placements
+    placement = change.placement
+    values = {
+        "epoch": placement.epoch,
+        "leader": placement.leader,
+        "document": msgspec.json.encode(placement).decode(),
+    }
+    if change.before == 0:
+        connection.execute(
+            insert(table).values(id=placement.id, namespace=placement.namespace, host=placement.host, **values)
+        )
+        return
+    result = connection.execute(
+        update(table).where(table.c.id == placement.id, table.c.epoch == change.before).values(**values)
+    )
+    _expect_one(result.rowcount, name_placement(placement), change.before)
+
+
+def _expect_one(count: int, name: str, epoch: int) -> None:
+    if count != 1:
+        raise MismatchError(f"placement {name} is not in epoch {epoch} any more")
+
+
+def _replace(connection: Connection, table: Table, where: Mapping[str, Any], values: Mapping[str, Any] | None) -> None:
+    """Have the row that `where` names hold `values`; None: have no such row."""
+    matches = [table.c[name] == value for name, value in where.items()]
+    if values is None:
+        connection.execute(delete(table).where(*matches))
+    elif connection.execute(update(table).where(*matches).values(**values)).rowcount == 0:
+        connection.execute(insert(table).values(**where, **values))

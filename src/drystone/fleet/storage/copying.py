@@ -1,0 +1,283 @@
+"""Bringing a copy up to its leader's: pages of what the leader has, compared, and what differs fetched.
+
+docs/explanation/fleet.md, "Copying", says why this ends with a copy that holds every acknowledged write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import msgspec
+
+from drystone.base.errors import DrystoneError, NotFoundError, UsageError
+from drystone.fleet.calls import Answer, Calls
+from drystone.fleet.disk.changes import Change, Compared, ComparedPage
+from drystone.fleet.disk.disk import Disk
+from drystone.fleet.documents import Placement
+from drystone.fleet.storage.failures import ElsewhereError, decode_failure
+from drystone.fleet.storage.leader import Leader
+from drystone.fleet.storage.members import ComparePages, CopyEnded, Fetch, FindVersions, Settle, Versions
+from drystone.fleet.storage.reading import fetching
+from drystone.fleet.storage.settling import VERSIONS_PATH, Settler
+from drystone.fleet.storage.standing import Standing, Standings
+
+log = logging.getLogger(__name__)
+
+COMPARE_PATH = "/internal/members/compare"
+ENDED_PATH = "/internal/members/ended"
+SETTLE_PATH = "/internal/members/settle"
+_PAGE = 1000
+"""Versions in a page."""
+_AT_A_TIME = 8
+"""Objects of a placement that are fetched at the same time."""
+_PLACEMENTS = 2
+"""Placements that are copied at the same time, to each disk."""
+_OLDER_SECONDS = 30.0
+_EVERY = 0.5
+_PAUSE = 3.0
+"""Between two tries of a copy that failed."""
+
+
+class CopySource:
+    """The leader's part: gives pages, and has the copy entered as in sync at the end."""
+
+    def __init__(self, leader: Leader, settler: Settler) -> None:
+        self._leader = leader
+        self._settler = settler
+        self._standings = leader.standings
+
+    async def _lead(self, placement_id: str, epoch: int) -> Standing:
+        standing = await self._standings.lead_for_writing(placement_id)
+        if standing.placement.epoch != epoch:
+            raise ElsewhereError(standing.placement)
+        return standing
+
+    async def compare(self, wanted: ComparePages) -> ComparedPage:
+        """A page. The first one waits for changes that were begun before the epoch.
+
+        :raises ElsewhereError: the epoch is another one. :raises TimedOutError: a change takes long.
+        """
+        standing = await self._lead(wanted.placement, wanted.epoch)
+        if standing.placement.member(wanted.server) is None:
+            raise UsageError(f"{wanted.server} is no member of placement {wanted.placement}")
+        if not wanted.after:
+            await self._leader.wait_for_older(wanted.placement, wanted.epoch, _OLDER_SECONDS)
+        limit = max(1, min(wanted.limit, _PAGE))
+        return await standing.bay.run(standing.disk.compare, wanted.placement, wanted.after, limit)
+
+    async def settle(self, wanted: Settle) -> None:
+        """Send our state of some keys to all members, with numbers above all there are."""
+        await self._lead(wanted.placement, wanted.epoch)
+        for key in wanted.keys:
+            await self._leader.see_through(self._settler.settle(wanted.placement, key))
+
+    async def end(self, wanted: CopyEnded) -> Placement:
+        """All was compared in this epoch: the placement, with the copy in sync.
+
+        :raises ElsewhereError: the epoch moved on, so a change may have been missed.
+        """
+        standing = await self._lead(wanted.placement, wanted.epoch)
+        counted = standing.replica.count_in((wanted.server,))
+        own = counted.member(self._standings.server)
+        assert own is not None, "the leader is a member"
+        await standing.bay.run(standing.disk.hold, counted, own.slot)
+        return await self._leader.report(counted, in_sync=(wanted.server,), reason="the copy is complete")
+
+
+class Copier:
+    """The other part: compares and fetches, for each of our copies that is not in sync.
+
+    :param rate: bytes a second to each disk; 0 is no limit.
+    """
+
+    def __init__(self, standings: Standings, calls: Calls, rate: int) -> None:
+        self._standings = standings
+        self._calls = calls
+        self._rate = rate
+        self.copied = 0
+        """Bytes that were fetched since the start."""
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._free_at: dict[str, float] = {}
+        self._tried: dict[str, tuple[int, float]] = {}
+
+    async def run(self) -> None:
+        """Copy whatever is to be copied, for as long as the server runs."""
+        try:
+            while True:
+                self._begin()
+                await asyncio.sleep(_EVERY)
+        finally:
+            for task in self._running.values():
+                task.cancel()
+            if self._running:
+                await asyncio.wait(self._running.values())
+
+    def _begin(self) -> None:
+        busy: dict[str, int] = {}
+        for id_, task in tuple(self._running.items()):
+            if task.done():
+                del self._running[id_]
+            elif (standing := self._standings.find(id_)) is not None:
+                busy[standing.bay.name] = busy.get(standing.bay.name, 0) + 1
+        for standing in self._standings.own():
+            id_, epoch = standing.placement.id, standing.placement.epoch
+            own = standing.placement.member(self._standings.server)
+            if own is None or own.state != "copying" or standing.replica.leads() or id_ in self._running:
+                continue
+            tried, until = self._tried.get(id_, (0, 0.0))
+            if busy.get(standing.bay.name, 0) >= _PLACEMENTS or (tried == epoch and time.monotonic() < until):
+                continue
+            busy[standing.bay.name] = busy.get(standing.bay.name, 0) + 1
+            self._tried[id_] = (epoch, time.monotonic() + _PAUSE)
+            self._running[id_] = asyncio.create_task(self._copy(standing))
+
+    async def _copy(self, standing: Standing) -> None:
+        """One placement, in one epoch; what breaks off is tried again."""
+        placement = standing.placement
+        try:
+            await CopyRun(self, standing, placement).run()
+            log.info("placement %s: our copy is complete in epoch %d", placement.id, placement.epoch)
+        except ElsewhereError as error:
+            if error.placement is not None:
+                await self._standings.learn_placement(error.placement)
+        except (DrystoneError, OSError) as error:
+            log.warning("placement %s: copying broke off: %s", placement.id, error)
+        finally:
+            self._tried[placement.id] = (placement.epoch, time.monotonic() + _PAUSE)
+
+    async def throttle(self, bay: str, size: int) -> None:
+        """Wait until `size` more bytes to a disk are within the rate."""
+        self.copied += size
+        if self._rate:
+            now = time.monotonic()
+            free_at = max(self._free_at.get(bay, now), now)
+            self._free_at[bay] = free_at + size / self._rate
+            if free_at > now + 0.05:
+                await asyncio.sleep(free_at - now)
+
+    async def ask(self, placement: Placement, path: str, document: object) -> Answer:
+        """The leader's answer. :raises ElsewhereError: the epoch moved on. :raises DrystoneError: the call failed."""
+        url = self.leader_url(placement)
+        answer = await self._calls.call("POST", url + path, msgspec.json.encode(document), seconds=60.0)
+        if answer.status != 200:
+            failure = decode_failure(answer)
+            raise failure if isinstance(failure, ElsewhereError | DrystoneError) else DrystoneError(str(failure))
+        return answer
+
+    def leader_url(self, placement: Placement) -> str:
+        """Where the leader is called."""
+        return self._standings.atlas.url_of(placement.leader)
+
+    @property
+    def server(self) -> str:
+        """Our id."""
+        return self._standings.server
+
+    @property
+    def calls(self) -> Calls:
+        """To the leader."""
+        return self._calls
+
+    async def learn(self, placement: Placement) -> None:
+        """Take over what the leader said."""
+        await self._standings.learn_placement(placement)
+
+
+class CopyRun:
+    """One comparing of one placement in one epoch."""
+
+    def __init__(self, copier: Copier, standing: Standing, placement: Placement) -> None:
+        self._copier = copier
+        self._standing = standing
+        self._placement = placement
+        self._at_a_time = asyncio.Semaphore(_AT_A_TIME)
+        self._failed = 0
+
+    async def run(self) -> None:
+        """Compare everything, fetch what differs, and have it entered.
+
+        :raises ElsewhereError: the epoch moved on. :raises DrystoneError: it broke off.
+        """
+        placement, disk = self._placement, self._standing.disk
+        after = ""
+        while True:
+            wanted = ComparePages(placement.id, placement.epoch, self._copier.server, after, _PAGE)
+            page = (await self._copier.ask(placement, COMPARE_PATH, wanted)).document(ComparedPage)
+            await self._take(page)
+            await self._standing.bay.run(disk.remove_absent, placement.id, after, page)
+            after = page.after
+            if not after:
+                break
+        if self._failed:
+            raise DrystoneError(f"{self._failed} objects could not be fetched")
+        ended = CopyEnded(placement.id, placement.epoch, self._copier.server)
+        answer = await self._copier.ask(placement, ENDED_PATH, ended)
+        await self._copier.learn(answer.document(Placement))
+
+    async def _take(self, page: ComparedPage) -> None:
+        """Fetch what we lack of a page, and have settled what only we have."""
+        lacking, odd = await self._standing.bay.run(_compare, self._standing.disk, self._placement.id, page)
+        results = await asyncio.gather(*(self._fetch(each) for each in lacking), return_exceptions=True)
+        for each, result in zip(lacking, results, strict=True):
+            if isinstance(result, DrystoneError):
+                # The rest is copied all the same: what is lost is not made more.
+                log.warning("placement %s: %r cannot be fetched: %s", self._placement.id, each.key, result)
+                self._failed += 1
+            elif isinstance(result, BaseException):
+                raise result
+            elif not result:
+                odd.add(each.key)
+        if odd:
+            settle = Settle(self._placement.id, self._placement.epoch, tuple(sorted(odd)))
+            await self._copier.ask(self._placement, SETTLE_PATH, settle)
+
+    async def _fetch(self, wanted: Compared) -> bool:
+        """Fetch one version. False: something newer is known of it here."""
+        async with self._at_a_time:
+            await self._copier.throttle(self._standing.bay.name, wanted.size)
+            try:
+                if not wanted.digest:
+                    return await self._fetch_marker(wanted)
+                return await self._fetch_bytes(wanted)
+            except NotFoundError:
+                return True  # changed meanwhile; the change came, or comes, directly
+
+    async def _fetch_marker(self, wanted: Compared) -> bool:
+        query = FindVersions(self._placement.id, wanted.key)
+        found = (await self._copier.ask(self._placement, VERSIONS_PATH, query)).document(Versions)
+        for entry in found:
+            if entry.info.version_id == wanted.version_id:
+                change = Change("put", self._placement.id, entry.info, entry.made)
+                disk, epoch = self._standing.disk, self._placement.epoch
+                return await self._standing.bay.run(disk.apply, change, None, epoch=epoch)
+        return True
+
+    async def _fetch_bytes(self, wanted: Compared) -> bool:
+        bay, disk = self._standing.bay, self._standing.disk
+        url = self._copier.leader_url(self._placement)
+        query = Fetch(self._placement.id, wanted.key, wanted.version_id, mend=True)
+        async with fetching(self._copier.calls, url, query) as (entry, pieces):
+            incoming = await bay.run(disk.receive, md5=False, size=entry.info.size)
+            try:
+                async for piece in pieces:
+                    await bay.run(incoming.write, piece)
+                await bay.run(incoming.finish)
+                change = Change("put", self._placement.id, entry.info, entry.made)
+                return await bay.run(disk.apply, change, incoming, epoch=self._placement.epoch)
+            finally:
+                await bay.run(incoming.abandon)
+
+
+def _compare(disk: Disk, placement_id: str, page: ComparedPage) -> tuple[list[Compared], set[str]]:
+    """What we lack; and keys of which we have what the leader has not: an earlier one made it, unacknowledged."""
+    lacking: list[Compared] = []
+    odd: set[str] = set()
+    for each in page.entries:
+        entry = disk.find(placement_id, each.key, each.version_id)
+        if entry is None or entry.info.seq < each.seq:
+            lacking.append(each)
+        elif each.seq < entry.info.seq <= page.as_of:
+            odd.add(each.key)
+    return lacking, odd

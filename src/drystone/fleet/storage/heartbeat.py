@@ -1,0 +1,132 @@
+"""Telling the mapper that we live and what our disks are like, every second; and learning the map."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from drystone.base.errors import DrystoneError
+from drystone.fleet.calls import Mappers
+from drystone.fleet.documents import FleetMap, Heartbeat, HeartbeatAnswer, Held
+from drystone.fleet.storage.atlas import Atlas
+from drystone.fleet.storage.shelf import Shelf
+from drystone.fleet.storage.standing import Standings
+
+log = logging.getLogger(__name__)
+
+_EVERY = 1.0
+_HELD_COPYING = 3
+"""The same while we copy: how long it still takes is told from that."""
+_LEAST = 0.1
+"""Seconds between two looks at the disks."""
+_SECONDS = 3.0
+_HELD_EVERY = 30
+"""Heartbeats between two that tell what the disks hold; counts of objects need not be newer."""
+_POLL_SECONDS = 20.0
+
+
+class Reporter:
+    """The heartbeats of this server.
+
+    :param url: where it is called. :param boot: different after each start.
+    """
+
+    def __init__(self, standings: Standings, mappers: Mappers, url: str, boot: str) -> None:
+        self._standings = standings
+        self._mappers = mappers
+        self._url = url
+        self._boot = boot
+        self._began = time.monotonic()
+        self._wants_held = True
+        self._beats = 0
+        self.reached = asyncio.Event()
+        """Set once a mapper has answered."""
+
+    @property
+    def _atlas(self) -> Atlas:
+        return self._standings.atlas
+
+    @property
+    def _shelf(self) -> Shelf:
+        return self._standings.shelf
+
+    async def run(self) -> None:
+        """Send heartbeats for as long as the server runs."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                await self._beat()
+            except DrystoneError as error:
+                log.warning("no heartbeat: %s", error)
+            await asyncio.sleep(max(0.0, began + _EVERY - loop.time()))
+
+    async def watch_disks(self) -> None:
+        """Look at the disks, and open those that came, for as long as the server runs."""
+        while True:
+            await self._shelf.watch()
+            if await self._shelf.open(self._atlas.fleet):
+                await self._standings.load()
+                self._wants_held = True
+            await self._standings.keep_map()
+            await self._shelf.wait_for_suspicion(_EVERY)
+            await asyncio.sleep(_LEAST)
+
+    async def follow_map(self) -> None:
+        """Get each newer map as soon as there is one, for as long as the server runs."""
+        while True:
+            path = f"/internal/map?newer={self._atlas.version}&wait={_POLL_SECONDS:g}"
+            try:
+                answer = await self._mappers.call("GET", path, seconds=_POLL_SECONDS + 5)
+                if answer.status == 200:
+                    await self._standings.learn_map(answer.document(FleetMap))
+                elif answer.status != 204:
+                    raise answer.error()
+            except DrystoneError as error:
+                log.info("no newer map: %s", error)
+                await asyncio.sleep(_EVERY)
+
+    async def _beat(self) -> None:
+        held: tuple[Held, ...] | None = None
+        told: tuple[str, ...] = ()
+        if self._wants_held or self._beats % (_HELD_COPYING if self._is_copying() else _HELD_EVERY) == 0:
+            held, told = await self._collect_held()
+        beat = Heartbeat(
+            server=self._standings.server,
+            url=self._url,
+            boot=self._boot,
+            map_version=self._atlas.version,
+            disks=self._shelf.reports(),
+            held=held,
+            fleet=self._shelf.fleet(),
+            term=self._atlas.term,
+            uptime=time.monotonic() - self._began,
+            told=told,
+            known=self._atlas.account() if held is not None else None,
+        )
+        answer = await self._mappers.ask("/internal/heartbeat", beat, HeartbeatAnswer, seconds=_SECONDS)
+        self._beats += 1
+        self._wants_held = answer.want_held
+        if answer.map is not None:
+            term = self._atlas.term
+            await self._standings.learn_map(answer.map)
+            self._wants_held = self._wants_held or self._atlas.term != term
+        self.reached.set()
+
+    def _is_copying(self) -> bool:
+        members = (each.placement.member(self._standings.server) for each in self._standings.own())
+        return any(each is not None and each.state == "copying" for each in members)
+
+    async def _collect_held(self) -> tuple[tuple[Held, ...], tuple[str, ...]]:
+        """What the disks hold, and the ids of those that told."""
+        found: list[Held] = []
+        told: list[str] = []
+        for bay in self._shelf.bays.values():
+            if bay.disk is not None:
+                try:
+                    found += await bay.run(bay.disk.held)
+                    told.append(bay.disk.identity.disk_id)
+                except DrystoneError as error:
+                    log.info("disk %s does not tell what it holds: %s", bay.name, error)
+        return tuple(found), tuple(told)

@@ -1,0 +1,365 @@
+"""`Objects` of the whole fleet: each call goes to the leader of its key's placement, here or on another server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError
+from drystone.fleet.calls import Calls, Mappers
+from drystone.fleet.documents import Allocation, Placement
+from drystone.fleet.objects import ByteSource, Conditions, ObjectInfo, Page, PartInfo, PutOptions, UploadInfo
+from drystone.fleet.s3.errors import Code, S3Error
+from drystone.fleet.storage.atlas import host_of
+from drystone.fleet.storage.failures import ElsewhereError
+from drystone.fleet.storage.listing import merge, relevant
+from drystone.fleet.storage.local import LocalObjects
+from drystone.fleet.storage.remote import RemoteObjects
+from drystone.fleet.storage.standing import Standings
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Somewhere = LocalObjects | RemoteObjects
+
+_SECONDS = 12.0
+"""How long a call is tried again while leaders change: a failover takes about six."""
+_PAUSE = 0.25
+_KEPT = 1 << 20
+"""Bytes of a body that are kept, so that a put can be sent to the next leader."""
+
+
+class RepeatableBody:
+    """A body that can be begun anew while no more than _KEPT bytes of it were read.
+
+    A reader that is cancelled takes nothing with it: what it waited for is there for the next one.
+
+    :ivar failure: of the body itself: it broke off, or was not what its sender said.
+    """
+
+    def __init__(self, body: ByteSource) -> None:
+        self._body = body
+        self._rest = body.__aiter__()
+        self._kept: list[bytes] | None = []
+        self._size = 0
+        self._coming: asyncio.Task[bytes | None] | None = None
+        self.failure: Exception | None = None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether iterating gives all of it again."""
+        return self._kept is not None and self.failure is None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        at = 0
+        while True:
+            if self._kept is not None:
+                if at < len(self._kept):
+                    at += 1
+                    yield self._kept[at - 1]
+                    continue
+                if self._size > _KEPT:
+                    self._kept = None
+            if self._coming is None:
+                self._coming = asyncio.create_task(self._read())
+            coming = self._coming
+            following = await asyncio.shield(coming)
+            if self._coming is coming:
+                self._coming = None
+            if following is None:
+                return
+            if self._kept is None:
+                yield following
+
+    async def _read(self) -> bytes | None:
+        """The next piece; kept, while all are."""
+        try:
+            piece = await anext(self._rest, None)
+        except Exception as error:
+            self.failure = error
+            raise
+        if piece is not None and self._kept is not None:
+            self._size += len(piece)
+            self._kept.append(piece)
+        return piece
+
+    def trailers(self) -> dict[str, str]:
+        return self._body.trailers()
+
+    async def close(self) -> None:
+        """End what still reads."""
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.wait({self._coming})
+            self._coming = None
+
+
+class Router:
+    """`Objects`. Finds the placement, has one allocated when a put needs it, and follows the leader.
+
+    :param local: what this server leads.
+    """
+
+    def __init__(self, local: LocalObjects, standings: Standings, calls: Calls, mappers: Mappers) -> None:
+        self._local = local
+        self._standings = standings
+        self._calls = calls
+        self._mappers = mappers
+
+    # ------------------------------------------------------------------ finding the leader
+
+    async def find(self, bucket: str, host: str) -> Placement | None:
+        """The placement of a host; a mapper is asked when none is known here.
+
+        :raises S3Error: SlowDown: none is known, and no mapper answers.
+        """
+        atlas = self._standings.atlas
+        if (known := atlas.find(bucket, host)) is None:
+            await self.refresh()
+            known = atlas.find(bucket, host)
+        if known is None and atlas.recovering:
+            raise S3Error(Code.SlowDown, "The map is being rebuilt; try again.")
+        return known
+
+    async def refresh(self) -> None:
+        """Get the newest map. :raises S3Error: SlowDown: no mapper answers."""
+        try:
+            await self._standings.refresh()
+        except (UnavailableError, TimedOutError) as error:
+            raise S3Error(Code.SlowDown, "No mapper answers; try again.") from error
+
+    async def allocate(self, bucket: str, host: str) -> Placement:
+        """The placement of a host, a new one when it has none.
+
+        :raises S3Error: SlowDown: no mapper answers; NoSuchBucket. :raises ExhaustedError: no room for two copies.
+        """
+        if (known := self._standings.atlas.find(bucket, host)) is not None:
+            return known
+        try:
+            answer = await self._mappers.call("POST", "/internal/allocate", Allocation(bucket, host))
+        except (UnavailableError, TimedOutError) as error:
+            raise S3Error(Code.SlowDown, "No mapper answers; try again.") from error
+        if answer.status == 404:
+            raise S3Error(Code.NoSuchBucket, BucketName=bucket)
+        if answer.status != 200:
+            raise answer.error()
+        placement = answer.document(Placement)
+        await self._standings.learn_placement(placement)
+        return placement
+
+    def _check_room(self, bucket: str) -> None:
+        """:raises S3Error: QuotaExceeded: the mapper found the bucket's quota used up."""
+        known = self._standings.atlas.buckets.get(bucket)
+        if known is not None and known.full:
+            raise S3Error(Code.QuotaExceeded, BucketName=bucket)
+
+    def _objects_of(self, placement: Placement) -> Somewhere:
+        if placement.leader == self._standings.server:
+            return self._local
+        url = self._standings.atlas.url_of(placement.leader)
+        if not url:
+            raise UnavailableError(f"server {placement.leader} is not known")
+        atlas = self._standings.atlas
+        return RemoteObjects(self._calls, url, (atlas.term, atlas.version))
+
+    async def route(
+        self,
+        placement: Placement,
+        call: Callable[[Somewhere], Awaitable[Result]],
+        *,
+        body: RepeatableBody | None = None,
+        plain: bool = True,
+    ) -> Result:
+        """The result of `call` at the leader.
+
+        :param body: what it sends, if anything. :param plain: whether it may be made again though it may have been
+            made.
+        :raises S3Error: SlowDown when no leader is found in time.
+        """
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            known = self._standings.atlas.placement(placement.id) or placement
+            try:
+                return await call(self._objects_of(known))
+            except ElsewhereError as error:  # nothing was done
+                failure: Exception = error
+                again = True
+                if error.placement is not None:
+                    await self._standings.learn_placement(error.placement)
+            except (UnavailableError, TimedOutError) as error:
+                if body is not None and body.failure is not None:
+                    raise body.failure from error
+                failure, again = error, plain
+            if time.monotonic() > deadline or not again or (body is not None and not body.repeatable):
+                raise S3Error(Code.SlowDown, f"{failure}; try again.") from failure
+            newer = self._standings.atlas.placement(placement.id)
+            if newer is None or newer.epoch <= known.epoch:
+                await self._refresh_quietly()
+                await asyncio.sleep(_PAUSE)
+
+    async def _send(
+        self,
+        placement: Placement,
+        body: ByteSource,
+        call: Callable[[Somewhere, ByteSource], Awaitable[Result]],
+        *,
+        plain: bool = True,
+    ) -> Result:
+        """As `route`, for a call with a body."""
+        again = RepeatableBody(body)
+        try:
+            return await self.route(placement, lambda objects: call(objects, again), body=again, plain=plain)
+        finally:
+            await again.close()
+
+    async def _refresh_quietly(self) -> None:
+        try:
+            await self._standings.refresh()
+        except DrystoneError as error:
+            log.info("no newer map: %s", error)
+
+    async def _refresh_for_listing(self) -> None:
+        """Get the newest map, so that a host that is new a moment ago is in it; what is known must do while no mapper
+        answers. :raises S3Error: SlowDown: the map is being rebuilt, and a listing might lack what is there."""
+        await self._refresh_quietly()
+        if self._standings.atlas.recovering:
+            raise S3Error(Code.SlowDown, "The map is being rebuilt; try again.")
+
+    async def _at(self, bucket: str, key: str, call: Callable[[Somewhere], Awaitable[Result]]) -> Result:
+        """A call about a key that should be there. :raises S3Error: NoSuchKey: its host has no placement."""
+        placement = await self.find(bucket, host_of(key))
+        if placement is None:
+            raise S3Error(Code.NoSuchKey, Key=key)
+        return await self.route(placement, call)
+
+    # ------------------------------------------------------------------ Objects
+
+    async def put(self, bucket: str, key: str, body: ByteSource, options: PutOptions) -> ObjectInfo:
+        self._check_room(bucket)
+        placement = await self.allocate(bucket, host_of(key))
+        # A conditional put that was made without our knowledge would fail by its own condition.
+        return await self._send(
+            placement,
+            body,
+            lambda objects, again: objects.put(bucket, key, again, options),
+            plain=options.conditions == Conditions(),
+        )
+
+    async def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
+        return await self._at(bucket, key, lambda objects: objects.head(bucket, key, version_id))
+
+    async def read(
+        self, bucket: str, key: str, info: ObjectInfo, begin: int, end: int
+    ) -> AsyncIterator[bytes | memoryview]:
+        placement = await self.find(bucket, host_of(key))
+        if placement is None:
+            raise S3Error(Code.NoSuchKey, Key=key)
+        return self._read(placement, key, info, begin, end)
+
+    async def _read(
+        self, placement: Placement, key: str, info: ObjectInfo, begin: int, end: int
+    ) -> AsyncIterator[bytes | memoryview]:
+        """The bytes, from the leader; from the next one where it went away in between."""
+        bucket = placement.namespace
+        passed = begin
+        for last in (False, False, True):
+            known = self._standings.atlas.placement(placement.id) or placement
+            try:
+                async for piece in self._objects_of(known).read(bucket, key, info, passed, end):
+                    yield piece
+                    passed += len(piece)
+                return
+            except (ElsewhereError, UnavailableError, TimedOutError) as error:
+                if last:
+                    raise S3Error(Code.SlowDown, f"{error}; try again.") from error
+                if isinstance(error, ElsewhereError) and error.placement is not None:
+                    await self._standings.learn_placement(error.placement)
+                await self._refresh_quietly()
+
+    async def delete(
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None = None,
+        conditions: Conditions = Conditions(),  # noqa: B008  # frozen
+        *,
+        bypass: bool = False,
+    ) -> ObjectInfo | None:
+        placement = await self.find(bucket, host_of(key))
+        if placement is None:
+            return None
+        return await self.route(
+            placement, lambda objects: objects.delete(bucket, key, version_id, conditions, bypass=bypass)
+        )
+
+    async def list(
+        self, bucket: str, prefix: str, delimiter: str, after: str, limit: int, *, versions: bool = False
+    ) -> Page:
+        await self._refresh_for_listing()
+
+        async def ask(placement: Placement) -> Page:
+            key = f"{placement.host}/" if placement.host else ""
+            return await self.route(
+                placement,
+                lambda objects: objects.list_keys(bucket, key, prefix, delimiter, after, limit, versions=versions),
+            )
+
+        placements = relevant(self._standings.atlas.of_namespace(bucket), prefix, after)
+        return await merge(placements, ask, limit, versions=versions)
+
+    async def update(
+        self, bucket: str, key: str, version_id: str | None, changes: dict[str, dict[str, str]]
+    ) -> ObjectInfo:
+        return await self._at(bucket, key, lambda objects: objects.update(bucket, key, version_id, changes))
+
+    async def begin_upload(self, bucket: str, key: str, options: PutOptions) -> UploadInfo:
+        self._check_room(bucket)
+        placement = await self.allocate(bucket, host_of(key))
+        return await self.route(placement, lambda objects: objects.begin_upload(bucket, key, options))
+
+    async def put_part(
+        self, bucket: str, key: str, upload_id: str, number: int, body: ByteSource, options: PutOptions
+    ) -> PartInfo:
+        self._check_room(bucket)
+        placement = await self._place_of_upload(bucket, key)
+        return await self._send(
+            placement,
+            body,
+            lambda objects, again: objects.put_part(bucket, key, upload_id, number, again, options),
+        )
+
+    async def _place_of_upload(self, bucket: str, key: str) -> Placement:
+        placement = await self.find(bucket, host_of(key))
+        if placement is None:
+            raise S3Error(Code.NoSuchUpload)
+        return placement
+
+    async def list_parts(self, bucket: str, key: str, upload_id: str) -> tuple[UploadInfo, tuple[PartInfo, ...]]:
+        placement = await self._place_of_upload(bucket, key)
+        return await self.route(placement, lambda objects: objects.list_parts(bucket, key, upload_id))
+
+    async def list_uploads(self, bucket: str, prefix: str) -> tuple[UploadInfo, ...]:
+        await self._refresh_for_listing()
+
+        async def ask(placement: Placement) -> tuple[UploadInfo, ...]:
+            key = f"{placement.host}/" if placement.host else ""
+            return await self.route(placement, lambda objects: objects.list_uploads(bucket, key, prefix))
+
+        placements = relevant(self._standings.atlas.of_namespace(bucket), prefix, "")
+        found = await asyncio.gather(*(ask(each) for each in placements))
+        return tuple(sorted((each for some in found for each in some), key=lambda each: (each.key, each.begun)))
+
+    async def complete_upload(
+        self, bucket: str, key: str, upload_id: str, parts: tuple[tuple[int, str], ...], options: PutOptions
+    ) -> ObjectInfo:
+        placement = await self._place_of_upload(bucket, key)
+        return await self.route(
+            placement, lambda objects: objects.complete_upload(bucket, key, upload_id, parts, options)
+        )
+
+    async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        placement = await self._place_of_upload(bucket, key)
+        await self.route(placement, lambda objects: objects.abort_upload(bucket, key, upload_id))

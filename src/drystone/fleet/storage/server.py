@@ -1,0 +1,165 @@
+"""The process of a storage server: its parts, put together, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+
+from drystone.base.errors import InternalError
+from drystone.fleet.calls import Calls, Mappers, read_secret
+from drystone.fleet.gateway.expiry import Expirer
+from drystone.fleet.gateway.gateway import Gateway
+from drystone.fleet.gateway.messages import GatewaySettings
+from drystone.fleet.storage.atlas import Atlas
+from drystone.fleet.storage.catalog import MapCatalog
+from drystone.fleet.storage.copying import Copier, CopySource
+from drystone.fleet.storage.front import Front
+from drystone.fleet.storage.heartbeat import Reporter
+from drystone.fleet.storage.internal import Internal
+from drystone.fleet.storage.leader import Leader
+from drystone.fleet.storage.legacy import LegacyInterface
+from drystone.fleet.storage.legacy_actions import EntryFiles, LegacyActions
+from drystone.fleet.storage.local import LocalObjects
+from drystone.fleet.storage.member import Followed
+from drystone.fleet.storage.metrics import MetricsFront
+from drystone.fleet.storage.promises import Promiser
+from drystone.fleet.storage.reading import Mender
+from drystone.fleet.storage.router import Router
+from drystone.fleet.storage.settings import StorageSettings
+from drystone.fleet.storage.settling import Settler
+from drystone.fleet.storage.shelf import Shelf
+from drystone.fleet.storage.standing import Standings
+from drystone.fleet.storage.upkeep import Scrubber, Sweeper
+from drystone.wire.tcp import Limits, TlsFiles, is_loopback, parse_address, serve_tcp, wait_for_signal
+
+log = logging.getLogger(__name__)
+
+_READY_SECONDS = 30.0
+"""How long the first contact with a mapper is waited for before requests are answered all the same."""
+_END_SECONDS = 15.0
+
+
+async def serve(settings: StorageSettings, ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    :param ready: called with the URL, once requests are answered and a mapper knows us (or does not answer).
+    :raises UsageError: the settings are wrong. :raises UnavailableError: there is no disk. :raises BusyError: the port
+        is taken.
+    """
+    async with running(settings) as server:
+        ready(server.url)
+        await wait_for_signal()
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A storage server that answers. :ivar objects: as it serves them, :ivar catalog: likewise, without HTTP."""
+
+    url: str
+    objects: Router
+    catalog: MapCatalog
+    standings: Standings
+    calls: Calls
+
+
+@contextlib.asynccontextmanager
+async def running(settings: StorageSettings, limits: Limits | None = None) -> AsyncIterator[Running]:
+    """A storage server while the block runs."""
+    secret = read_secret(settings.secret)
+    allowed = limits or Limits()
+    atlas = Atlas(settings.state)
+    atlas.load()
+    shelf = Shelf(settings.root, settings.state)
+    shelf.find_folders()
+    async with contextlib.AsyncExitStack() as stack:
+        calls = await stack.enter_async_context(Calls(secret, authority=settings.authority))
+        mappers = Mappers(calls, settings.mappers)
+        standings = Standings(settings.id, atlas, shelf, mappers)
+        stack.push_async_callback(shelf.close)
+        stack.push_async_callback(standings.keep_map)
+        await shelf.open(atlas.fleet)
+        await standings.load()
+        leader = Leader(standings, calls, mappers)
+        promiser = Promiser(standings, calls)
+        stack.push_async_callback(promiser.close)
+        settler = Settler(leader)
+        mender = Mender(standings, calls)
+        local = LocalObjects(leader, promiser, mender)
+        router = Router(local, standings, calls, mappers)
+        source = CopySource(leader, settler)
+        internal = Internal(secret, local, Followed(standings), promiser, source, mender, allowed)
+        catalog = MapCatalog(standings, mappers)
+        gateway = Gateway(router, catalog, GatewaySettings(domain=settings.domain))
+        actions = LegacyActions(standings, mappers, EntryFiles(settings.state / "entries.json"))
+        legacy = LegacyInterface(router, catalog, atlas, actions, allowed, open_to_all=is_legacy_open(settings))
+        front = Front(internal, legacy, gateway, allowed)
+        stack.push_async_callback(leader.end, _END_SECONDS)
+        copier = Copier(standings, calls, settings.copy_rate)
+        scrubber = Scrubber(standings, mender, settings.state, settings.scrub_rate, settings.scrub_days)
+        metrics = MetricsFront(
+            front.handle, standings, mender, copier, scrubber, catalog, open_to_all=is_legacy_open(settings)
+        )
+        tls = None
+        if settings.certificate is not None and settings.key_file is not None:
+            tls = TlsFiles(settings.certificate, settings.key_file)
+        url = await stack.enter_async_context(serve_tcp(metrics.handle, settings.listen, tls=tls, limits=allowed))
+        reporter = Reporter(standings, mappers, settings.url or url, uuid.uuid4().hex)
+        sweeper = Sweeper(standings, settings.copy_rate)
+        expirer = Expirer(router, catalog, lambda bucket: is_responsible(standings, bucket))
+        await stack.enter_async_context(
+            running_tasks(
+                reporter.run,
+                reporter.watch_disks,
+                reporter.follow_map,
+                promiser.run,
+                settler.run,
+                copier.run,
+                scrubber.run,
+                sweeper.run,
+                expirer.run,
+            )
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_READY_SECONDS):
+                await reporter.reached.wait()
+        yield Running(url, router, catalog, standings, calls)
+
+
+def is_legacy_open(settings: StorageSettings) -> bool:
+    """Whether the legacy interface asks for no key."""
+    if settings.legacy == "auto":
+        return is_loopback(parse_address(settings.listen)[0])
+    return settings.legacy == "open"
+
+
+def is_responsible(standings: Standings, bucket: str) -> bool:
+    """Whether this server does, of those that live, what one of them is to do about a bucket."""
+    living = sorted(each.id for each in standings.atlas.servers.values() if each.alive)
+    return bool(living) and living[zlib.crc32(bucket.encode()) % len(living)] == standings.server
+
+
+@contextlib.asynccontextmanager
+async def running_tasks(*functions: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[None]:
+    """Run what never ends by itself while the block runs. What ends with a failure is begun anew, after a second."""
+    tasks = [asyncio.create_task(_keep_running(each), name=each.__qualname__) for each in functions]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _keep_running(function: Callable[[], Coroutine[object, object, None]]) -> None:
+    while True:
+        try:
+            await function()
+            raise InternalError(f"{function.__qualname__} ended")
+        except Exception:  # the supervisor of background work: a defect in one must not end the server
+            log.exception("%s failed; it begins anew", function.__qualname__)
+        await asyncio.sleep(1.0)

@@ -1,0 +1,127 @@
+"""Keys that members may have another state of than the leader: made equal, with version numbers above all there are.
+
+Such keys are left by a change that broke off (dirty), and by a leader of an earlier epoch that made what it never
+acknowledged. The leader's own state wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from drystone.base.errors import DrystoneError
+from drystone.fleet.disk.changes import Change, Entry
+from drystone.fleet.documents import Placement
+from drystone.fleet.objects import ObjectInfo
+from drystone.fleet.storage.failures import FAILURES, decode_failure
+from drystone.fleet.storage.leader import Leader
+from drystone.fleet.storage.member import find_versions
+from drystone.fleet.storage.members import Apply, FindVersions, Order, Versions
+from drystone.fleet.storage.standing import Standing
+
+log = logging.getLogger(__name__)
+
+VERSIONS_PATH = "/internal/members/versions"
+_EVERY = 1.0
+
+
+class Settler:
+    """Settles keys: the dirty ones in the background, others when a member asks."""
+
+    def __init__(self, leader: Leader) -> None:
+        self._leader = leader
+        self._standings = leader.standings
+        self._suspects: set[str] = set()
+        leader.on_dirty = self._suspects.add
+
+    async def run(self) -> None:
+        """Settle dirty keys for as long as the server runs."""
+        looked: dict[str, int] = {}
+        while True:
+            for standing in self._standings.own():
+                id_ = standing.placement.id
+                if looked.get(id_) != standing.placement.epoch:
+                    looked[id_] = standing.placement.epoch
+                    self._suspects.add(id_)
+            for id_ in tuple(self._suspects):
+                if await self._settle_placement(id_):
+                    self._suspects.discard(id_)
+            await asyncio.sleep(_EVERY)
+
+    async def _settle_placement(self, placement_id: str) -> bool:
+        """Whether nothing is left to do, or not for us."""
+        standing = self._standings.find(placement_id)
+        if standing is None or not standing.replica.leads():
+            return True
+        try:
+            for dirty in await standing.bay.run(standing.disk.dirty, placement_id):
+                await self._leader.see_through(self.settle(placement_id, dirty.key))
+                await standing.bay.run(standing.disk.clear_dirty, placement_id, dirty.key, dirty.seq)
+                log.info("placement %s: %r is settled", placement_id, dirty.key)
+        except FAILURES as error:
+            log.info("placement %s: keys stay dirty: %s", placement_id, error)
+            return False
+        return True
+
+    async def settle(self, placement_id: str, key: str) -> None:
+        """Make every member's state of a key equal to ours.
+
+        :raises ElsewhereError: another server leads. :raises DrystoneError: a member could not be reached or dropped.
+        """
+        async with self._leader.locks.hold((placement_id, key)):
+            standing = await self._standings.lead_for_writing(placement_id)
+            own = await standing.bay.run(find_versions, standing.disk, placement_id, key)
+            theirs = await self._ask_members(standing, key)
+            for version_id in sorted(theirs - {each.info.version_id for each in own}):
+                await self._remove(standing, key, version_id)
+            for entry in sorted(own, key=lambda each: each.made):
+                await self._send(standing, entry)
+            if not own and not theirs:
+                # A member may remember a removal; so will the rest, with a number above it.
+                await self._remove(standing, key, "null")
+
+    async def _ask_members(self, standing: Standing, key: str) -> set[str]:
+        """The ids of the versions that other members have."""
+        found: set[str] = set()
+        placement = standing.placement
+        for member in placement.members:
+            if member.server == self._standings.server:
+                continue
+            url = self._standings.atlas.url_of(member.server)
+            body = msgspec.json.encode(FindVersions(placement.id, key))
+            answer = await self._leader.calls.call("POST", url + VERSIONS_PATH, body)
+            if answer.status != 200:
+                failure = decode_failure(answer)
+                raise failure if isinstance(failure, DrystoneError) else DrystoneError(str(failure))
+            found |= {each.info.version_id for each in answer.document(Versions)}
+        return found
+
+    async def _remove(self, standing: Standing, key: str, version_id: str) -> None:
+        placement_id = standing.placement.id
+
+        def describe(seq: int) -> Change:
+            gone = ObjectInfo(key, 0, time.time(), "", "", seq, version_id=version_id)
+            return Change("remove", placement_id, gone, 0, remember=True)
+
+        await self._leader.make(standing, describe)
+
+    async def _send(self, standing: Standing, entry: Entry) -> None:
+        """Give a version of ours a new number, and send it to all members with its bytes."""
+        placement_id, disk, info = standing.placement.id, standing.disk, entry.info
+
+        def describe(seq: int) -> Change:
+            return Change("update", placement_id, dataclasses.replace(info, seq=seq), entry.made)
+
+        def order(placement: Placement, change: Change, floor: int) -> Order:
+            return Apply(placement, msgspec.structs.replace(change, kind="put"), floor)
+
+        def read() -> Iterator[memoryview]:
+            with disk.open_version(placement_id, info.key, info.version_id) as reader:
+                yield from reader.read(0, info.size)
+
+        await self._leader.make(standing, describe, order=order, read=None if info.delete_marker else read)

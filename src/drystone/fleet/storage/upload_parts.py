@@ -1,0 +1,180 @@
+"""Uploads in parts, where this server leads: parts lie on every member, and each puts the object together by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+import uuid
+from collections.abc import Callable
+
+from drystone.base.errors import NotFoundError
+from drystone.fleet.disk.changes import Change, PartRecord
+from drystone.fleet.disk.incoming import Incoming
+from drystone.fleet.documents import Placement
+from drystone.fleet.objects import ByteSource, ObjectInfo, PartInfo, PutOptions, UploadInfo
+from drystone.fleet.s3.checksums import combine_etags
+from drystone.fleet.s3.conditions import check_write
+from drystone.fleet.s3.errors import Code, S3Error
+from drystone.fleet.storage.leader import Leader, read_back
+from drystone.fleet.storage.members import Apply, Assemble, DropUpload, KeepPart, OpenUpload, Order
+from drystone.fleet.storage.staging import Received, Staging
+from drystone.fleet.storage.standing import Standing
+
+Parts = tuple[UploadInfo, tuple[PartRecord, ...]]
+
+
+class UploadParts:
+    """What an upload in parts needs of the leader. `standing` is our copy of the key's placement."""
+
+    def __init__(self, leader: Leader) -> None:
+        self._leader = leader
+
+    async def begin(self, standing: Standing, key: str, options: PutOptions) -> UploadInfo:
+        """A new upload, on all members."""
+        upload = UploadInfo(key, uuid.uuid4().hex, time.time(), options)
+
+        async def begin() -> None:
+            id_ = standing.placement.id
+            await standing.bay.run(standing.disk.begin_upload, id_, upload)
+            await self._tell(standing, lambda placement: OpenUpload(placement, upload))
+
+        await self._leader.see_through(begin())
+        return upload
+
+    async def _tell(self, standing: Standing, order: Callable[[Placement], Order]) -> None:
+        await self._leader.spread(standing, order, order, None)
+
+    async def find(self, standing: Standing, key: str, upload_id: str) -> Parts:
+        """The upload and its parts. :raises S3Error: NoSuchUpload."""
+        try:
+            found = await standing.bay.run(standing.disk.parts, standing.placement.id, upload_id)
+        except NotFoundError as error:
+            raise S3Error(Code.NoSuchUpload) from error
+        if found[0].key != key:
+            raise S3Error(Code.NoSuchUpload)
+        return found
+
+    async def put(
+        self, standing: Standing, key: str, upload_id: str, number: int, body: ByteSource, options: PutOptions
+    ) -> PartInfo:
+        """A part, on all members when this returns."""
+        upload, _ = await self.find(standing, key, upload_id)
+        staging = Staging(standing, self._leader.links(standing, size=options.size), options)
+        handed_on = False
+        try:
+            received = await staging.take(body)
+            handed_on = True
+            return await self._leader.see_through(self._keep(standing, upload, number, staging, received))
+        finally:
+            if not handed_on:
+                await staging.close()
+
+    async def _keep(
+        self, standing: Standing, upload: UploadInfo, number: int, staging: Staging, received: Received
+    ) -> PartInfo:
+        part = PartRecord(number, received.size, received.md5, time.time(), received.checksums)
+        id_, incoming = standing.placement.id, staging.incoming
+        assert incoming is not None, "taken"
+
+        def order(placement: Placement) -> Order:
+            return KeepPart(placement, upload, part)
+
+        try:
+            async with self._leader.locks.hold((id_, upload.upload_id)):
+                await self.find(standing, upload.key, upload.upload_id)
+                read = functools.partial(read_back, standing.disk, incoming)
+                await self._leader.spread(standing, order, order, read, staging.links)
+                await standing.bay.run(standing.disk.put_part, id_, upload.upload_id, part, incoming)
+        finally:
+            await staging.close()
+        return PartInfo(number, part.size, part.md5, part.modified, part.checksums)
+
+    async def complete(
+        self,
+        standing: Standing,
+        key: str,
+        upload_id: str,
+        wanted: tuple[tuple[int, str], ...],
+        options: PutOptions,
+        version_id: str,
+    ) -> ObjectInfo:
+        """One object out of parts, in `see_through`."""
+        id_ = standing.placement.id
+        async with self._leader.locks.hold((id_, upload_id)):
+            upload, known = await self.find(standing, key, upload_id)
+            parts = choose_parts(wanted, known)
+            body = await standing.bay.run(standing.disk.assemble, id_, upload_id, tuple(each.number for each in parts))
+            try:
+                info = await standing.bay.run(describe_whole, upload, parts, body, options, version_id)
+                async with self._leader.locks.hold((id_, key)):
+                    made = await self._make(standing, info, upload_id, parts, body, options)
+            finally:
+                await standing.bay.run(body.abandon)
+            await self._drop(standing, upload_id)
+        return made
+
+    async def _make(
+        self,
+        standing: Standing,
+        info: ObjectInfo,
+        upload_id: str,
+        parts: tuple[PartRecord, ...],
+        body: Incoming,
+        options: PutOptions,
+    ) -> ObjectInfo:
+        id_ = standing.placement.id
+        known = await standing.bay.run(standing.disk.find, id_, info.key)
+        check_write(options.conditions, known.info if known else None)
+        numbers = tuple(each.number for each in parts)
+
+        def describe(seq: int) -> Change:
+            return Change("put", id_, dataclasses.replace(info, seq=seq), seq)
+
+        def assemble(placement: Placement, change: Change, floor: int) -> Order:
+            return Assemble(placement, change, upload_id, numbers, floor)
+
+        return await self._leader.make(standing, describe, body, order=assemble, full=Apply)
+
+    async def abort(self, standing: Standing, key: str, upload_id: str) -> None:
+        """Give an upload up, in `see_through`. :raises S3Error: NoSuchUpload."""
+        async with self._leader.locks.hold((standing.placement.id, upload_id)):
+            await self.find(standing, key, upload_id)
+            await self._drop(standing, upload_id)
+
+    async def _drop(self, standing: Standing, upload_id: str) -> None:
+        id_ = standing.placement.id
+        await self._tell(standing, lambda placement: DropUpload(placement, upload_id))
+        await standing.bay.run(standing.disk.drop_upload, id_, upload_id)
+
+
+def choose_parts(wanted: tuple[tuple[int, str], ...], known: tuple[PartRecord, ...]) -> tuple[PartRecord, ...]:
+    """The parts that a completion names. :raises S3Error: InvalidPart."""
+    by_number = {each.number: each for each in known}
+    for number, etag in wanted:
+        if number not in by_number or by_number[number].md5 != etag:
+            raise S3Error(Code.InvalidPart, PartNumber=number)
+    return tuple(by_number[number] for number, _ in wanted)
+
+
+def describe_whole(
+    upload: UploadInfo, parts: tuple[PartRecord, ...], body: Incoming, options: PutOptions, version_id: str
+) -> ObjectInfo:
+    """What is known of the object that parts make; its version number is not given yet."""
+    sums, begun = body.finish(), upload.options
+    return ObjectInfo(
+        key=upload.key,
+        size=sums.size,
+        modified=time.time(),
+        etag=combine_etags([each.md5 for each in parts]),
+        digest=sums.digest,
+        seq=0,
+        version_id=version_id,
+        headers=begun.headers,
+        user=begun.user,
+        checksums=options.checksums,
+        checksum_type=options.checksum_type,
+        parts=tuple(each.size for each in parts),
+        tags=begun.tags,
+        lock=begun.lock,
+    )

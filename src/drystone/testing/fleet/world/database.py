@@ -1,0 +1,107 @@
+"""A mapper's database in memory, which can fall silent, forget, and answer wrongly that it did nothing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+from drystone.base.errors import MismatchError, UnavailableError
+from drystone.fleet.mapping.audit import describe
+from drystone.fleet.mapping.database import AuditEntry, Lease, NotLeadingError
+from drystone.fleet.mapping.model import Change, Model, PlacementChange, PlacementRemoval
+
+
+class MemoryDatabase:
+    """Satisfies Database. Several mappers may share one.
+
+    :param now: the clock that leases are measured with, seconds.
+    :ivar down: whether it answers nothing. :ivar lie: asked at each commit: whether it is done, and then reported as
+        not done.
+    """
+
+    def __init__(self, now: Callable[[], float], fleet: str = "fleet") -> None:
+        self._now = now
+        self.fleet = fleet
+        self.down = False
+        self.lie: Callable[[], bool] = lambda: False
+        self.model = Model(fleet, 1)
+        self.lease = Lease(0, "", "")
+        self.until = 0.0
+        self.entries: list[AuditEntry] = []
+
+    def snapshot(self) -> tuple[Model, Lease]:
+        """A copy of everything, to be put back by `restore`."""
+        return copy.deepcopy(self.model), self.lease
+
+    def restore(self, saved: tuple[Model, Lease] | None) -> None:
+        """Be as it was then, and say so, as an operator has to; None: be a new one, which says nothing."""
+        model, lease = saved or (Model(f"{self.fleet}-again", 1), Lease(0, "", ""))
+        self.model = copy.deepcopy(model)
+        self.model.recovering = saved is not None
+        self.lease = Lease(lease.term, "", "")
+        self.until = 0.0
+
+    def open(self) -> None:
+        self._check()
+
+    def close(self) -> None:
+        return
+
+    def _check(self) -> None:
+        if self.down:
+            raise UnavailableError("the database does not answer")
+
+    def take_lease(self, holder: str, url: str, seconds: float) -> Lease:
+        self._check()
+        now = self._now()
+        if self.lease.holder != holder and now < self.until:
+            return self.lease
+        term = self.lease.term if self.lease.holder == holder else self.lease.term + 1
+        self.lease = Lease(term, holder, url)
+        self.until = now + seconds
+        return self.lease
+
+    def release_lease(self, holder: str) -> None:
+        self._check()
+        if self.lease.holder == holder:
+            self.lease = Lease(self.lease.term, "", "")
+            self.until = 0.0
+
+    def raise_term(self, holder: str, term: int) -> None:
+        self._check()
+        if self.lease.holder != holder:
+            raise NotLeadingError(self.lease.url)
+        self.lease = Lease(max(term, self.lease.term), holder, self.lease.url)
+
+    def load(self) -> Model:
+        self._check()
+        return copy.deepcopy(self.model)
+
+    def commit(self, term: int, version: int, changes: Sequence[Change], at: float) -> int:
+        self._check()
+        if self.lease.term != term:
+            raise NotLeadingError(self.lease.url)
+        if self.model.version != version:
+            raise MismatchError(f"the map has version {self.model.version} in the database, not {version}")
+        for change in changes:
+            if isinstance(change, PlacementChange | PlacementRemoval):
+                self._compare(change)
+        self.model.apply(changes, self.model.version + 1)
+        self.entries.extend(AuditEntry(at, term, *describe(change)) for change in changes)
+        if self.lie():
+            raise UnavailableError("the connection to the database broke")
+        return self.model.version
+
+    def _compare(self, change: PlacementChange | PlacementRemoval) -> None:
+        id_ = change.id if isinstance(change, PlacementRemoval) else change.placement.id
+        known = self.model.placements.get(id_)
+        if (known.epoch if known is not None else 0) != change.before:
+            raise MismatchError(f"placement {id_} is not in epoch {change.before} any more")
+        if isinstance(change, PlacementChange) and change.before == 0:
+            other = self.model.find(change.placement.namespace, change.placement.host)
+            if other is not None:
+                raise MismatchError("the host has a placement already")
+
+    def audit(self, limit: int) -> list[AuditEntry]:
+        self._check()
+        return list(reversed(self.entries))[:limit]

@@ -1,0 +1,251 @@
+"""What goes wrong in a simulated fleet, and when: drawn from the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from drystone.testing.fleet.world.world import World
+
+Fault = Callable[["Faults"], str]
+
+_CALM = 4.0
+"""Seconds for which nothing else breaks once a disk is lost: of two copies, two failures at once may cost both."""
+
+
+class Faults:
+    """Breaks things until `until`, then mends all. :ivar log: what was done, for people."""
+
+    def __init__(self, world: World, until: float) -> None:
+        self.world = world
+        self.random = world.random
+        self.until = until
+        self.log: list[str] = []
+        self.kept = world.database.snapshot()
+        # A lost disk and a lost database together may cost data: nobody could know better. A run has one or the other.
+        self.loses_database = self.random.random() < 0.4
+        self.intensity = self.random.choice((1.0, 2.0, 4.0))
+        self.calm_until = 0.0
+        world.network.slow = self.random.choice((0.0, 0.02, 0.2))
+        self._plan()
+
+    def _plan(self) -> None:
+        self.world.timeline.after(self.random.expovariate(1 / self.intensity), self._break)
+
+    def _break(self) -> None:
+        if self.world.timeline.time >= self.until:
+            self.mend()
+            return
+        if self.world.timeline.time < self.calm_until:
+            self._plan()
+            return
+        name = self.random.choices(list(_FAULTS), [weight for weight, _ in _FAULTS.values()])[0]
+        told = _FAULTS[name][1](self)
+        if told:
+            self.log.append(f"{self.world.timeline.time:8.3f} {name} {told}")
+        self._plan()
+
+    def later(self, action: Callable[[], None]) -> None:
+        """Mend something after a while."""
+        self.world.timeline.after(self.random.choice((0.5, 2.0, 5.0, 12.0)) * self.random.uniform(0.5, 1.5), action)
+
+    def mend(self) -> None:
+        """Everything works from now on."""
+        world = self.world
+        world.network.cuts.clear()
+        world.network.loss = world.network.double = world.network.slow = 0.0
+        world.database.down = False
+        world.database.lie = lambda: False
+        for node in world.nodes:
+            node.hung_until = 0.0
+            for disk in node.disks:
+                disk.healthy = True
+            if not node.up:
+                node.start()
+        for mapper in world.mappers:
+            mapper.hung_until = 0.0
+            if not mapper.up:
+                mapper.start()
+        self.log.append(f"{world.timeline.time:8.3f} all is mended")
+
+
+def _stop_node(faults: Faults) -> str:
+    node = faults.random.choice(faults.world.nodes)
+    if not node.up:
+        return ""
+    node.stop()
+    faults.later(lambda: None if node.up else node.start())
+    return node.name
+
+
+def _stop_mapper(faults: Faults) -> str:
+    mapper = faults.random.choice(faults.world.mappers)
+    if not mapper.up:
+        return ""
+    mapper.stop()
+    faults.later(lambda: None if mapper.up else mapper.start())
+    return mapper.name
+
+
+def _hang(faults: Faults) -> str:
+    host = faults.random.choice([*faults.world.nodes, *faults.world.mappers])
+    seconds = faults.random.choice((0.5, 1.5, 2.5, 5.0, 9.0))
+    host.hung_until = faults.world.timeline.time + seconds
+    return f"{host.name} for {seconds} s"
+
+
+def _cut(faults: Faults) -> str:
+    world = faults.world
+    one, other = faults.random.sample([each.name for each in [*world.nodes, *world.mappers, world.client]], 2)
+    cuts = {(one, other)} if faults.random.random() < 0.4 else {(one, other), (other, one)}
+    world.network.cuts |= cuts
+    faults.later(lambda: world.network.cuts.difference_update(cuts))
+    return f"{one} {'->' if len(cuts) == 1 else '<->'} {other}"
+
+
+def _isolate(faults: Faults) -> str:
+    world = faults.world
+    names = [each.name for each in [*world.nodes, *world.mappers]]
+    alone = faults.random.choice(names)
+    cuts = {pair for each in names if each != alone for pair in ((alone, each), (each, alone))}
+    world.network.cuts |= cuts
+    faults.later(lambda: world.network.cuts.difference_update(cuts))
+    return alone
+
+
+def _cut_from(faults: Faults, name: str, others: list[str], seconds: float, *, deaf: bool = False) -> None:
+    """Cut one off from others for a while, or only what it is told."""
+    if faults.world.timeline.time < faults.calm_until:
+        return
+    cuts = {(each, name) for each in others}
+    if not deaf:
+        cuts |= {(name, each) for each in others}
+    network = faults.world.network
+    network.cuts |= cuts
+    faults.world.timeline.after(seconds, lambda: network.cuts.difference_update(cuts))
+
+
+def _fade(faults: Faults) -> str:
+    """A server that hears no mapper's answer, then is heard by none either; clients and servers still reach it."""
+    name = faults.random.choice(faults.world.nodes).name
+    mappers = [each.name for each in faults.world.mappers]
+    deaf = faults.random.uniform(0.5, 4.0)
+    _cut_from(faults, name, mappers, deaf, deaf=True)
+    faults.world.timeline.after(deaf, lambda: _cut_from(faults, name, mappers, faults.random.uniform(3, 9)))
+    return f"{name}, deaf for {deaf:.1f} s"
+
+
+def _seesaw(faults: Faults) -> str:
+    """One server after another is cut off from all mappers, just as it was made leader."""
+    mappers = [each.name for each in faults.world.mappers]
+    names = faults.random.sample([each.name for each in faults.world.nodes], 3)
+    for number, name in enumerate(names):
+        cut = partial(_cut_from, faults, name, mappers, faults.random.uniform(3.0, 5.0))
+        faults.world.timeline.after(4 * number, cut)
+    return ", ".join(names)
+
+
+def _weather(faults: Faults) -> str:
+    network = faults.world.network
+    network.loss = faults.random.choice((0.0, 0.02, 0.2))
+    network.double = faults.random.choice((0.0, 0.1))
+    network.slow = faults.random.choice((0.0, 0.02, 0.2))
+    return f"loss {network.loss}, double {network.double}, slow {network.slow}"
+
+
+def _silence_database(faults: Faults) -> str:
+    database = faults.world.database
+    database.down = True
+
+    def end() -> None:
+        database.down = False
+
+    faults.later(end)
+    return "for a while"
+
+
+def _lie(faults: Faults) -> str:
+    database = faults.world.database
+    chance = faults.random.choice((0.1, 0.5))
+    database.lie = lambda: faults.random.random() < chance
+
+    def end() -> None:
+        database.lie = lambda: False
+
+    faults.later(end)
+    return f"at {chance:.0%} of commits"
+
+
+def _keep(faults: Faults) -> str:
+    faults.kept = faults.world.database.snapshot()
+    return "kept"
+
+
+def _restore(faults: Faults) -> str:
+    if not faults.loses_database:
+        return ""
+    lost = faults.random.random() < 0.3
+    faults.world.database.restore(None if lost else faults.kept)
+    return "lost" if lost else "put back"
+
+
+def _fail_disk(faults: Faults) -> str:
+    disk = faults.random.choice([each for node in faults.world.nodes for each in node.disks])
+    disk.healthy = False
+
+    def end() -> None:
+        disk.healthy = True
+
+    faults.later(end)
+    return disk.id
+
+
+def _lose_disk(faults: Faults) -> str:
+    """For good, where another disk has everything and nothing else is broken."""
+    if faults.loses_database:
+        return ""
+    node = faults.random.choice(faults.world.nodes)
+    disk = faults.random.choice(node.disks)
+    now = faults.world.timeline.time
+    hosts = [*faults.world.nodes, *faults.world.mappers]
+    if faults.world.network.cuts or any(not each.up or each.hung_until > now for each in hosts):
+        return ""
+    for placement in faults.world.database.model.placements.values():
+        synced = [each.disk_id for each in placement.in_sync()]
+        # A leader that is asking for another member to be dropped is about to be the only one that has everything.
+        if disk.id in synced and (len(synced) == 1 or not node.leader.idle(placement.id)):
+            return ""
+    node.wipe(disk)
+    faults.calm_until = now + _CALM
+    return disk.id
+
+
+def _move_disk(faults: Faults) -> str:
+    """A disk is pulled out of one server and put into another."""
+    giver, taker = faults.random.sample(faults.world.nodes, 2)
+    if len(giver.disks) < 2:
+        return ""
+    disk = faults.random.choice(giver.disks)
+    giver.disks.remove(disk)
+    faults.later(lambda: taker.disks.append(disk))
+    return f"{disk.id} from {giver.name} to {taker.name}"
+
+
+_FAULTS: dict[str, tuple[float, Fault]] = {
+    "stop": (3.0, _stop_node),
+    "stop mapper": (1.5, _stop_mapper),
+    "hang": (3.0, _hang),
+    "cut": (3.0, _cut),
+    "isolate": (2.0, _isolate),
+    "fade": (1.5, _fade),
+    "seesaw": (1.0, _seesaw),
+    "weather": (1.0, _weather),
+    "database silent": (0.7, _silence_database),
+    "database lies": (0.7, _lie),
+    "database kept": (1.0, _keep),
+    "database restored": (0.7, _restore),
+    "disk fails": (1.0, _fail_disk),
+    "disk lost": (0.7, _lose_disk),
+    "disk moved": (0.5, _move_disk),
+}
+"""Name to how often, and how."""

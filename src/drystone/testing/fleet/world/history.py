@@ -1,0 +1,93 @@
+"""What clients asked and were told, and whether it is what one correct server could have told them.
+
+Every change of a key has a version number (`seq`), given by whoever led. What was acknowledged, or read, before another
+operation began must be older than what that one shows: so the numbers that operations are seen with must not go back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Operation:
+    """One of a client's.
+
+    :ivar kind: put, delete or get. :ivar value: that was put, unique; of a get, what was read, "" for nothing.
+    :ivar seqs: numbers that the change was given. :ivar seq: of what was acknowledged or read, 0 for nothing.
+    :ivar ended: when the answer came, None while there is none.
+    """
+
+    number: int
+    kind: str
+    key: tuple[str, str]
+    begun: float
+    value: str = ""
+    seq: int = 0
+    ended: float | None = None
+    seqs: set[int] = field(default_factory=set)
+
+
+class HistoryError(Exception):
+    """What was found to be wrong."""
+
+
+class History:
+    """All operations of a run. :ivar leaders: (placement, epoch) to the server that acknowledged in it."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.leaders: dict[tuple[str, int], str] = {}
+        self.removals: dict[tuple[str, str], set[int]] = {}
+        """Numbers with which a key was removed, or its absence was told to other members."""
+
+    def begin(self, kind: str, key: tuple[str, str], now: float, value: str = "") -> Operation:
+        """A client asks."""
+        operation = Operation(len(self.operations), kind, key, now, value)
+        self.operations.append(operation)
+        return operation
+
+    def acknowledged(self, placement: str, epoch: int, server: str) -> None:
+        """:raises HistoryError: another server has acknowledged in that epoch."""
+        if self.leaders.setdefault((placement, epoch), server) != server:
+            raise HistoryError(
+                f"two leaders in epoch {epoch} of {placement}: {self.leaders[placement, epoch]} and {server}"
+            )
+
+    def check(self) -> None:
+        """:raises HistoryError: an operation shows something older than what had ended before it began."""
+        by_key: dict[tuple[str, str], list[Operation]] = {}
+        for operation in self.operations:
+            if operation.ended is not None:
+                by_key.setdefault(operation.key, []).append(operation)
+        for key, operations in by_key.items():
+            ended = sorted(operations, key=lambda each: each.ended or 0.0)
+            begun = sorted(operations, key=lambda each: each.begun)
+            self._check_key(key, begun, ended)
+
+    def _check_key(self, key: tuple[str, str], begun: list[Operation], ended: list[Operation]) -> None:
+        newest = 0
+        source: Operation | None = None
+        done = 0
+        for operation in begun:
+            while done < len(ended) and (ended[done].ended or 0.0) < operation.begun:
+                if ended[done].seq > newest:
+                    newest, source = ended[done].seq, ended[done]
+                done += 1
+            if operation.seq == 0 and operation.kind == "get":
+                fits = newest == 0 or any(number >= newest for number in self.removals.get(key, ()))
+            elif operation.kind == "get":
+                fits = operation.seq >= newest
+            else:
+                fits = operation.seq > newest
+            if not fits:
+                raise HistoryError(f"{_spell(operation)} came after {_spell(source) if source else 'nothing'}")
+
+
+def _spell(operation: Operation) -> str:
+    """`get #12 of ns/h/k (at 103.2 to 103.3): v7, seq 1:5`."""
+    return (
+        f"{operation.kind} #{operation.number} of {'/'.join(operation.key)} "
+        f"(at {operation.begun:.3f} to {operation.ended or 0.0:.3f}): "
+        f"{operation.value or 'nothing'}, seq {operation.seq >> 40}:{operation.seq & (1 << 40) - 1}"
+    )

@@ -1,0 +1,300 @@
+"""A simulated storage server where it leads: writes, reads, promises, dirty keys, and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from drystone.fleet.documents import Placement, Report
+from drystone.fleet.replica import Replica, make_seq
+from drystone.testing.fleet.world.history import Operation
+from drystone.testing.fleet.world.shelf import Entry
+from drystone.testing.fleet.world.surroundings import Peer
+
+_PROMISE_EVERY = 0.5
+_MEMBER_SECONDS = 1.0
+_DISK_SECONDS = 0.004
+_SLOW_READS = 0.05
+"""How many reads take up to 4 seconds of the disk."""
+
+
+@dataclass(slots=True)
+class Change:
+    """One that is under way. :ivar answered: members that have it. :ivar asked: that were asked in this epoch."""
+
+    placement: str
+    key: str
+    value: str
+    seq: int
+    operation: Operation | None
+    reply: Callable[[object], None]
+    epoch: int
+    answered: set[str] = field(default_factory=set)
+    reporting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An answer that says no."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a read answers: "" when there is nothing."""
+
+    seq: int
+    value: str
+
+
+class Leader:
+    """The leading half of a node."""
+
+    def __init__(self, node: Peer) -> None:
+        self._node = node
+        self._changes: dict[tuple[str, str], Change] = {}
+
+    def idle(self, id_: str) -> bool:
+        """Whether no change of a placement is under way."""
+        return not any(each.placement == id_ for each in self._changes.values())
+
+    def work(self) -> None:
+        """Ask for promises, mend dirty keys; again and again."""
+        self._node.later(_PROMISE_EVERY, self.work)
+        for replica in self._node.replicas.values():
+            if replica.leads():
+                self._ask_promises(replica)
+                self._mend(replica)
+
+    def _ask_promises(self, replica: Replica) -> None:
+        node, world = self._node, self._node.world
+        placement = replica.placement
+        for member in placement.in_sync():
+            if member.server == node.name:
+                continue
+            asked = node.timeline.time
+
+            def done(answer: object, server: str = member.server, asked: float = asked) -> None:
+                if answer is True:
+                    late = "promise from its arrival" in world.mutants
+                    replica.promised_by(server, placement.epoch, node.timeline.time if late else asked)
+
+            world.ask(
+                node,
+                member.server,
+                lambda other: other.follower.promise(placement, node.name),
+                done,
+                lambda: None,
+                10.0,
+            )
+
+    def _may_write(self, id_: str) -> Replica | None:
+        replica = self._node.replicas.get(id_)
+        if replica is None or not replica.may_write(self._node.timeline.time):
+            return None
+        return replica if self._node.shelf(replica.placement) is not None else None
+
+    # Writes
+
+    def write(
+        self, id_: str, key: str, value: str | None, operation: Operation | None, reply: Callable[[object], None]
+    ) -> None:
+        """Change a key; None: tell its present state to all members, under a new number."""
+        replica = self._may_write(id_)
+        if replica is None or (id_, key) in self._changes:
+            reply(Failure("not now"))
+            return
+        shelf = self._node.shelf(replica.placement)
+        assert shelf is not None, "looked at"
+        if value is None:
+            known = shelf.entries.get(key)
+            value = known.value if known is not None else ""
+        seq = shelf.next_seq()
+        history = self._node.world.history
+        if operation is not None:
+            operation.seqs.add(seq)
+        if not value:
+            history.removals.setdefault((replica.placement.host, key), set()).add(seq)
+        shelf.intents.add(key)
+        change = Change(id_, key, value, seq, operation, reply, replica.placement.epoch)
+        self._changes[id_, key] = change
+        self._node.later(_DISK_SECONDS, lambda: self._spread(change))
+
+    def _current(self, change: Change) -> bool:
+        return self._changes.get((change.placement, change.key)) is change
+
+    def _spread(self, change: Change) -> None:
+        """Ask every member that has not got it, or finish."""
+        if not self._current(change):
+            return
+        node = self._node
+        replica = node.replicas[change.placement]
+        placement = replica.placement
+        if not replica.leads():
+            self._give_up(change, "deposed")
+            return
+        change.epoch = placement.epoch
+        wanted = self._wanted(placement) - change.answered
+        if not wanted:
+            node.later(_DISK_SECONDS, lambda: self._finish(change))
+        for server in wanted:
+            self._ask_member(change, placement, server)
+
+    def _wanted(self, placement: Placement) -> set[str]:
+        """Members whose answer is waited for."""
+        if "acknowledged without copying members" in self._node.world.mutants:
+            return {each.server for each in placement.in_sync()} - {self._node.name}
+        return {each.server for each in placement.members} - {self._node.name}
+
+    def _ask_member(self, change: Change, placement: Placement, server: str) -> None:
+        node = self._node
+        epoch = placement.epoch
+        floor = min(each.seq for each in self._changes.values() if each.placement == placement.id)
+
+        def done(answer: object) -> None:
+            if not self._current(change):
+                return
+            if answer is True:
+                change.answered.add(server)
+                if change.epoch == epoch:
+                    self._finish_if_done(change)
+            elif isinstance(answer, Placement):
+                node.learn(answer)
+            else:
+                failed()
+
+        def failed() -> None:
+            if self._current(change) and change.epoch == epoch and not change.reporting:
+                self._report_missing(change, server)
+
+        node.world.ask(
+            node,
+            server,
+            lambda other: other.follower.apply(placement, node.name, change.key, change.seq, change.value, floor),
+            done,
+            failed,
+            _MEMBER_SECONDS,
+        )
+
+    def _finish_if_done(self, change: Change) -> None:
+        placement = self._node.replicas[change.placement].placement
+        if change.epoch == placement.epoch and not self._wanted(placement) - change.answered:
+            self._finish(change)
+
+    def _report_missing(self, change: Change, server: str) -> None:
+        """Have a member dropped; without a mapper's word the change is not acknowledged."""
+        if self._node.shelf(self._node.replicas[change.placement].placement) is None:
+            self._give_up(change, "our own disk does not work")
+            return
+        change.reporting = True
+
+        def done(answer: object) -> None:
+            change.reporting = False
+            if isinstance(answer, Placement):
+                self._node.learn(answer)
+            if self._current(change) and change.epoch == self._node.replicas[change.placement].placement.epoch:
+                self._give_up(change, "not dropped")
+
+        report = Report(change.placement, change.epoch, self._node.name, drop=(server,))
+        self._node.world.ask_mapper(self._node, "report", report, done, lambda: done(None))
+
+    def _finish(self, change: Change) -> None:
+        """Make it durable at its own place, and acknowledge."""
+        if not self._current(change):
+            return
+        node = self._node
+        replica = node.replicas[change.placement]
+        shelf = node.shelf(replica.placement)
+        if shelf is None or not replica.leads() or change.epoch != replica.placement.epoch:
+            self._spread(change)
+            return
+        if change.value:
+            shelf.entries[change.key] = Entry(change.seq, change.value)
+        else:
+            shelf.entries.pop(change.key, None)
+        shelf.intents.discard(change.key)
+        shelf.dirty.discard(change.key)
+        del self._changes[change.placement, change.key]
+        if change.operation is not None:
+            node.world.history.acknowledged(change.placement, change.epoch, node.name)
+        change.reply(Found(change.seq, change.value))
+
+    def _give_up(self, change: Change, reason: str) -> None:
+        """Take the intent back; the key is dirty."""
+        del self._changes[change.placement, change.key]
+        shelf = self._node.shelf(self._node.replicas[change.placement].placement)
+        if shelf is not None:
+            shelf.intents.discard(change.key)
+            shelf.dirty.add(change.key)
+        change.reply(Failure(reason))
+
+    def _mend(self, replica: Replica) -> None:
+        shelf = self._node.shelf(replica.placement)
+        for key in sorted(shelf.dirty) if shelf is not None else ():
+            self.write(replica.placement.id, key, None, None, lambda _: None)
+
+    def learned(self, placement: Placement) -> None:
+        """A newer epoch: changes under way go on in it, or end."""
+        for change in [each for each in self._changes.values() if each.placement == placement.id]:
+            if placement.leader != self._node.name:
+                self._give_up(change, "deposed")
+            else:
+                self._spread(change)
+
+    # Reads
+
+    def read(self, id_: str, key: str, reply: Callable[[object], None]) -> None:
+        """Look a key up, and then whether we may say so."""
+        replica = self._node.replicas.get(id_)
+        if replica is None:
+            reply(Failure("not known"))
+            return
+        epoch = replica.placement.epoch
+        shelf = self._node.shelf(replica.placement)
+        found = None if shelf is None else shelf.entries.get(key)
+
+        def tell() -> None:
+            mutants = self._node.world.mutants
+            if "no promises" in mutants:
+                allowed = replica.may_write(self._node.timeline.time)
+            else:  # in another epoch by now: what was looked up may have been old
+                allowed = replica.may_read(self._node.timeline.time) and replica.placement.epoch == epoch
+            if not allowed or shelf is None:
+                reply(Failure("may not read"))
+            else:
+                reply(Found(found.seq, found.value) if found is not None else Found(0, ""))
+
+        random = self._node.world.random
+        slow = random.random() < _SLOW_READS
+        self._node.later(random.uniform(0.0, 4.0) if slow else _DISK_SECONDS, tell)
+
+    # Copying, as the source
+
+    def page(self, id_: str, epoch: int) -> object:
+        """All keys with their entries, and up to which number they are complete; None: ask again."""
+        replica = self._node.replicas.get(id_)
+        if replica is None or not replica.may_write(self._node.timeline.time) or replica.placement.epoch != epoch:
+            return None
+        shelf = self._node.shelf(replica.placement)
+        if shelf is None:
+            return None
+        under_way = [each.seq for each in self._changes.values() if each.placement == id_]
+        if any(seq >> 40 < epoch for seq in under_way):
+            return None
+        as_of = min([make_seq(epoch, shelf.count) + 1, *under_way]) - 1
+        return dict(shelf.entries), as_of
+
+    def completed(self, id_: str, epoch: int, server: str) -> None:
+        """A member has compared everything: report it as in sync."""
+        replica = self._node.replicas.get(id_)
+        if replica is None or not replica.may_write(self._node.timeline.time) or replica.placement.epoch != epoch:
+            return
+        self._node.count_in(id_, (server,))
+
+        def done(answer: object) -> None:
+            if isinstance(answer, Placement):
+                self._node.learn(answer)
+
+        report = Report(id_, epoch, self._node.name, in_sync=(server,))
+        self._node.world.ask_mapper(self._node, "report", report, done, lambda: None)

@@ -1,0 +1,172 @@
+"""A storage server as docs/explanation/fleet.md has it: what is durable, what it learns, who it is to whom.
+
+The part that leads is in `leader`, the part that follows and copies in `follower`; both look at one Replica each.
+"""
+
+from __future__ import annotations
+
+from drystone.fleet.documents import DiskReport, Heartbeat, HeartbeatAnswer, Held, Member, Placement
+from drystone.fleet.replica import Replica
+from drystone.testing.fleet.world.follower import Follower
+from drystone.testing.fleet.world.leader import Leader
+from drystone.testing.fleet.world.shelf import Disk, Shelf
+from drystone.testing.fleet.world.surroundings import Surroundings
+from drystone.testing.fleet.world.time import Host
+
+_HEARTBEAT = 1.0
+_HELD_EVERY = 4
+
+
+class Node(Host):
+    """A storage server. :ivar term: the highest it knows, durable."""
+
+    def __init__(self, name: str, world: Surroundings, disks: int) -> None:
+        super().__init__(name, world.timeline)
+        self.world = world
+        self.disks = [Disk(f"{name}-d{number}", f"data_{number}") for number in range(1, disks + 1)]
+        self.term = 0
+        self.fleet = ""
+        self._start()
+
+    @property
+    def host(self) -> Host:
+        """The process that it is."""
+        return self
+
+    def _start(self) -> None:
+        self.replicas: dict[str, Replica] = {}
+        self.started = self.timeline.time
+        self.map_version = 0
+        self.want_held = True
+        self.beats = 0
+        self.leader = Leader(self)
+        self.follower = Follower(self)
+        newest: dict[str, Placement] = {}
+        for disk in self.disks:
+            for id_, shelf in disk.shelves.items():
+                if id_ not in newest or shelf.placement.epoch > newest[id_].epoch:
+                    newest[id_] = shelf.placement
+                shelf.dirty |= shelf.intents
+                shelf.intents.clear()
+        for id_, placement in newest.items():
+            self.replicas[id_] = Replica(placement, self.name, started=self.timeline.time)
+        self.later(self.world.random.uniform(0, _HEARTBEAT), self._beat)
+        self.later(0.1, self.leader.work)
+        self.later(0.1, self.follower.work)
+
+    def stop(self) -> None:
+        """The process ends at once; disks stay as they are."""
+        self.up = False
+
+    def start(self) -> None:
+        """It is started again."""
+        self.generation += 1
+        self.up = True
+        self._start()
+
+    def wipe(self, disk: Disk) -> None:
+        """A new, empty disk comes in the place of one."""
+        fresh = Disk(f"{disk.id}'", disk.name)
+        self.disks[self.disks.index(disk)] = fresh
+
+    # What it knows
+
+    def disk(self, disk_id: str) -> Disk | None:
+        """A disk of ours that works."""
+        return next((each for each in self.disks if each.id == disk_id and each.healthy), None)
+
+    def shelf(self, placement: Placement) -> Shelf | None:
+        """Our own copy's place, None when its disk is not here. A disk that was away is told first what it missed."""
+        member = placement.member(self.name)
+        disk = None if member is None else self.disk(member.disk_id)
+        found = None if disk is None else disk.shelves.get(placement.id)
+        if found is not None and found.placement.epoch < placement.epoch:
+            found.placement = placement
+        return found
+
+    def learn(self, placement: Placement) -> None:
+        """Make a newer placement durable, then act on it."""
+        replica = self.replicas.get(placement.id)
+        if replica is not None and placement.epoch <= replica.placement.epoch:
+            return
+        member = placement.member(self.name)
+        if replica is None and member is None:
+            return
+        for disk in self.disks:
+            if disk.healthy and (known := disk.shelves.get(placement.id)) is not None:
+                known.placement = placement
+        if member is not None and (place := self.disk(member.disk_id)) is not None:
+            place.shelves.setdefault(placement.id, Shelf(placement))
+        if replica is None:
+            self.replicas[placement.id] = Replica(placement, self.name, started=self.timeline.time)
+        else:
+            replica.learn(placement)
+        self.leader.learned(placement)
+        self.follower.learned(placement)
+
+    def count_in(self, placement: str, servers: tuple[str, ...]) -> None:
+        """Take members as in sync, durably, before it is reported."""
+        replica = self.replicas[placement]
+        if "no count_in" in self.world.mutants:
+            return
+        after = replica.count_in(servers)
+        for disk in self.disks:
+            if (shelf := disk.shelves.get(placement)) is not None:
+                shelf.placement = after
+
+    # Heartbeats
+
+    def _beat(self) -> None:
+        self.later(_HEARTBEAT, self._beat)
+        self.beats += 1
+        tells = self.want_held or self.beats % _HELD_EVERY == 0
+        beat = Heartbeat(
+            server=self.name,
+            url=self.name,
+            boot=f"{self.name}-{self.generation}",
+            map_version=self.map_version,
+            disks=tuple(
+                DiskReport(each.name, each.id, "good" if each.healthy else "bad", 1 << 40, 1 << 39)
+                for each in self.disks
+            ),
+            held=tuple(self._held()) if tells else None,
+            fleet=self.fleet,
+            term=self.term,
+            told=tuple(each.id for each in self.disks if each.healthy) if tells else (),
+            uptime=self.timeline.time - self.started,
+        )
+        self.world.ask_mapper(self, "heartbeat", beat, self._answered, lambda: None)
+
+    def _held(self) -> list[Held]:
+        found = []
+        for disk in self.disks:
+            for shelf in disk.shelves.values() if disk.healthy else ():
+                live = sum(bool(each.value) for each in shelf.entries.values())
+                member = shelf.placement.member(self.name)
+                slot = member.slot if isinstance(member, Member) else "primary"
+                found.append(Held(shelf.placement, disk.id, slot, live, live * 100, 1.0))
+        return found
+
+    def _answered(self, answer: object) -> None:
+        assert isinstance(answer, HeartbeatAnswer)
+        if answer.term < self.term:
+            return
+        new_term = answer.term > self.term
+        self.term = answer.term
+        self.want_held = answer.want_held or new_term
+        if answer.map is None:
+            return
+        self.fleet = self.fleet or answer.map.fleet
+        self.map_version = answer.map.version
+        for placement in answer.map.placements:
+            self.learn(placement)
+        for id_, disk_id in answer.map.leftovers:
+            self._drop_leftover(id_, disk_id)
+
+    def _drop_leftover(self, id_: str, disk_id: str) -> None:
+        replica = self.replicas.get(id_)
+        if replica is not None and any(each.disk_id == disk_id for each in replica.placement.members):
+            return
+        disk = self.disk(disk_id)
+        if disk is not None:
+            disk.shelves.pop(id_, None)

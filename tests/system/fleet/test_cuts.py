@@ -1,0 +1,131 @@
+"""Servers that are cut off from one another while clients reach all: no two write, and none tells what is old."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from drystone.testing.fleet.client import LostError, Reply
+from drystone.testing.fleet.processes import FleetProcesses, Server, wait_until
+
+BUCKET = "cuts"
+Cut = Literal["hold", "reset"]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[FleetProcesses]:
+    with FleetProcesses(tmp_path / "fleet", disks=1) as started:
+        started.start()
+        assert started.client.ask(started.storage[0].url, "PUT", f"/{BUCKET}").status == 200
+        assert put(started, started.storage[0], b"first") == 200
+        yield started
+
+
+def ask(fleet: FleetProcesses, server: Server, method: str, body: bytes = b"") -> Reply | None:
+    """None: no answer in time."""
+    try:
+        return fleet.client.ask(server.url, method, f"/{BUCKET}/host/file", body=body)
+    except LostError:
+        return None
+
+
+def put(fleet: FleetProcesses, server: Server, body: bytes) -> int:
+    reply = ask(fleet, server, "PUT", body)
+    return reply.status if reply is not None else 0
+
+
+def find_servers(fleet: FleetProcesses) -> tuple[Server, Server]:
+    """The leader and the other one."""
+    leader = fleet.map().placements[0].leader
+    first, second = fleet.storage
+    return (first, second) if first.name == leader else (second, first)
+
+
+def cut(fleet: FleetProcesses, how: Cut, *pairs: tuple[Server, Server]) -> None:
+    for one, other in pairs:
+        fleet.network.cut(one.name, other.name, how)
+        fleet.network.cut(other.name, one.name, how)
+
+
+def heal(fleet: FleetProcesses, *pairs: tuple[Server, Server]) -> None:
+    for one, other in pairs:
+        fleet.network.heal(one.name, other.name)
+        fleet.network.heal(other.name, one.name)
+
+
+@pytest.mark.parametrize("how", ["hold", "reset"])
+def test_a_leader_that_is_alone_neither_takes_nor_tells(fleet: FleetProcesses, how: Cut) -> None:
+    leader, other = find_servers(fleet)
+    pairs = ((leader, other), (leader, fleet.mappers[0]))
+    cut(fleet, how, *pairs)
+    assert put(fleet, leader, b"lost") != 200
+    wait_until("the other one takes a write", lambda: put(fleet, other, b"second") == 200)
+    reply = ask(fleet, leader, "GET")
+    assert reply is None or reply.status >= 500, reply
+    assert put(fleet, leader, b"lost") != 200
+    heal(fleet, *pairs)
+    wait_until("all is protected", fleet.is_protected)
+    for server in fleet.storage:
+        reply = ask(fleet, server, "GET")
+        assert reply is not None
+        assert reply.body == b"second", "what arrived late counts no more"
+    assert put(fleet, leader, b"third") == 200
+    reply = ask(fleet, other, "GET")
+    assert reply is not None
+    assert reply.body == b"third"
+
+
+@pytest.mark.parametrize("how", ["hold", "reset"])
+def test_a_leader_that_mappers_do_not_hear_goes_on_through_the_other(fleet: FleetProcesses, how: Cut) -> None:
+    leader, other = find_servers(fleet)
+    pair = (leader, fleet.mappers[0])
+    cut(fleet, how, pair)
+    wait_until("the other one leads", lambda: fleet.map().placements[0].leader == other.name)
+    wait_until("it takes a write", lambda: put(fleet, other, b"second") == 200)
+    for number in range(5):
+        reply = ask(fleet, leader, "GET")
+        assert reply is None or reply.status >= 500 or reply.body == b"second"
+        time.sleep(0.1 * number)
+    heal(fleet, pair)
+    wait_until("all is protected", fleet.is_protected)
+
+
+@pytest.mark.parametrize("how", ["hold", "reset"])
+def test_two_servers_that_do_not_hear_each_other(fleet: FleetProcesses, how: Cut) -> None:
+    """Both are heard by the mapper: the leader goes on alone, degraded, and the other tells nothing old."""
+    leader, other = find_servers(fleet)
+    cut(fleet, how, (leader, other))
+    wait_until("the leader takes a write", lambda: put(fleet, leader, b"second") == 200)
+    reply = ask(fleet, leader, "GET")
+    assert reply is not None
+    assert reply.body == b"second"
+    reply = ask(fleet, other, "GET")
+    assert reply is None or reply.status >= 500 or reply.body == b"second"
+    status = fleet.status()
+    assert status is not None
+    assert [each.state for each in status.hosts] == ["degraded"], "one copy is said to be one"
+    heal(fleet, (leader, other))
+    wait_until("all is protected", fleet.is_protected)
+    reply = ask(fleet, other, "GET")
+    assert reply is not None
+    assert reply.body == b"second"
+
+
+def test_a_leader_that_hung_tells_nothing_old(fleet: FleetProcesses) -> None:
+    """Asked while it hangs, it answers when it goes on: by then another one has taken a write."""
+    for number in range(3):
+        check_a_hang(fleet, *find_servers(fleet), f"body {number}".encode())
+
+
+def check_a_hang(fleet: FleetProcesses, leader: Server, other: Server, body: bytes) -> None:
+    leader.hang()
+    wait_until("the other one takes a write", lambda: put(fleet, other, body) == 200)
+    leader.resume()
+    for _ in range(10):
+        reply = ask(fleet, leader, "GET")
+        assert reply is None or reply.status >= 500 or reply.body == body
+    wait_until("all is protected", fleet.is_protected)

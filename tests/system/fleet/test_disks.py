@@ -1,0 +1,203 @@
+"""Disks that die, come back old, lie or are full, under real processes: nothing is lost, nothing wrong is served."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drystone.fleet.documents import Member, Placement
+from drystone.fleet.orders import LeadOrder
+from drystone.testing.fleet.bodies import PIECE, make_bytes
+from drystone.testing.fleet.client import LostError, Reply
+from drystone.testing.fleet.mounts import can_mount
+from drystone.testing.fleet.processes import FleetProcesses, Server, flip_byte, truncate, wait_until
+
+BUCKET = "disks"
+SIZES = {"host/empty": 0, "host/small": 1000, "host/sub/one": PIECE, "host/sub/large": 2 * PIECE + 5}
+DISK_SIZE = 256 << 20
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[FleetProcesses]:
+    """Two servers with two disks each, file systems of their own where they can be made, with a few objects."""
+    size = DISK_SIZE if can_mount() else 0
+    words = ("--dead", "3", "--replace", "4")
+    with FleetProcesses(tmp_path / "fleet", disks=2, disk_size=size, mapper_words=words) as started:
+        started.start()
+        assert started.client.ask(started.storage[0].url, "PUT", f"/{BUCKET}").status == 200
+        for key, length in SIZES.items():
+            assert put(started, key, content(key, length)) == 200
+        yield started
+
+
+def content(key: str, length: int) -> bytes:
+    return make_bytes(length, len(key))
+
+
+def put(fleet: FleetProcesses, key: str, body: bytes, server: int = 0) -> int:
+    return fleet.client.ask(fleet.storage[server].url, "PUT", f"/{BUCKET}/{key}", body=body).status
+
+
+def get(fleet: FleetProcesses, key: str, server: int = 0) -> Reply | None:
+    """None: the answer broke off."""
+    try:
+        return fleet.client.ask(fleet.storage[server].url, "GET", f"/{BUCKET}/{key}")
+    except LostError:
+        return None
+
+
+def check_all(fleet: FleetProcesses) -> None:
+    """Everything is as it was put, through either server."""
+    for number in range(len(fleet.storage)):
+        for key, length in SIZES.items():
+            reply = get(fleet, key, number)
+            assert reply is not None
+            assert reply.status == 200
+            assert reply.body == content(key, length)
+
+
+def placement_of(fleet: FleetProcesses, host: str = "host") -> Placement:
+    return next(each for each in fleet.map().placements if each.host == host)
+
+
+def server_of(fleet: FleetProcesses, member: Member) -> Server:
+    return next(each for each in fleet.storage if each.name == member.server)
+
+
+def disk_of(fleet: FleetProcesses, member: Member) -> Path:
+    return fleet.root / member.server / member.disk
+
+
+def stored(fleet: FleetProcesses, member: Member, name: str) -> Path:
+    """The file of an object on a member's disk."""
+    return next(path for path in fleet.stored_files(disk_of(fleet, member)) if path.name == name)
+
+
+def swap_leaders(fleet: FleetProcesses) -> None:
+    """Have the other copy lead, and wait until both are in sync again."""
+    placement = placement_of(fleet)
+    other = next(each for each in placement.in_sync() if each.server != placement.leader)
+    fleet.ask_mapper("/internal/lead", Placement, LeadOrder(placement.id, other.server))
+    wait_until("both copies are in sync", fleet.is_protected)
+
+
+@pytest.mark.parametrize("which", ["leader", "other"])
+def test_a_dead_disk_is_a_non_event(fleet: FleetProcesses, which: str) -> None:
+    """All that was on it is gone; another disk takes its place without anybody doing anything."""
+    placement = placement_of(fleet)
+    member = placement.members[0] if which == "leader" else placement.members[1]
+    disk = disk_of(fleet, member)
+    fleet.unmount(disk)
+    wait_until("it can be read", lambda: (found := get(fleet, "host/small", 1)) is not None and found.status == 200)
+    wait_until("it can be written", lambda: put(fleet, "host/after", b"after") == 200)
+    check_all(fleet)
+
+    def has_two_copies() -> bool:
+        found = placement_of(fleet)
+        return len(found.in_sync()) == 2 and member.disk_id not in {each.disk_id for each in found.members}
+
+    wait_until("another disk has a copy", has_two_copies)
+    check_all(fleet)
+    placement = placement_of(fleet)
+    other = next(each for each in placement.in_sync() if each.server != placement.leader)
+    server_of(fleet, placement.members[0]).kill()
+    wait_until("the new copy leads", lambda: placement_of(fleet).leader == other.server)
+    survivor = fleet.storage.index(server_of(fleet, other))
+    for key, length in SIZES.items():
+        reply = get(fleet, key, survivor)
+        assert reply is not None
+        assert (reply.status, reply.body) == (200, content(key, length))
+
+
+def test_a_disk_that_comes_back_old_is_not_trusted(fleet: FleetProcesses) -> None:
+    placement = placement_of(fleet)
+    disk = disk_of(fleet, placement.members[0])
+    fleet.unmount(disk)
+    wait_until("it can be written", lambda: put(fleet, "host/small", b"newer") == 200)
+    for number in (0, 1):
+        assert fleet.client.ask(fleet.storage[number].url, "DELETE", f"/{BUCKET}/host/sub/one").status == 204
+    fleet.mount(disk)
+    for _ in range(20):
+        for number in (0, 1):
+            newer, deleted = get(fleet, "host/small", number), get(fleet, "host/sub/one", number)
+            assert newer is None or newer.status >= 500 or newer.body == b"newer"
+            assert deleted is None or deleted.status >= 500 or deleted.status == 404
+    wait_until("all is protected", fleet.is_protected)
+    swap_leaders(fleet)
+    for number in (0, 1):
+        newer, deleted = get(fleet, "host/small", number), get(fleet, "host/sub/one", number)
+        assert newer is not None
+        assert newer.body == b"newer"
+        assert deleted is not None
+        assert deleted.status == 404
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "lengthen"])
+def test_damage_is_mended_from_the_other_copy(fleet: FleetProcesses, damage: str) -> None:
+    placement = placement_of(fleet)
+    for member in (placement.members[0], placement.members[1]):
+        for name, at in (("small", 500), ("large", PIECE + 7)):
+            path = stored(fleet, member, name)
+            match damage:
+                case "flip":
+                    flip_byte(path, at)
+                case "truncate":
+                    truncate(path, at)
+                case "remove":
+                    path.unlink()
+                case _:
+                    with path.open("ab") as file:
+                        file.write(b"more")
+        check_all(fleet)
+        swap_leaders(fleet)
+        check_all(fleet)
+
+
+def test_what_is_damaged_twice_is_not_served(fleet: FleetProcesses) -> None:
+    for member in placement_of(fleet).members:
+        flip_byte(stored(fleet, member, "large"), PIECE + 7)
+    for number in (0, 1):
+        reply = get(fleet, "host/sub/large", number)
+        assert reply is None or reply.status >= 500, "the damaged bytes were served"
+        part = fleet.client.ask(
+            fleet.storage[number].url, "GET", f"/{BUCKET}/host/sub/large", headers={"range": f"bytes=0-{PIECE - 1}"}
+        )
+        assert part.body == content("host/sub/large", SIZES["host/sub/large"])[:PIECE], "what is good can be had"
+
+
+@pytest.mark.skipif(not can_mount(), reason="no mount namespace can be made here")
+def test_a_full_disk_says_so_and_can_be_emptied(fleet: FleetProcesses) -> None:
+    for server in fleet.storage:
+        for disk in fleet.disks(server):
+            fleet.fill(disk)
+    assert put(fleet, "host/more", bytes(100_000)) in {503, 507}
+    check_all(fleet)
+    assert fleet.client.ask(fleet.storage[1].url, "DELETE", f"/{BUCKET}/host/sub/large").status == 204
+    for server in fleet.storage:
+        for disk in fleet.disks(server):
+            fleet.drain(disk)
+    wait_until(
+        "there is room again", lambda: put(fleet, "host/sub/large", content("host/sub/large", 2 * PIECE + 5)) == 200
+    )
+    wait_until("all is protected", fleet.is_protected)
+    check_all(fleet)
+
+
+def test_the_map_is_made_anew_from_the_disks_alone(fleet: FleetProcesses) -> None:
+    """The database and everything else that servers kept beside their disks is gone."""
+    for each in fleet.everybody:
+        assert each.stop() == 0
+    fleet.fold_database()
+    fleet.database_file.unlink()
+    for server in fleet.storage:
+        shutil.rmtree(fleet.root / server.name / "state")
+    for each in fleet.everybody:
+        each.begin()
+    wait_until("a mapper takes the key", lambda: fleet.make_key(fleet.key))
+    wait_until("all is protected", lambda: fleet.is_protected() and len(fleet.map().placements) == 1)
+    check_all(fleet)
+    swap_leaders(fleet)
+    check_all(fleet)

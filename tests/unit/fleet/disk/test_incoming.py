@@ -1,0 +1,65 @@
+"""A body that is given up while it is written."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from drystone.base.errors import UnavailableError
+from drystone.fleet.disk import places
+from drystone.fleet.disk.files import DiskFiles
+from drystone.fleet.disk.health import Trouble
+from drystone.fleet.disk.incoming import Incoming
+
+
+class HeldFiles(DiskFiles):
+    """Writing waits for a gate, and looks at the file after it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.writing, self.gate = threading.Event(), threading.Event()
+        self.links: list[int] = []
+
+    def write(self, handle: int, data: bytes | memoryview) -> None:
+        self.writing.set()
+        assert self.gate.wait(120)
+        self.links.append(os.fstat(handle).st_nlink)
+        super().write(handle, data)
+
+
+def make_body(root: Path) -> tuple[HeldFiles, Incoming]:
+    files = HeldFiles(root)
+    files.make_folders(f"{places.TEMP}/x")
+    (root / places.TEMP).mkdir(parents=True, exist_ok=True)
+    return files, Incoming(files, Trouble("data_1", root), md5=False, beside=None)
+
+
+def test_its_file_is_open_until_the_write_under_way_has_ended(tmp_path: Path) -> None:
+    files, body = make_body(tmp_path)
+    writer = threading.Thread(target=body.write, args=(b"x" * 100,))
+    leaver = threading.Thread(target=body.abandon)
+    writer.start()
+    assert files.writing.wait(120)
+    leaver.start()
+    leaver.join(0.2)
+    assert leaver.is_alive()
+    files.gate.set()
+    writer.join(120)
+    leaver.join(120)
+    assert files.links == [1]
+    assert not (tmp_path / body.place).exists()
+
+
+def test_nothing_is_written_to_one_that_was_given_up(tmp_path: Path) -> None:
+    files, body = make_body(tmp_path)
+    files.gate.set()
+    body.write(b"first")
+    body.abandon()
+    with pytest.raises(UnavailableError, match="given up"):
+        body.write(b"second")
+    with pytest.raises(UnavailableError, match="given up"):
+        body.secure(0.0)
+    body.abandon()

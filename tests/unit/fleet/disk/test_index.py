@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from drystone.base.errors import UnavailableError
+from drystone.fleet.disk.index import Index
+
+INSERT = "INSERT INTO garbage VALUES (?, 1)"
+
+
+@pytest.fixture
+def commits() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def index(tmp_path: Path, commits: list[int]) -> Iterator[Index]:
+    index = Index(tmp_path / "index.db", lambda each: commits.append(each.total_changes))
+    index.open()
+    yield index
+    index.close()
+
+
+def count(index: Index) -> int:
+    with index.looking() as connection:
+        return int(connection.execute("SELECT count(*) FROM garbage").fetchone()[0])
+
+
+def test_steps_that_wait_share_a_commit(index: Index, commits: list[int]) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        begun.set()
+        assert goes_on.wait(120)
+
+    with ThreadPoolExecutor(11) as threads:
+        first = threads.submit(index.write, slow)
+        assert begun.wait(120)
+        others = [threads.submit(index.write, lambda c, n=n: c.execute(INSERT, (f"{n}",)).rowcount) for n in range(10)]
+        while index._steps.qsize() < 10:
+            pass
+        goes_on.set()
+        first.result()
+        assert [each.result() for each in others] == [1] * 10
+    assert len(commits) == 2
+    assert count(index) == 10
+
+
+def test_a_step_that_fails_is_undone_and_others_are_not(index: Index) -> None:
+    def fails(connection: sqlite3.Connection) -> None:
+        connection.execute(INSERT, ("bad",))
+        raise ValueError("no")
+
+    with ThreadPoolExecutor(3) as threads:
+        good = [threads.submit(index.write, lambda c, n=n: c.execute(INSERT, (f"{n}",))) for n in range(3)]
+        bad = threads.submit(index.write, fails)
+        with pytest.raises(ValueError, match="no"):
+            bad.result()
+        for each in good:
+            each.result()
+    assert count(index) == 3
+
+
+def test_a_reader_sees_one_state(index: Index) -> None:
+    with index.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM garbage").fetchone() == (0,)
+        index.write(lambda each: each.execute(INSERT, ("a",)))
+        assert connection.execute("SELECT count(*) FROM garbage").fetchone() == (0,)
+    assert count(index) == 1
+
+
+def test_what_was_written_is_there_after_the_next_start(index: Index, tmp_path: Path) -> None:
+    index.write(lambda each: each.execute(INSERT, ("a",)))
+    index.close()
+    index.close()
+    with pytest.raises(UnavailableError, match="closed"):
+        index.write(lambda each: each.execute(INSERT, ("b",)))
+    again = Index(tmp_path / "index.db")
+    again.open()
+    assert count(again) == 1
+    again.close()
+
+
+def test_every_commit_is_synced(index: Index) -> None:
+    assert index._writer is not None
+    assert index._writer.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert index._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "i.db")
+    connection.execute("PRAGMA user_version = 7")
+    connection.close()
+    with pytest.raises(UnavailableError, match="format 7"):
+        Index(tmp_path / "i.db").open()
+
+
+def test_no_index_at_all_is_told(tmp_path: Path) -> None:
+    (tmp_path / "i.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(sqlite3.DatabaseError):
+        Index(tmp_path / "i.db").open()

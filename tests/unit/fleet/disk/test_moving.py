@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import errno
+import sqlite3
+
+from drystone.testing.fleet.disk_faults import FaultyFiles
+from drystone.testing.fleet.disk_world import (
+    FLEET,
+    PLACEMENT,
+    DiskWorld,
+    check_whole,
+    make_disk,
+    quick_folder,
+    read_state,
+)
+
+
+def notes(world: DiskWorld) -> int:
+    connection = sqlite3.connect(world.disk.root / ".drystone/index.db")
+    try:
+        (count,) = connection.execute("SELECT (SELECT count(*) FROM moves) + (SELECT count(*) FROM garbage)").fetchone()
+        return int(count)
+    finally:
+        connection.close()
+
+
+def test_notes_are_taken_away_when_all_is_settled(world: DiskWorld) -> None:
+    world.put("h/a", 5)
+    world.put("h/a", 6)
+    world.put("h/b/c", 6)
+    world.remove("h/b/c")
+    world.put("h/v", 1, "1")
+    world.put("h/v", 2, "2")
+    assert notes(world) > 0
+    world.disk.close()
+    assert notes(world) == 0
+
+
+def test_a_move_that_waits_for_room_is_found_where_it_comes_from() -> None:
+    with quick_folder() as folder:
+        files = FaultyFiles(folder / "d", -1, errno.ENOSPC, for_good=True)
+        world = DiskWorld(make_disk(folder / "d", files))
+        world.put("h/a", 5, "1")
+        world.put("h/b", 5)
+        world.disk.close()
+        world.disk.open(FLEET)
+        body = world.body(b"second")
+        change = world.put_change("h/a", "2", b"", body)
+        intent = world.disk.prepare(change, body)
+        files.arm(len(files.calls))
+        world.disk.commit(intent)
+        assert not (folder / "d/primary/h/a").read_bytes().startswith(b"second")
+        for version, data in (("2", b"second"), ("1", world.state["h/a", "1"].data)):
+            with world.disk.open_version(PLACEMENT, "h/a", version) as reader:
+                assert bytes(reader.read_piece(0)) == data
+        assert world.disk.path_of(PLACEMENT, "h/a").read_bytes() == b"second"
+        files.arm(-1)
+        world.state = read_state(world.disk)
+        world.put("h/a", 7, "3")
+        assert read_state(world.disk) == world.state
+        check_whole(world.disk, world.state)
+        world.disk.close()
+        world.disk.open(FLEET)
+        assert read_state(world.disk) == world.state
+        check_whole(world.disk, world.state)
+        world.disk.close()
+
+
+def test_a_folder_that_is_taken_away_is_made_again(world: DiskWorld) -> None:
+    for number in range(30):
+        world.put("h/a/b/c", number)
+        world.remove("h/a/b/c")
+    world.put("h/a/b", 4)
+    assert read_state(world.disk) == world.state
+    check_whole(world.disk, world.state)

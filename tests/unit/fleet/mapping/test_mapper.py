@@ -1,0 +1,262 @@
+"""A mapper: its lease, what it answers, and how it notices that its database is an old one."""
+
+import contextlib
+
+import msgspec
+import pytest
+
+from drystone.base.errors import MismatchError, NotFoundError, RefusedError, UnavailableError
+from drystone.fleet.documents import Allocation, Bucket, Heartbeat, Held, Placement, Report
+from drystone.fleet.mapping.database import NotLeadingError
+from drystone.fleet.mapping.mapper import Mapper
+from drystone.fleet.mapping.model import BucketChange
+from drystone.fleet.mapping.rules import Rules
+from drystone.testing.fleet.sketch import Sketch
+from drystone.testing.fleet.world.database import MemoryDatabase
+from drystone.testing.fleet.world.time import Timeline
+
+
+class Fleet:
+    """A mapper with three storage servers that are only heartbeats."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.clock = Timeline()
+        self.database = MemoryDatabase(self.clock.monotonic)
+        self.rules = rules or Rules()
+        self.sketch = Sketch()
+        self.mapper = self.start("m1")
+        self.mapper.tick()
+        self.beats(held=())
+        self.mapper.commit([BucketChange(Bucket("ns", "shared", "", 0.0), "made")])
+
+    def start(self, name: str, *, recover: bool = False) -> Mapper:
+        return Mapper(self.database, self.rules, self.clock, id=name, url=f"http://{name}", recover=recover)
+
+    def beat(self, server: str, *, held: tuple[Held, ...] | None = None, term: int | None = None) -> Heartbeat:
+        beat = self.sketch.beat(server, held=held, term=self.mapper.term if term is None else term)
+        return msgspec.structs.replace(beat, map_version=self.mapper.model.version, uptime=self.clock.time)
+
+    def beats(self, *, held: tuple[Held, ...] | None = None) -> None:
+        for server in self.sketch.servers:
+            self.mapper.heartbeat(msgspec.structs.replace(self.beat(server, held=held), fleet=self.mapper.model.fleet))
+
+    def live(self, seconds: float, *silent: str) -> None:
+        """Let time pass, with ticks and heartbeats."""
+        for _ in range(int(seconds * 2)):
+            self.clock.time += 0.5
+            self.mapper.tick()
+            for server in self.sketch.servers:
+                if server not in silent:
+                    self.mapper.heartbeat(msgspec.structs.replace(self.beat(server), fleet=self.mapper.model.fleet))
+
+    def host(self, name: str = "h") -> Placement:
+        return self.mapper.allocate(Allocation("ns", name))
+
+
+def test_one_of_two_mappers_leads_and_the_other_says_who() -> None:
+    fleet = Fleet()
+    other = fleet.start("m2")
+    other.tick()
+    assert not other.leads()
+    with pytest.raises(NotLeadingError) as caught:
+        other.allocate(Allocation("ns", "h"))
+    assert caught.value.url == "http://m1"
+    fleet.clock.time += 7
+    other.tick()
+    assert other.leads()
+    assert other.term == fleet.mapper.term + 1
+    with pytest.raises(NotLeadingError):
+        fleet.host()
+
+
+def test_a_mapper_that_lost_its_lease_without_knowing_changes_nothing() -> None:
+    fleet = Fleet()
+    fleet.database.take_lease("m1", "", -1)
+    fleet.database.take_lease("m2", "http://m2", 60)
+    with pytest.raises(NotLeadingError):
+        fleet.host()
+    assert fleet.database.load().placements == {}
+    with pytest.raises(NotLeadingError):
+        fleet.mapper.check_leads()
+
+
+def test_the_lease_is_given_back_at_the_end() -> None:
+    fleet = Fleet()
+    fleet.mapper.release()
+    other = fleet.start("m2")
+    other.tick()
+    assert other.leads()
+
+
+def test_a_host_keeps_its_placement() -> None:
+    fleet = Fleet()
+    placement = fleet.host()
+    assert fleet.host() == placement
+    assert len(placement.in_sync()) == 2
+    assert fleet.mapper.map().placements == (placement,)
+
+
+def test_a_new_mapper_waits_for_all_servers_before_it_places_anything() -> None:
+    fleet = Fleet()
+    fleet.mapper.release()
+    fleet.mapper = fleet.start("m2")
+    fleet.mapper.tick()
+    fleet.mapper.heartbeat(fleet.beat("s1"))
+    with pytest.raises(UnavailableError, match="not all storage servers"):
+        fleet.host()
+    fleet.live(7)
+    fleet.host()
+
+
+def test_a_report_drops_members_and_takes_them_in() -> None:
+    fleet = Fleet()
+    before = fleet.host()
+    follower = before.members[1].server
+    after, heard = fleet.mapper.report(Report(before.id, 1, before.leader, drop=(follower,)))
+    assert heard
+    assert [each.server for each in after.members] == [before.leader]
+    assert after.epoch == 2
+    fleet.live(4)
+    assert fleet.mapper.model.placements[before.id] == after, "it is left in peace for a while"
+    fleet.live(3)
+    third = fleet.mapper.model.placements[before.id]
+    assert [each.state for each in third.members] == ["in_sync", "copying"]
+    fourth, _ = fleet.mapper.report(Report(before.id, 3, before.leader, in_sync=(third.members[1].server,)))
+    assert len(fourth.in_sync()) == 2
+
+
+def test_a_report_of_an_older_epoch_or_of_another_server_changes_nothing() -> None:
+    fleet = Fleet()
+    placement = fleet.host()
+    for report in (
+        Report(placement.id, 0, placement.leader, drop=(placement.members[1].server,)),
+        Report(placement.id, 1, placement.members[1].server, drop=(placement.leader,)),
+    ):
+        assert fleet.mapper.report(report) == (placement, False)
+    with pytest.raises(NotFoundError):
+        fleet.mapper.report(Report("none", 1, "s1"))
+
+
+def test_a_leader_cannot_drop_itself() -> None:
+    fleet = Fleet()
+    placement = fleet.host()
+    after, _ = fleet.mapper.report(Report(placement.id, 1, placement.leader, drop=(placement.leader,)))
+    assert after.members == placement.members
+
+
+def test_a_leader_on_a_bad_disk_drops_nobody() -> None:
+    fleet = Fleet()
+    placement = fleet.host()
+    fleet.sketch.health[placement.members[0].disk_id] = "bad"
+    fleet.clock.time += 1
+    fleet.beats()
+    with pytest.raises(UnavailableError, match="is bad"):
+        fleet.mapper.report(Report(placement.id, 1, placement.leader, drop=(placement.members[1].server,)))
+
+
+def test_a_disk_that_two_servers_have_stays_where_it_was() -> None:
+    fleet = Fleet()
+    fleet.sketch.disks["s2"].append("s1-1")
+    fleet.clock.time += 1
+    fleet.beats()
+    assert fleet.mapper.model.disks["s1-1"].server == "s1"
+    fleet.sketch.disks["s1"].remove("s1-1")
+    fleet.clock.time += 1
+    fleet.beats()
+    assert fleet.mapper.model.disks["s1-1"].server == "s2"
+
+
+def test_failover_takes_seven_seconds() -> None:
+    fleet = Fleet()
+    placement = fleet.host()
+    fleet.live(7, placement.leader)
+    after = fleet.mapper.model.placements[placement.id]
+    assert after.leader == placement.members[1].server
+    assert fleet.mapper.map().servers[int(placement.leader[1]) - 1].alive is False
+
+
+def test_servers_that_are_not_in_the_list_are_refused() -> None:
+    fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3"})))
+    with pytest.raises(RefusedError, match="not in the mapper's list"):
+        fleet.mapper.heartbeat(msgspec.structs.replace(fleet.beat("s1"), server="s9"))
+
+
+def test_disks_of_another_fleet_are_refused() -> None:
+    fleet = Fleet()
+    fleet.host()
+    with pytest.raises(MismatchError, match="belong to fleet other"):
+        fleet.mapper.heartbeat(msgspec.structs.replace(fleet.beat("s1"), fleet="other"))
+
+
+def test_after_a_commit_whose_end_is_not_known_the_database_is_read_again() -> None:
+    fleet = Fleet()
+    fleet.database.lie = lambda: True
+    with pytest.raises(UnavailableError):
+        fleet.host()
+    fleet.database.lie = lambda: False
+    placement = fleet.host()
+    assert fleet.database.load().placements == {placement.id: placement}
+    assert not fleet.mapper.model.recovering
+
+
+def test_a_lost_database_is_filled_from_the_disks() -> None:
+    fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3"})))
+    placement = fleet.host()
+    fleet.database.restore(None)
+    fleet.clock.time += 7
+    fleet.mapper = fleet.start("m2")
+    fleet.mapper.tick()
+    assert fleet.mapper.model.placements == {}
+    for _ in range(2):
+        for server in fleet.sketch.servers:
+            held = tuple(
+                Held(placement, each.disk_id, each.slot, 1, 1) for each in placement.members if each.server == server
+            )
+            fleet.mapper.heartbeat(msgspec.structs.replace(fleet.beat(server, held=held), fleet="fleet"))
+            if server == "s1":
+                with pytest.raises(UnavailableError, match="being rebuilt"):
+                    fleet.host("new")
+        fleet.clock.time += 1
+    fleet.mapper.tick()
+    after = fleet.mapper.model.find("ns", "h")
+    assert after is not None
+    assert (after.id, after.members) == (placement.id, placement.members)
+    assert fleet.mapper.model.fleet == "fleet"
+    assert not fleet.mapper.model.recovering
+
+
+def test_a_database_that_went_back_under_a_mapper_is_noticed() -> None:
+    fleet = Fleet()
+    saved = fleet.database.snapshot()
+    fleet.host("one")
+    fleet.database.restore(saved)
+    fleet.database.model.recovering = False
+    with pytest.raises(MismatchError):
+        fleet.host("two")
+    for _ in range(2):  # the lease is another mapper's, or nobody's, first
+        fleet.clock.time += 7
+        with contextlib.suppress(NotLeadingError):
+            fleet.mapper.tick()
+    assert fleet.mapper.leads()
+    assert fleet.mapper.model.recovering
+
+
+def test_a_server_that_knows_a_higher_term_shows_that_the_database_is_old() -> None:
+    fleet = Fleet()
+    fleet.mapper.heartbeat(msgspec.structs.replace(fleet.beat("s1", term=40), fleet=fleet.mapper.model.fleet))
+    assert fleet.mapper.term > 40
+    assert fleet.mapper.model.recovering
+
+
+def test_an_operator_ends_the_rebuilding() -> None:
+    fleet = Fleet()
+    placement = fleet.host()
+    fleet.mapper.release()
+    fleet.mapper = fleet.start("m2", recover=True)
+    fleet.mapper.tick()
+    with pytest.raises(UnavailableError, match="being rebuilt"):
+        fleet.mapper.report(Report(placement.id, 1, placement.leader, drop=(placement.members[1].server,)))
+    fleet.mapper.end_recovery("an operator says so")
+    after = fleet.mapper.model.placements[placement.id]
+    assert not fleet.mapper.model.recovering
+    assert after.epoch > 50_000, "what a missing disk may know better is overruled"
