@@ -10,7 +10,7 @@ import click
 from drystone.base.errors import NotFoundError, RefusedError
 from drystone.cli.fleet.options import ask_mapper, fleet_options
 from drystone.cli.fleet.status import fetch
-from drystone.cli.output import print_line
+from drystone.cli.output import json_option, print_json, print_line
 
 if TYPE_CHECKING:
     from drystone.fleet.calls import Mappers
@@ -24,12 +24,14 @@ async def _post(mappers: Mappers, path: str, document: object) -> None:
         raise answer.error()
 
 
-def _mark(mappers: tuple[str, ...], secret: Path, place: str, mark: DiskMark, reason: str) -> None:
+def _mark(mappers: tuple[str, ...], secret: Path, place: str, mark: DiskMark, reason: str, *, as_json: bool) -> None:
     from drystone.fleet.orders import DiskOrder
 
     server, _, disk = place.partition("/")
     order = DiskOrder(server, disk, mark, reason)
     ask_mapper(mappers, secret, lambda asked: _post(asked, "/internal/disks", order))
+    if as_json:
+        print_json({"server": server, "disk": disk, "mark": mark or "none", "reason": reason})
 
 
 @click.group()
@@ -41,42 +43,45 @@ def disk() -> None:
 @fleet_options
 @click.argument("place")
 @click.option("--reason", default="", help="For the audit log.")
-def bad(mappers: tuple[str, ...], secret: Path, place: str, reason: str) -> None:
+@json_option
+def bad(mappers: tuple[str, ...], secret: Path, place: str, reason: str, as_json: bool) -> None:
     """Give a disk up: nothing on it counts any more, its copies are made anew elsewhere.
 
     \b
     Example:
       drystone fleet disk bad storage_1/data_2 --reason 'SMART says so'
     """
-    _mark(mappers, secret, place, "bad", reason)
+    _mark(mappers, secret, place, "bad", reason, as_json=as_json)
 
 
 @disk.command()
 @fleet_options
 @click.argument("place")
 @click.option("--reason", default="", help="For the audit log.")
-def drain(mappers: tuple[str, ...], secret: Path, place: str, reason: str) -> None:
+@json_option
+def drain(mappers: tuple[str, ...], secret: Path, place: str, reason: str, as_json: bool) -> None:
     """Empty a disk or a server: its copies move elsewhere, and count until they have.
 
     \b
     Example:
       drystone fleet disk drain storage_1
     """
-    _mark(mappers, secret, place, "draining", reason)
+    _mark(mappers, secret, place, "draining", reason, as_json=as_json)
 
 
 @disk.command()
 @fleet_options
 @click.argument("place")
 @click.option("--reason", default="", help="For the audit log.")
-def good(mappers: tuple[str, ...], secret: Path, place: str, reason: str) -> None:
+@json_option
+def good(mappers: tuple[str, ...], secret: Path, place: str, reason: str, as_json: bool) -> None:
     """Take a disk back into use.
 
     \b
     Example:
       drystone fleet disk good storage_1/data_2
     """
-    _mark(mappers, secret, place, "", reason)
+    _mark(mappers, secret, place, "", reason, as_json=as_json)
 
 
 async def _find_host(mappers: Mappers, host: str) -> str:
@@ -95,7 +100,8 @@ async def _find_host(mappers: Mappers, host: str) -> str:
 @fleet_options
 @click.argument("host")
 @click.option("--yes", is_flag=True, help="Do it: all that the host stored is deleted after a while.")
-def forget(mappers: tuple[str, ...], secret: Path, host: str, yes: bool) -> None:
+@json_option
+def forget(mappers: tuple[str, ...], secret: Path, host: str, yes: bool, as_json: bool) -> None:
     """Forget HOST (NAMESPACE/HOST): its slots are free, and its data is deleted as any that is left over.
 
     \b
@@ -112,6 +118,8 @@ def forget(mappers: tuple[str, ...], secret: Path, host: str, yes: bool) -> None
             raise answer.error()
 
     ask_mapper(mappers, secret, act)
+    if as_json:
+        print_json({"forgotten": host})
 
 
 @click.command()
@@ -119,7 +127,8 @@ def forget(mappers: tuple[str, ...], secret: Path, host: str, yes: bool) -> None
 @click.argument("host")
 @click.argument("server")
 @click.option("--accept-loss", is_flag=True, help="Also when its copy may lack acknowledged writes.")
-def lead(mappers: tuple[str, ...], secret: Path, host: str, server: str, accept_loss: bool) -> None:
+@json_option
+def lead(mappers: tuple[str, ...], secret: Path, host: str, server: str, accept_loss: bool, as_json: bool) -> None:
     """Make SERVER lead the copies of HOST (NAMESPACE/HOST). The others compare themselves with it.
 
     \b
@@ -135,12 +144,16 @@ def lead(mappers: tuple[str, ...], secret: Path, host: str, server: str, accept_
         return await asked.ask("/internal/lead", LeadOrder(id_, server, accept_loss), Placement)
 
     placement = ask_mapper(mappers, secret, act)
-    print_line(f"{server} leads {host} in epoch {placement.epoch}")
+    if as_json:
+        print_json({"host": host, "leader": server, "epoch": placement.epoch})
+    else:
+        print_line(f"{server} leads {host} in epoch {placement.epoch}")
 
 
 @click.command()
 @fleet_options
-def recovered(mappers: tuple[str, ...], secret: Path) -> None:
+@json_option
+def recovered(mappers: tuple[str, ...], secret: Path, as_json: bool) -> None:
     """End the rebuilding of the map, though disks or servers are missing that may know more.
 
     What they alone know is not taken over when they come back.
@@ -150,12 +163,15 @@ def recovered(mappers: tuple[str, ...], secret: Path) -> None:
       drystone fleet recovered
     """
     ask_mapper(mappers, secret, lambda asked: _post(asked, "/internal/recovered", None))
+    if as_json:
+        print_json({"recovering": False})
 
 
 @click.command()
 @fleet_options
 @click.option("--moves", type=click.IntRange(0, 100), default=4, show_default=True, help="At a time; 0 to stop.")
-def rebalance(mappers: tuple[str, ...], secret: Path, moves: int) -> None:
+@json_option
+def rebalance(mappers: tuple[str, ...], secret: Path, moves: int, as_json: bool) -> None:
     """Move copies from full disks to emptier ones, until they are even. Each host keeps all its copies meanwhile.
 
     \b
@@ -165,3 +181,5 @@ def rebalance(mappers: tuple[str, ...], secret: Path, moves: int) -> None:
     from drystone.fleet.orders import Moves
 
     ask_mapper(mappers, secret, lambda asked: asked.ask("/internal/rebalance", Moves(moves), Moves))
+    if as_json:
+        print_json({"moves": moves})

@@ -88,7 +88,8 @@ def list_keys(mappers: tuple[str, ...], secret: Path, as_json: bool) -> None:
 @key.command("delete")
 @fleet_options
 @click.argument("access_key")
-def delete_key(mappers: tuple[str, ...], secret: Path, access_key: str) -> None:
+@json_option
+def delete_key(mappers: tuple[str, ...], secret: Path, access_key: str, as_json: bool) -> None:
     """Delete a key; requests signed with it are refused within a second.
 
     \b
@@ -98,6 +99,8 @@ def delete_key(mappers: tuple[str, ...], secret: Path, access_key: str) -> None:
     from urllib.parse import quote
 
     ask_mapper(mappers, secret, lambda asked: _delete(asked, f"/internal/keys/{quote(access_key, safe='')}"))
+    if as_json:
+        print_json({"deleted": access_key})
 
 
 @click.group()
@@ -110,7 +113,8 @@ def bucket() -> None:
 @click.argument("name")
 @click.option("--policy", type=click.Choice(["exclusive", "shared"]), default="shared", show_default=True)
 @click.option("--quota", default="0", help="Most bytes, as 10G; 0 for no limit.  [default: 0]")
-def create_bucket(mappers: tuple[str, ...], secret: Path, name: str, policy: str, quota: str) -> None:
+@json_option
+def create_bucket(mappers: tuple[str, ...], secret: Path, name: str, policy: str, quota: str, as_json: bool) -> None:
     """Make a bucket: its hosts have disks of their own (exclusive), or share them by how full they are (shared).
 
     \b
@@ -123,7 +127,9 @@ def create_bucket(mappers: tuple[str, ...], secret: Path, name: str, policy: str
 
     size = 0 if quota == "0" else parse_size(quota)
     wanted = NewBucket(name, cast("Policy", policy), quota=size)
-    ask_mapper(mappers, secret, lambda asked: asked.ask("/internal/buckets", wanted, Bucket))
+    made = ask_mapper(mappers, secret, lambda asked: asked.ask("/internal/buckets", wanted, Bucket))
+    if as_json:
+        print_json({"name": made.name, "policy": made.policy, "quota": made.quota})
 
 
 @bucket.command("list")
@@ -149,7 +155,8 @@ def list_buckets(mappers: tuple[str, ...], secret: Path, as_json: bool) -> None:
 @fleet_options
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do it: what is in it cannot be reached any more.")
-def delete_bucket(mappers: tuple[str, ...], secret: Path, name: str, yes: bool) -> None:
+@json_option
+def delete_bucket(mappers: tuple[str, ...], secret: Path, name: str, yes: bool, as_json: bool) -> None:
     """Delete a bucket by hand. S3's DeleteBucket looks first whether it is empty; this does not.
 
     \b
@@ -162,3 +169,5 @@ def delete_bucket(mappers: tuple[str, ...], secret: Path, name: str, yes: bool) 
         print_line(f"{name} is deleted with --yes; what it holds stays on the disks and cannot be reached", err=True)
         raise UsageError("not told to", hint="--yes")
     ask_mapper(mappers, secret, lambda asked: _delete(asked, f"/internal/buckets/{quote(name, safe='')}"))
+    if as_json:
+        print_json({"deleted": name})
