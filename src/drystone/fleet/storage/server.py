@@ -51,9 +51,12 @@ async def serve(settings: StorageSettings, ready: Callable[[str], None]) -> None
     :raises UsageError: the settings are wrong. :raises UnavailableError: there is no disk. :raises BusyError: the port
         is taken.
     """
-    async with running(settings) as server:
-        ready(server.url)
-        await wait_for_signal()
+    ended = asyncio.create_task(wait_for_signal())
+    await asyncio.sleep(0)  # it has its handlers before anything listens
+    async with running(settings, ended=ended) as server:
+        if not ended.done():
+            ready(server.url)
+        await ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,10 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: StorageSettings, limits: Limits | None = None) -> AsyncIterator[Running]:
-    """A storage server while the block runs."""
+async def running(
+    settings: StorageSettings, limits: Limits | None = None, *, ended: asyncio.Task[None] | None = None
+) -> AsyncIterator[Running]:
+    """A storage server while the block runs. :param ended: when it is done, no mapper is waited for any more."""
     secret = read_secret(settings.secret)
     allowed = limits or Limits()
     atlas = Atlas(settings.state)
@@ -124,9 +129,12 @@ async def running(settings: StorageSettings, limits: Limits | None = None) -> As
                 expirer.run,
             )
         )
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_READY_SECONDS):
-                await reporter.reached.wait()
+        reached = asyncio.create_task(reporter.reached.wait())
+        try:
+            first = {reached, ended} if ended is not None else {reached}
+            await asyncio.wait(first, timeout=_READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reached.cancel()
         yield Running(url, router, catalog, standings, calls)
 
 
