@@ -282,9 +282,11 @@ class Mapper:
         if heartbeat.held is not None and not self.model.recovering and find_newer(self.view()):
             self._begin_recovery("the disks know newer placements than the database")
         sighting = self.sightings.servers[heartbeat.server]
+        # A version says nothing without its term: over a database that was put back it may be reached again.
+        has_map = (heartbeat.term, heartbeat.map_version) == (self.term, self.model.version)
         return HeartbeatAnswer(
             term=self.term,
-            map=None if heartbeat.map_version == self.model.version else self.map(),
+            map=None if has_map else self.map(),
             want_held=self.sightings.untold(heartbeat.server)
             or (self.model.recovering and sighting.held_term != self.term),
         )

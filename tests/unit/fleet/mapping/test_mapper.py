@@ -260,3 +260,16 @@ def test_an_operator_ends_the_rebuilding() -> None:
     after = fleet.mapper.model.placements[placement.id]
     assert not fleet.mapper.model.recovering
     assert after.epoch > 50_000, "what a missing disk may know better is overruled"
+
+
+def test_a_server_whose_map_is_newer_than_a_database_that_was_put_back_is_given_the_map_of_the_new_term() -> None:
+    fleet = Fleet()
+    mapper = fleet.mapper
+    fleet.beats(held=())
+    before = mapper.term
+    ahead = msgspec.structs.replace(fleet.beat("s1"), fleet=mapper.model.fleet, map_version=mapper.model.version + 1)
+    answer = mapper.heartbeat(ahead)
+    assert mapper.model.recovering
+    assert mapper.model.version == ahead.map_version, "the case is the one in which the versions are the same again"
+    assert answer.map is not None
+    assert answer.map.term == answer.term > before
