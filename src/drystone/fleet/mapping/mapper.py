@@ -300,8 +300,10 @@ class Mapper:
                     hint="every server of a fleet has the fleet's disks only",
                 )
             why = f"the disks of {heartbeat.server} have it, and the database was new"
-            self.commit([FleetChange(heartbeat.fleet, recovering=self.model.recovering, why=why)])
-            self._begin_recovery(why)
+            # In one commit: a map of this fleet that is new and not being rebuilt would be taken for the whole truth.
+            if not self.model.recovering:
+                self._begin_term(self.term)
+            self.commit([FleetChange(heartbeat.fleet, recovering=True, why=why)])
         if heartbeat.term == self.term and heartbeat.map_version > self.model.version:
             self._begin_recovery(f"{heartbeat.server} knows map {heartbeat.map_version}: the database is old")
         if heartbeat.term > self.term:
