@@ -11,7 +11,7 @@ from drystone.testing.fleet.schedules import run_schedule
 SECONDS = 9.0
 
 
-@pytest.mark.parametrize("seed", [0, 1, 7, 8, 23, 39])
+@pytest.mark.parametrize("seed", [0, 23])
 def test_nothing_is_lost_and_nothing_wrong_is_served(seed: int, tmp_path: Path) -> None:
     outcome = run_schedule(seed, tmp_path / "fleet", SECONDS)
     assert not outcome.faults, str(outcome)
