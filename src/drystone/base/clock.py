@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -47,3 +47,8 @@ def format_ruby(moment: datetime) -> str:
 def format_rfc3339(moment: datetime) -> str:
     """`2026-01-02T15:04:05+01:00`, the spelling of our own documents."""
     return moment.isoformat(timespec="seconds")
+
+
+def format_instant(moment: datetime) -> str:
+    """`2026-01-02T14:04:05.000000+00:00`: RFC 3339 in UTC with microseconds, whose order as text is that in time."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -10,7 +10,7 @@ import msgspec
 
 from drystone.backup.format.cipher import MASTER, Keyring, aes_gcm, decrypt, derive
 from drystone.backup.format.keys import SLOTS, slot_key
-from drystone.base.clock import format_rfc3339
+from drystone.base.clock import format_instant
 from drystone.base.errors import DamagedError, ExhaustedError, UnsupportedError, UsageError
 from drystone.base.names import new_uuid
 from drystone.base.sizes import format_size
@@ -93,7 +93,7 @@ def make_slot(
     return Slot(
         slot=name,
         label=label,
-        created=format_rfc3339(now),
+        created=format_instant(now),
         kdf=ARGON if isinstance(credential, Passphrase) else FILE,
         salt=salt.hex(),
         memory=cost.memory,

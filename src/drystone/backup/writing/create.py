@@ -8,7 +8,6 @@ no harm: docs/reference/backup-format.md.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from drystone.backup.writing.fill import Filled, Job, fill, is_relative
 from drystone.backup.writing.index import index_size
 from drystone.backup.writing.resume import find_dead
 from drystone.backup.writing.writer import PackWriter
-from drystone.base.clock import Clock
+from drystone.base.clock import Clock, format_instant
 from drystone.base.errors import BusyError, ExistsError, MismatchError, UsageError
 from drystone.base.names import new_uuid
 
@@ -93,7 +92,7 @@ def create_backup(
         draft = Draft(vault, own, list(own_names[1:]))
         shape = _shape(source, base, tuning)
         job = Job(locator, source, extents, shape, base, tuning, progress, draft, request.anew, past)
-        created = clock.now().astimezone(UTC).isoformat(timespec="microseconds")
+        created = format_instant(clock.now())
         writer = PackWriter(vault, names[0], tuning)
         try:
             with writer:

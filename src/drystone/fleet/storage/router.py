@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,7 @@ from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.listing import merge, relevant
 from drystone.fleet.storage.local import LocalObjects
 from drystone.fleet.storage.remote import RemoteObjects
+from drystone.fleet.storage.repeatable_body import RepeatableBody
 from drystone.fleet.storage.standing import Standings
 
 log = logging.getLogger(__name__)
@@ -28,73 +30,8 @@ Somewhere = LocalObjects | RemoteObjects
 _SECONDS = 12.0
 """How long a call is tried again while leaders change: a failover takes about six."""
 _PAUSE = 0.25
-_KEPT = 1 << 20
-"""Bytes of a body that are kept, so that a put can be sent to the next leader."""
-
-
-class RepeatableBody:
-    """A body that can be begun anew while no more than _KEPT bytes of it were read.
-
-    A reader that is cancelled takes nothing with it: what it waited for is there for the next one.
-
-    :ivar failure: of the body itself: it broke off, or was not what its sender said.
-    """
-
-    def __init__(self, body: ByteSource) -> None:
-        self._body = body
-        self._rest = body.__aiter__()
-        self._kept: list[bytes] | None = []
-        self._size = 0
-        self._coming: asyncio.Task[bytes | None] | None = None
-        self.failure: Exception | None = None
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether iterating gives all of it again."""
-        return self._kept is not None and self.failure is None
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        at = 0
-        while True:
-            if self._kept is not None:
-                if at < len(self._kept):
-                    at += 1
-                    yield self._kept[at - 1]
-                    continue
-                if self._size > _KEPT:
-                    self._kept = None
-            if self._coming is None:
-                self._coming = asyncio.create_task(self._read())
-            coming = self._coming
-            following = await asyncio.shield(coming)
-            if self._coming is coming:
-                self._coming = None
-            if following is None:
-                return
-            if self._kept is None:
-                yield following
-
-    async def _read(self) -> bytes | None:
-        """The next piece; kept, while all are."""
-        try:
-            piece = await anext(self._rest, None)
-        except Exception as error:
-            self.failure = error
-            raise
-        if piece is not None and self._kept is not None:
-            self._size += len(piece)
-            self._kept.append(piece)
-        return piece
-
-    def trailers(self) -> dict[str, str]:
-        return self._body.trailers()
-
-    async def close(self) -> None:
-        """End what still reads."""
-        if self._coming is not None:
-            self._coming.cancel()
-            await asyncio.wait({self._coming})
-            self._coming = None
+_LAST_SECONDS = 1.0
+"""How long a leader may still take for a call when another one is known: it may hang, and then never answers."""
 
 
 class Router:
@@ -183,7 +120,7 @@ class Router:
         while True:
             known = self._standings.atlas.placement(placement.id) or placement
             try:
-                return await call(self._objects_of(known))
+                return await self._while_leading(known, call(self._objects_of(known)))
             except ElsewhereError as error:  # nothing was done
                 failure: Exception = error
                 again = True
@@ -193,12 +130,55 @@ class Router:
                 if body is not None and body.failure is not None:
                     raise body.failure from error
                 failure, again = error, plain
-            if time.monotonic() > deadline or not again or (body is not None and not body.repeatable):
+            if not again or (body is not None and not body.repeatable):
+                await self._hold(known)
+                deadline = 0.0
+            if time.monotonic() > deadline:
                 raise S3Error(Code.SlowDown, f"{failure}; try again.") from failure
-            newer = self._standings.atlas.placement(placement.id)
-            if newer is None or newer.epoch <= known.epoch:
-                await self._refresh_quietly()
-                await asyncio.sleep(_PAUSE)
+            await self._pause(known)
+
+    async def _while_leading(self, known: Placement, doing: Awaitable[Result]) -> Result:
+        """The result of `doing` at the leader that is known.
+
+        :raises TimedOutError: another one leads by now, and this one does not answer: it may hang.
+        """
+        standings = self._standings
+        if known.leader == standings.server:
+            return await doing
+        try:
+            async with asyncio.timeout(None) as limit:
+
+                def look() -> None:
+                    newer = standings.atlas.placement(known.id)
+                    if newer is not None and newer.leader != known.leader and limit.when() is None:
+                        limit.reschedule(asyncio.get_running_loop().time() + _LAST_SECONDS)
+
+                standings.watchers.add(look)
+                try:
+                    return await doing
+                finally:
+                    standings.watchers.discard(look)
+        except TimeoutError as error:
+            raise TimedOutError(f"server {known.leader} leads no more, and does not answer") from error
+
+    async def _pause(self, known: Placement) -> None:
+        """Wait a moment, unless something newer is known."""
+        newer = self._standings.atlas.placement(known.id)
+        if newer is None or newer.epoch <= known.epoch:
+            await self._refresh_quietly()
+            await asyncio.sleep(_PAUSE)
+
+    async def _hold(self, placement: Placement) -> None:
+        """Wait until a leader answers, as long as a failover takes: whoever is told to try again then succeeds.
+
+        Programs that speak S3 try anew two to five times within a few seconds, and a failover takes longer.
+        """
+        key = f"{placement.host}/" if placement.host else ""
+        with contextlib.suppress(S3Error):
+            await self.route(
+                placement,
+                lambda objects: objects.list_keys(placement.namespace, key, "", "", "", 1, versions=False),
+            )
 
     async def _send(
         self,
@@ -263,21 +243,23 @@ class Router:
         self, placement: Placement, key: str, info: ObjectInfo, begin: int, end: int
     ) -> AsyncIterator[bytes | memoryview]:
         """The bytes, from the leader; from the next one where it went away in between."""
-        bucket = placement.namespace
         passed = begin
-        for last in (False, False, True):
+        deadline = time.monotonic() + _SECONDS
+        while True:
             known = self._standings.atlas.placement(placement.id) or placement
             try:
-                async for piece in self._objects_of(known).read(bucket, key, info, passed, end):
+                pieces = aiter(self._objects_of(known).read(placement.namespace, key, info, passed, end))
+                while (piece := await self._while_leading(known, anext(pieces, None))) is not None:
                     yield piece
                     passed += len(piece)
+                    deadline = time.monotonic() + _SECONDS
                 return
             except (ElsewhereError, UnavailableError, TimedOutError) as error:
-                if last:
+                if time.monotonic() > deadline:
                     raise S3Error(Code.SlowDown, f"{error}; try again.") from error
                 if isinstance(error, ElsewhereError) and error.placement is not None:
                     await self._standings.learn_placement(error.placement)
-                await self._refresh_quietly()
+                await self._pause(known)
 
     async def delete(
         self,

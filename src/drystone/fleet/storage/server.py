@@ -109,9 +109,7 @@ async def running(
         metrics = MetricsFront(
             front.handle, standings, mender, copier, scrubber, catalog, open_to_all=is_legacy_open(settings)
         )
-        tls = None
-        if settings.certificate is not None and settings.key_file is not None:
-            tls = TlsFiles(settings.certificate, settings.key_file)
+        tls = _tls_files(settings)
         url = await stack.enter_async_context(serve_tcp(metrics.handle, settings.listen, tls=tls, limits=allowed))
         reporter = Reporter(standings, mappers, settings.url or url, uuid.uuid4().hex)
         sweeper = Sweeper(standings, settings.copy_rate)
@@ -129,13 +127,24 @@ async def running(
                 expirer.run,
             )
         )
-        reached = asyncio.create_task(reporter.reached.wait())
-        try:
-            first = {reached, ended} if ended is not None else {reached}
-            await asyncio.wait(first, timeout=_READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            reached.cancel()
+        await _first_contact(reporter, ended)
         yield Running(url, router, catalog, standings, calls)
+
+
+def _tls_files(settings: StorageSettings) -> TlsFiles | None:
+    if settings.certificate is None or settings.key_file is None:
+        return None
+    return TlsFiles(settings.certificate, settings.key_file)
+
+
+async def _first_contact(reporter: Reporter, ended: asyncio.Task[None] | None) -> None:
+    """Wait until a mapper knows us, `ended` is done, or the time for it is over."""
+    reached = asyncio.create_task(reporter.reached.wait())
+    try:
+        first = {reached, ended} if ended is not None else {reached}
+        await asyncio.wait(first, timeout=_READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        reached.cancel()
 
 
 def is_legacy_open(settings: StorageSettings) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from drystone.base.errors import DrystoneError, MismatchError, TimedOutError, UnavailableError
@@ -77,6 +77,8 @@ class Standings:
         """Placements whose leftovers are being deleted here: one of them is not held anew before that has stopped."""
         self.changed = asyncio.Event()
         """Set whenever something was learned; whoever waits for it clears it."""
+        self.watchers: set[Callable[[], None]] = set()
+        """Called whenever something was learned."""
 
     async def load(self) -> None:
         """Take what the disks kept. Called when disks were opened."""
@@ -97,7 +99,12 @@ class Standings:
                 return
             self.atlas.take(map_)
         await self._learn_all(map_.placements)
+        self._tell()
+
+    def _tell(self) -> None:
         self.changed.set()
+        for each in tuple(self.watchers):
+            each()
 
     async def keep_map(self) -> None:
         """Make durable what was learned of the map; a failure is tried again the next time."""
@@ -113,7 +120,7 @@ class Standings:
         if self._concerns_us(placement):
             await self._learn_own(placement)
         if newer:
-            self.changed.set()
+            self._tell()
 
     def _concerns_us(self, placement: Placement) -> bool:
         """Whether it is newer than what we go by, of something that we hold or are to hold."""

@@ -40,9 +40,6 @@ class Place:
             "AWS_REGION": "us-east-1",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            # A failover takes some eight seconds, longer than boto3 and aws try by themselves.
-            "AWS_RETRY_MODE": "standard",
-            "AWS_MAX_ATTEMPTS": "12",
             "NO_PROXY": "127.0.0.1",
             "HOME": str(self.folder),
         }

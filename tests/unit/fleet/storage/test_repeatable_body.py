@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from drystone.fleet.s3.errors import Code, S3Error
-from drystone.fleet.storage.router import RepeatableBody
+from drystone.fleet.storage.repeatable_body import RepeatableBody
 
 
 class Body:
