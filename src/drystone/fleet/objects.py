@@ -156,9 +156,19 @@ class Objects(Protocol):
         """
 
     async def update(
-        self, bucket: str, key: str, version_id: str | None, changes: dict[str, dict[str, str]]
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        changes: dict[str, dict[str, str]],
+        *,
+        seq: int | None = None,
     ) -> ObjectInfo:
-        """Replace the `tags`, `lock`, `headers` or `user` of one version as a whole; its bytes stay."""
+        """Replace the `tags`, `lock`, `headers` or `user` of one version as a whole; its bytes stay.
+
+        :param seq: of the version that the changes were made of; None to change it whatever it is by now.
+        :raises S3Error: OperationAborted: it has another one by now, and nothing was changed.
+        """
 
     async def begin_upload(self, bucket: str, key: str, options: PutOptions) -> UploadInfo: ...
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from drystone.base.errors import DamagedError, DrystoneError, NotFoundError, RefusedError, UsageError
+from drystone.base.sizes import SECTOR
 from drystone.kernel.programs import Outcome, run_program
 
 _ENCODED = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _BLKID_NOTHING = 2
 _BLKID_SEVERAL = 8
 _MOST_OUTPUT = 4000
-_SECTOR = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def shrink_ext4(device: str, size: int) -> None:
 
     :raises RefusedError: it holds more than that. :raises DrystoneError: it failed.
     """
-    outcome = run_program("resize2fs", [device, f"{size // _SECTOR}s"], package="e2fsprogs")
+    outcome = run_program("resize2fs", [device, f"{size // SECTOR}s"], package="e2fsprogs")
     if outcome.code and "smaller than minimum" in outcome.stderr:
         raise RefusedError(
             f"the ext4 on {device} holds more than fits into {size} bytes",

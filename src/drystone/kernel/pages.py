@@ -31,14 +31,18 @@ class PageDevice:
     for pages that are not inside the device.
 
     :ivar size: bytes, as it was when opened. :ivar pages: whole pages. :ivar number: None for a plain file.
+    :ivar is_cached: opened without O_DIRECT: after a flush that failed, reads may show what was not written.
     """
 
-    def __init__(self, handle: int, path: str, *, size: int, number: DeviceNumber | None) -> None:
+    def __init__(
+        self, handle: int, path: str, *, size: int, number: DeviceNumber | None, is_cached: bool = False
+    ) -> None:
         self.handle = handle
         self.path = path
         self.size = size
         self.pages = size // PAGE
         self.number = number
+        self.is_cached = is_cached
         self._room: mmap.mmap | None = None
 
     def __enter__(self) -> Self:
@@ -135,7 +139,7 @@ def open_pages(path: str, *, write: bool = False, exclusive: bool = False) -> Pa
         if write and number is not None and _is_read_only(number):
             raise OSError(errno.EROFS, "the device is read-only")
         flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | (os.O_EXCL if exclusive and is_device else 0)
-        handle = _open(path, flags, direct=not found.st_size % PAGE)
+        handle, is_direct = _open(path, flags, direct=not found.st_size % PAGE)
     except OSError as error:
         _refuse_open(path, error)
     try:
@@ -143,7 +147,7 @@ def open_pages(path: str, *, write: bool = False, exclusive: bool = False) -> Pa
     except OSError as error:
         os.close(handle)
         _refuse_open(path, error)
-    return PageDevice(handle, path, size=size, number=number)
+    return PageDevice(handle, path, size=size, number=number, is_cached=not is_direct)
 
 
 @contextlib.contextmanager
@@ -192,14 +196,15 @@ def _is_read_only(number: DeviceNumber) -> bool:
     return is_read_only(number)
 
 
-def _open(path: str, flags: int, *, direct: bool) -> int:
+def _open(path: str, flags: int, *, direct: bool) -> tuple[int, bool]:
+    """The handle, and whether it goes past the page cache."""
     if direct:
         try:
-            return os.open(path, flags | os.O_DIRECT)
+            return os.open(path, flags | os.O_DIRECT), True
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-    return os.open(path, flags)
+    return os.open(path, flags), False
 
 
 def _refuse_open(path: str, error: OSError) -> NoReturn:

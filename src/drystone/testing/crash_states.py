@@ -105,6 +105,7 @@ class Disk:
     :ivar unsure: candidates by (page, sector of it) where a crash left it open.
     :ivar pending: by page, its contents as they were written since the last flush, oldest first. Reads show the last.
     :ivar veiled: pages whose content was forgotten.
+    :ivar shown: pages that a page cache shows as they were written, though the flush failed: lost as the power goes.
     """
 
     pages: int
@@ -112,11 +113,12 @@ class Disk:
     unsure: dict[tuple[int, int], tuple[bytes, ...]] = field(default_factory=dict)
     pending: dict[int, list[bytes]] = field(default_factory=dict)
     veiled: set[int] = field(default_factory=set)
+    shown: dict[int, bytes] = field(default_factory=dict)
 
     def copy(self) -> Disk:
         """Another disk with the same contents."""
         pending = {page: list(images) for page, images in self.pending.items()}
-        return Disk(self.pages, dict(self.sure), dict(self.unsure), pending, set(self.veiled))
+        return Disk(self.pages, dict(self.sure), dict(self.unsure), pending, set(self.veiled), dict(self.shown))
 
     def settle(self, *, torn_within: bool = False) -> None:
         """The power goes off: what was written and not flushed is unsure now.
@@ -139,11 +141,20 @@ class Disk:
                 if len(candidates) > 1:
                     self.unsure[page, number] = candidates
         self.pending.clear()
+        self.shown.clear()
+
+    def drop(self) -> None:
+        """A flush fails: what of it reached the disk is open, and a page cache goes on showing all of it."""
+        shown = {**self.shown, **{page: images[-1] for page, images in self.pending.items()}}
+        self.settle()
+        self.shown = shown
 
     def read(self, page: int, choices: Choices) -> bytes:
         """A page; what is unsure of it is chosen now."""
         if page in self.pending:
             return self.pending[page][-1]
+        if page in self.shown:
+            return self.shown[page]
         if page in self.veiled:
             raise VeiledError
         content = self.sure.get(page, _ZEROS)
@@ -161,6 +172,7 @@ class Disk:
         """What was written is sure."""
         for page, images in self.pending.items():
             self.sure[page] = images[-1]
+            self.shown.pop(page, None)
             self.veiled.discard(page)
             for number in range(PAGE // SECTOR):
                 self.unsure.pop((page, number), None)
@@ -184,6 +196,8 @@ class Disk:
             hasher.update(b"u%d.%d:" % (page, number) + b"".join(sorted(candidates)))
         for page, images in sorted(self.pending.items()):
             hasher.update(b"p%d:" % page + b"".join(images))
+        for page, content in sorted(self.shown.items()):
+            hasher.update(b"c%d:" % page + content)
         return hasher.digest()
 
 
@@ -213,6 +227,7 @@ class Adversary:
     :ivar crashes: whether the power may go off before a write or flush, and after the last one (`power_off`).
     :ivar kills: whether the process may be killed there. :ivar faults: how many calls may fail with EIO.
     :ivar dropped: the flush that is left out, by its site (`name_site`); "": none.
+    :ivar is_cached: whether there is a page cache that goes on showing what it failed to write.
     :ivar read_only: numbers of disks that refuse writes. :ivar broken: numbers of those that refuse everything.
     :ivar sites: the flushes that were seen. :ivar seen: (disk, page) that were read: only the first read of one fails.
     """
@@ -223,6 +238,7 @@ class Adversary:
     faults: int = 0
     torn_within: bool = False
     dropped: str = ""
+    is_cached: bool = False
     read_only: frozenset[int] = frozenset()
     broken: frozenset[int] = frozenset()
     sites: set[str] = field(default_factory=set)
@@ -260,6 +276,10 @@ class CrashDevice:
     def pages(self) -> int:
         return self.disk.pages
 
+    @property
+    def is_cached(self) -> bool:
+        return self.adversary.is_cached
+
     def read(self, page: int, count: int) -> bytes:
         assert 0 <= page < page + count <= self.disk.pages, f"page {page} is outside {self.name}"
         self._refuse("read", self.number in self.adversary.broken)
@@ -293,9 +313,15 @@ class CrashDevice:
         self.disk.flush()
 
     def _fail(self, operation: str) -> None:
-        """What was written stays in sight and is not durable, or reads tell what reached the disk: any part."""
-        if self.adversary.choices.pick(2):
+        """What was written stays in sight and is not durable, or reads tell what reached the disk: any part.
+
+        Where there is a page cache it may stay in sight without being written by the next flush.
+        """
+        picked = self.adversary.choices.pick(3 if self.is_cached else 2)
+        if picked == 1:
             self.disk.settle()
+        elif picked:
+            self.disk.drop()
         self._refuse(operation, True)
 
     def _refuse(self, operation: str, fails: bool, number: int = errno.EIO) -> None:

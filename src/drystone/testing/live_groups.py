@@ -12,7 +12,8 @@ from pathlib import Path
 
 from drystone.base.documents import encode
 from drystone.dvm.discovery.devices import Devices
-from drystone.dvm.discovery.membership import add_devices, find, remove_device
+from drystone.dvm.discovery.finding import find
+from drystone.dvm.discovery.membership import add_devices, remove_device
 from drystone.dvm.discovery.scan import Place
 from drystone.dvm.dmexec import execute
 from drystone.dvm.groups.group import Group, uuid_prefix

@@ -299,7 +299,14 @@ class Hunt:
         read_only: frozenset[int] = frozenset(),
     ) -> list[CrashDevice]:
         adversary = Adversary(
-            choices, crashes, kills, faults, dropped=self.dropped, read_only=read_only, sites=self.sites
+            choices,
+            crashes,
+            kills,
+            faults,
+            dropped=self.dropped,
+            is_cached=self.scenario.is_cached,
+            read_only=read_only,
+            sites=self.sites,
         )
         return open_world(world, adversary, numbers)
 

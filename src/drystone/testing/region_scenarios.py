@@ -39,6 +39,7 @@ class Scenario:
     :ivar allowed: what may be read whatever happens. :ivar has_stale: a region is behind from the start.
     :ivar coming: what a commit by somebody else makes of it. :ivar old: what there is when a preparation fails.
     :ivar torn_within: sectors are torn, too, which disks promise not to do.
+    :ivar is_cached: regions are behind a page cache that goes on showing what it failed to write.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Scenario:
     coming: bytes = NEW
     old: bytes = OLD
     torn_within: bool = False
+    is_cached: bool = False
 
 
 def update(devices: Devices, data: bytes, checks: Checks = EVERYTHING) -> None:
@@ -123,5 +125,10 @@ SCENARIOS = (
     Scenario("recover: committed, prepared, ahead", (22,) * 3, _spread, _recover, NEWEST, _ANY, has_stale=True),
     Scenario("an update, sectors torn within", (18, 20), three_versions, _update, NEW, _NEW_OR_OLD, torn_within=True),
     Scenario("an update, three regions", (20, 18, 19), three_versions, _update, NEW, _NEW_OR_OLD),
+    Scenario("an update, in a page cache", (18, 20), three_versions, _update, NEW, _NEW_OR_OLD, is_cached=True),
+    Scenario("recover, in a page cache", (22,) * 3, _spread, _recover, NEWEST, _ANY, has_stale=True, is_cached=True),
+    Scenario(
+        "inside a program, in a page cache", (18, 20), three_versions, _update_inside, NEW, _NEW_OR_OLD, is_cached=True
+    ),
     Scenario("an update inside a program", (18, 20), three_versions, _update_inside, NEW, _NEW_OR_OLD),
 )

@@ -22,20 +22,20 @@ from drystone.testing.region_scenarios import SCENARIOS, Counterexample, Scenari
 
 TABLE = Path(__file__).parents[3] / "docs/explanation/replicated-metadata.md"
 FLUSHES = (
-    "abort > _write_slots > _flush",
+    "abort > _write_slots > _flush > settle",
     "abort > _write_slots > write_slot",
     "add_regions > _write_new",
     "add_regions > _write_new > write_pages",
-    "commit > _write_slots > _flush",
+    "commit > _write_slots > _flush > settle",
     "commit > _write_slots > write_slot",
     "format_regions > _write_new",
     "format_regions > _write_new > write_pages",
-    "prepare > _flush",
-    "prepare > _take_back > give_up",
+    "prepare > _flush > settle",
+    "prepare > _take_back > give_up > settle",
     "prepare > _take_back > give_up > write_slot",
     "prepare > write_pages",
     "prepare > write_slot",
-    "recover > _flush",
+    "recover > _flush > settle",
     "recover > _take_step > write_pages",
     "recover > _take_step > write_slot",
 )
@@ -65,6 +65,7 @@ CHECKS = [
 
 FOUND_IN = {
     ("protected", "next"): "recover: committed, prepared, ahead",
+    ("steps", "cached"): "an update, in a page cache",
     ("slots", "checksum"): "an update, sectors torn within",
 }
 """Where a hunt finds what others take long to come to."""

@@ -22,7 +22,7 @@ from drystone.base.errors import DrystoneError
 from drystone.cli.dvm.discover import discover
 from drystone.cli.dvm.transact import transact
 from drystone.cli.exits import run
-from drystone.dvm.discovery.membership import find
+from drystone.dvm.discovery.finding import find
 from drystone.dvm.discovery.scan import Place
 from drystone.dvm.replication.regions import RegionDevice
 from drystone.dvm.transactions.opening import opened
@@ -138,6 +138,10 @@ class WatchedRegion:
     @property
     def pages(self) -> int:
         return self._inner.pages
+
+    @property
+    def is_cached(self) -> bool:
+        return self._inner.is_cached
 
     def read(self, page: int, count: int) -> bytes:
         self._before(Call(self._device, "read"))

@@ -45,6 +45,8 @@ class Budget:
 
 
 class Region:
+    is_cached = False
+
     def __init__(self, name: str, budget: Budget) -> None:
         self.name = name
         self.pages = PAGES

@@ -96,9 +96,7 @@ def test_another_mapper_takes_over(fleet: FleetProcesses) -> None:
     assert find_leader(fleet) is first
 
 
-def test_a_mapper_that_hung_leads_no_more(fleet: FleetProcesses, request: pytest.FixtureRequest) -> None:
-    if "sqlite" in request.node.name:
-        pytest.skip("one that hangs within a change holds SQLite's lock: several mappers are for PostgreSQL")
+def test_a_mapper_that_hung_leads_no_more(fleet: FleetProcesses) -> None:
     first = find_leader(fleet)
     first.hang()
     wait_for_put(fleet, "new/file")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from pathlib import Path
 
@@ -47,6 +49,18 @@ def test_a_file_that_ends_within_a_page(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="not within"):
             device.read(1, 1)
     assert path.read_bytes() == b"b" * PAGE + b"end"
+
+
+def test_a_file_that_ends_within_a_page_is_behind_a_page_cache(tmp_path: Path) -> None:
+    path = tmp_path / "short"
+    path.write_bytes(bytes(PAGE + 1))
+    with open_pages(str(path)) as device:
+        assert device.is_cached
+
+
+def test_where_direct_access_is_granted_there_is_no_page_cache_between(path: str) -> None:
+    with open_pages(path) as device:
+        assert device.is_cached == (not fcntl.fcntl(device.handle, fcntl.F_GETFL) & os.O_DIRECT)
 
 
 def test_nothing_outside(path: str) -> None:

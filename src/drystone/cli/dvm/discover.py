@@ -9,13 +9,13 @@ import click
 
 from drystone.base.errors import UsageError
 from drystone.cli.dvm.configuration import config_option
+from drystone.cli.dvm.host import make_place
+from drystone.cli.dvm.plain.groups import print_devices
 from drystone.cli.dvm.tool import Tool, errors_as_json, print_document
 from drystone.cli.output import HELP, Function, print_table
 
 if TYPE_CHECKING:
     from drystone.dvm.configuration import Configuration
-    from drystone.dvm.discovery.devices import Devices
-    from drystone.dvm.discovery.scan import Place
 
 _REGION = re.compile("[0-9]*:[0-9]*")
 
@@ -56,9 +56,9 @@ def find(configuration: Configuration, files: tuple[str, ...], text: bool, group
       dvm discover find vg
       dvm discover find vg --file disk1.img --file disk2.img --text
     """
-    from drystone.dvm.discovery.membership import find as find_group
+    from drystone.dvm.discovery.finding import find as find_group
 
-    _print(find_group(_place(configuration, files), group), text=text)
+    print_devices(find_group(make_place(configuration, files), group), text=text)
 
 
 @discover.command(cls=Tool)
@@ -93,7 +93,7 @@ def add(
     if not devices:
         raise UsageError("no device was named", hint="a path; one that looks like a region is written ./1:2")
     wanted = [parse_region(text) for text in regions or (configuration.discover.region,)]
-    place = _place(configuration, files)
+    place = make_place(configuration, files)
     wait_s = configuration.common.wait_s
     print_document(add_devices(place, group, devices, wanted, overwrite=overwrite, dry_run=dry_run, wait_s=wait_s))
 
@@ -118,7 +118,7 @@ def rm(
     from drystone.dvm.discovery.membership import remove_device
 
     wait_s = configuration.common.wait_s
-    place = _place(configuration, files)
+    place = make_place(configuration, files)
     print_document(remove_device(place, group, device, force=force, dry_run=dry_run, wait_s=wait_s))
 
 
@@ -133,9 +133,9 @@ def list_groups(configuration: Configuration, files: tuple[str, ...], text: bool
       dvm discover list --text
       dvm discover list -c dvm.toml
     """
-    from drystone.dvm.discovery.membership import list_all
+    from drystone.dvm.discovery.finding import list_all
 
-    found = list_all(_place(configuration, files))
+    found = list_all(make_place(configuration, files))
     if not text:
         print_document(found)
         return
@@ -145,26 +145,4 @@ def list_groups(configuration: Configuration, files: tuple[str, ...], text: bool
     ]
     print_table(("group", "uuid", "devices", "missing"), rows)
     for note in (*(note for group in found.groups for note in group.notes), *found.notes):
-        click.echo(note.message)
-
-
-def _place(configuration: Configuration, files: tuple[str, ...]) -> Place:
-    from drystone.dvm.configuration import to_filters
-    from drystone.dvm.discovery.scan import Place
-
-    section = configuration.discover
-    filters = to_filters(section, "configuration")
-    return Place((*section.files, *files), filters, section.own_volumes, section.devices)
-
-
-def _print(devices: Devices, *, text: bool) -> None:
-    if not text:
-        print_document(devices)
-        return
-    rows = [
-        (each.path or "(missing)", each.uuid, each.size or "", " ".join(f"{s.begin}:{s.end}" for s in each.regions))
-        for each in devices.devices
-    ]
-    print_table(("path", "uuid", "size", "regions"), rows)
-    for note in devices.notes:
         click.echo(note.message)

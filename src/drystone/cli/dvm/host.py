@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from drystone.cli.dvm.configuration import config_option
-from drystone.cli.dvm.plain.groups import make_nodes
+from drystone.cli.dvm.plain.groups import make_nodes, runner
 from drystone.cli.dvm.tool import errors_as_json
 from drystone.cli.input import name_input, read_input
 from drystone.cli.output import Function
@@ -35,24 +34,11 @@ def device_options(function: Function) -> Function:
 
 def make_host(ctx: click.Context, configuration: Configuration) -> Host:
     """This machine."""
-    from contextlib import nullcontext
-
     from drystone.base.clock import SystemClock
-    from drystone.dvm.dmexec import execute
     from drystone.dvm.transactions.live_group import Host
-    from drystone.dvm.transactions.page_blocks import PageBlocks
-    from drystone.kernel.dm.device_mapper import KernelDeviceMapper
-    from drystone.kernel.memory import locked_memory
 
     dm = device_mapper(ctx)
-    memory = locked_memory if isinstance(dm, KernelDeviceMapper) else nullcontext
-    return Host(
-        dm,
-        partial(execute, dm=dm, devices=PageBlocks(), memory=memory),
-        SystemClock().now,
-        lambda: make_nodes(dm),
-        wait_s=configuration.common.wait_s,
-    )
+    return Host(dm, runner(dm), SystemClock().now, lambda: make_nodes(dm), wait_s=configuration.common.wait_s)
 
 
 def make_live_group(ctx: click.Context, configuration: Configuration, group: str, file: str | None) -> LiveGroup:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.dvm.metadata.document import group_options, mutate, read_group
+from drystone.cli.dvm.metadata.document import group_options, mutate
+from drystone.cli.dvm.plain.mutators import read_group
 from drystone.cli.dvm.tool import Tool, print_document
 from drystone.cli.input import name_input, read_input
 

@@ -9,7 +9,8 @@ import click
 
 from drystone.base.errors import UsageError
 from drystone.cli.dvm.host import device_options, make_live_group, make_place
-from drystone.cli.dvm.metadata.document import DEVICES, ids, seed_option, space_options
+from drystone.cli.dvm.metadata.document import DEVICES, seed_option, space_options
+from drystone.cli.dvm.plain.mutators import ids
 from drystone.cli.dvm.tool import Tool, print_document
 from drystone.cli.output import print_line
 

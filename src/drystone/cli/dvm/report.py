@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.dvm.metadata.document import group_options, read_group
-from drystone.cli.dvm.plain.reports import check_kinds, look_by, paths_of, print_report, read_live
+from drystone.cli.dvm.metadata.document import group_options
+from drystone.cli.dvm.plain.reports import look_by
+from drystone.cli.dvm.plain.reports import report as report_group
 from drystone.cli.dvm.plain.reports import show as show_group
 from drystone.cli.dvm.tool import Tool, errors_as_json
 from drystone.cli.output import Function
@@ -49,12 +50,17 @@ def report(
       dvm discover find vg | dvm transact read vg | dvm report lvs --text
       dvm report lvs --live --lvm-json < vg.json
     """
-    check_kinds(kinds, with_state=state is not None, ask=ask, text=text, lvm_json=lvm_json)
-    group = read_group(file)
-    live = read_live(state) if state is not None else None
-    if live is None and (ask or kinds == ("live",)):
-        live = look_by(device_mapper(ctx), group)
-    print_report(group, kinds, live, paths=paths_of(group, found), parts=parts, text=text, lvm_json=lvm_json)
+    report_group(
+        file,
+        kinds,
+        found,
+        state,
+        ask=ask,
+        parts=parts,
+        text=text,
+        lvm_json=lvm_json,
+        look=lambda parsed: look_by(device_mapper(ctx), parsed),
+    )
 
 
 @click.command(cls=Tool)

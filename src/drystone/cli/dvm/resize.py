@@ -43,7 +43,8 @@ def resize(
     """Give the active VOLUME of GROUP and the ext4 or xfs on it another size.
 
     Larger: the volume first, then the file system, in use or not (xfs only in use). Smaller: ext4 only, and not while
-    it is mounted; the file system first, then the volume. A run that was cut short is finished by the same run again.
+    it is mounted; the file system first, then the volume. A run that was cut short is finished by the same --size; one
+    that failed says which that is.
 
     \b
     Examples:

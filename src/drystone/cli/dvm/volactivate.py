@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drystone.base.errors import MismatchError, UsageError
-from drystone.cli.dvm.metadata.document import group_options, read_group
+from drystone.base.errors import UsageError
+from drystone.cli.dvm.metadata.document import group_options
+from drystone.cli.dvm.plain.mutators import read_group
+from drystone.cli.dvm.plain.states import tell_missing
 from drystone.cli.dvm.tool import Tool, print_document
 from drystone.cli.input import name_input, read_input
-from drystone.cli.output import print_error
 
 if TYPE_CHECKING:
     from drystone.dvm.discovery.devices import Devices
     from drystone.dvm.groups.group import Group
-    from drystone.dvm.volactivate import Activation
 
 
 @click.command(cls=Tool)
@@ -64,7 +64,7 @@ def volactivate(
         print_document(maker.blanking(maker.blanks(old, group, paths)))
         return
     activation = maker.activate(group, paths, only=only or None, pools=pools)
-    _tell(activation, partial=partial)
+    tell_missing(activation, partial=partial)
     print_document(activation.state)
 
 
@@ -74,23 +74,3 @@ def _read_devices(file: str, group: Group) -> Devices:
     devices = parse_devices(read_input(file), name_input(file))
     require_group(devices, group.uuid)
     return devices
-
-
-def _tell(activation: Activation, *, partial: bool) -> None:
-    """Name what is left out or degraded: an error, or with --partial a line on stderr."""
-    facts = {
-        "left_out": [{"volume": each.name, "missing": each.missing} for each in activation.left_out],
-        "degraded": [{"volume": each.name, "missing": each.missing} for each in activation.degraded],
-    }
-    if not any(facts.values()):
-        return
-    words = [f"{each.name} is left out" for each in activation.left_out]
-    words += [f"{each.name} goes on degraded" for each in activation.degraded]
-    error = MismatchError(
-        f"devices are missing: {', '.join(words)}",
-        hint="find the devices, or say --partial to go on without them",
-        **facts,
-    )
-    if not partial:
-        raise error
-    print_error({**error.to_document(), "code": "partial", "hint": ""}, as_json=True)

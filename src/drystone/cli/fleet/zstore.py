@@ -79,9 +79,7 @@ def run(words: Sequence[str]) -> int:
     act, first, second, _ = _COMMANDS[chosen["command"]]
     try:
         return act(chosen[first], chosen.get(second) or "")
-    except StoreError as error:
-        print_line(f"zstore_cmd: {error}", err=True)
-    except (OSError, http.client.HTTPException) as error:
+    except (StoreError, OSError, http.client.HTTPException) as error:
         print_line(f"zstore_cmd: {error}", err=True)
     return 1
 

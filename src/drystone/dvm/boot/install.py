@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from drystone.base.errors import ExistsError, KernelError, NotFoundError, UsageError
-from drystone.base.files import replace_file
+from drystone.base.files import replacing, sync_folder, write_all
 
 TABLE = "/etc/drystone/dvmtab"
 """Which groups become active: read by the generator, written by people."""
@@ -82,7 +83,7 @@ def install(root: str, program: str, *, overwrite: bool = False, dry_run: bool =
             if not table.exists():
                 _write(table, _HEAD.encode(), 0o644)
     except OSError as error:
-        raise KernelError("write", error.errno or 0, device=str(error.filename or root)) from error
+        raise KernelError("write", error.errno or errno.EIO, device=str(error.filename or root)) from error
     return Installed(files=tuple(found), dry_run=dry_run)
 
 
@@ -113,6 +114,9 @@ def _judge(path: Path, data: bytes, *, overwrite: bool) -> Literal["new", "same"
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, data, mode=mode)
-    path.chmod(mode)  # whatever the umask took away
+    for folder in reversed([each for each in path.parents if not each.exists()]):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+    with replacing(path, mode=mode) as file:
+        os.fchmod(file.fileno(), mode)  # whatever the umask took away
+        write_all(file.fileno(), data)

@@ -17,7 +17,7 @@ from drystone.dvm.discovery.discover import (
     to_devices,
 )
 from drystone.dvm.discovery.filters import judge
-from drystone.dvm.discovery.finding import find, is_built_upon, list_all, look
+from drystone.dvm.discovery.finding import is_built_upon
 from drystone.dvm.discovery.labelling import (
     Placed,
     erase_label,
@@ -33,8 +33,6 @@ from drystone.dvm.discovery.scan import Found, Place, read_reading, scan, to_abs
 from drystone.formats.label.label import Extent, Reading
 from drystone.formats.region.slots import parse_page_zero
 from drystone.kernel.pages import PageDevice, locked_paths, open_pages
-
-__all__ = ["add_devices", "find", "is_built_upon", "list_all", "look", "remove_device"]
 
 
 def add_devices(

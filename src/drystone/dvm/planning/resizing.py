@@ -1,7 +1,7 @@
 """A volume and the file system on it get another size: what is done, and in which order.
 
 Larger: the volume first, then the file system. Smaller: the file system first, then the volume. So the file system
-never reaches beyond its volume, and a run that was cut short is finished by the same run again.
+never reaches beyond its volume, and a run that was cut short is finished by a run to the same size.
 """
 
 from __future__ import annotations

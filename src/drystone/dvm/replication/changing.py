@@ -20,6 +20,7 @@ from drystone.dvm.replication.writing import (
     give_up,
     prepared_slot,
     rolled_back_slot,
+    settle,
     verify_root,
     write_pages,
     write_slot,
@@ -54,7 +55,7 @@ def prepare(
         )
     change = next_change(read_versions(views[0], checks)[0].change, data)
     drafts = _of_each(views, lambda view: draft_versions(view, [(change, data)], checks))
-    _flush(views)
+    _flush(views, checks)
     writes = [partial(write_pages, draft.view.device, draft.pages) for draft in drafts]
     if not done_together([view.device for view in views], writes):
         for draft in drafts:
@@ -85,7 +86,7 @@ def commit(devices: Sequence[RegionDevice], *, checks: Checks = EVERYTHING) -> T
         assert slot.next is not None
         slots.append((view, committed_slot(slot, slot.next)))
     transaction = _next_of(views[0])
-    _write_slots(slots)
+    _write_slots(slots, checks)
     return transaction
 
 
@@ -107,7 +108,7 @@ def abort(devices: Sequence[RegionDevice], *, checks: Checks = EVERYTHING) -> Tr
     """
     views = require_views(devices, PREPARED, checks)
     transaction = to_transaction(read_versions(views[0], checks)[0].change)
-    _write_slots([(view, rolled_back_slot(slot_of(view))) for view in views])
+    _write_slots([(view, rolled_back_slot(slot_of(view))) for view in views], checks)
     return transaction
 
 
@@ -125,7 +126,7 @@ def recover(devices: Sequence[RegionDevice], *, checks: Checks = EVERYTHING) -> 
         root = slot_of(view).next
         if step is Step.FORWARD and root is not None:
             verify_root(view, root, checks)
-    _flush(views)
+    _flush(views, checks)
     for number, (view, step) in enumerate(zip(views, decision.steps, strict=True)):
         _take_step(view, step, copies.get(number))
     return status(devices, checks=checks)
@@ -191,23 +192,19 @@ def _read_from(sources: Sequence[View], change: Change, checks: Checks) -> bytes
     raise problem or DamagedError(f"transaction {change.sequence} is in no region")
 
 
-def _flush(views: Sequence[View]) -> None:
-    """Make durable what was read of every region, before anything is written that relies on it.
-
-    An interrupted run may have written what nobody flushed.
-    """
-    devices = [view.device for view in views]
-    if not done_together(devices, [device.flush for device in devices]):
-        for device in devices:
-            device.flush()
+def _flush(views: Sequence[View], checks: Checks) -> None:
+    """Settle every region, before the first slot is written."""
+    if not done_together([view.device for view in views], [partial(settle, view, checks) for view in views]):
+        for view in views:
+            settle(view, checks)
 
 
-def _write_slots(slots: Sequence[tuple[View, Slot]]) -> None:
+def _write_slots(slots: Sequence[tuple[View, Slot]], checks: Checks) -> None:
     """Write one slot a region; all are tried.
 
     :raises DrystoneError: the first failure, with the names of all that failed.
     """
-    _flush([view for view, _ in slots])
+    _flush([view for view, _ in slots], checks)
     failed: list[str] = []
     first: DrystoneError | None = None
     for view, slot in slots:

@@ -51,6 +51,7 @@ class RegionDevice(Protocol):
     Methods raise a DrystoneError where the device fails: KernelError with errno as a rule.
 
     :ivar name: for messages. :ivar pages: of the region.
+    :ivar is_cached: whether there is a page cache between: reads may show what a failed flush did not write.
     """
 
     @property
@@ -58,6 +59,9 @@ class RegionDevice(Protocol):
 
     @property
     def pages(self) -> int: ...
+
+    @property
+    def is_cached(self) -> bool: ...
 
     def read(self, page: int, count: int) -> bytes:
         """`count` pages from `page` on."""
@@ -134,6 +138,7 @@ class Pages(Protocol):
     """What a region needs of its device, as drystone.kernel.pages.PageDevice has it; `pages` counts the whole ones."""
 
     pages: int
+    is_cached: bool
 
     def read(self, page: int, count: int) -> bytes: ...
 
@@ -156,6 +161,10 @@ class FileRegion:
     @property
     def pages(self) -> int:
         return self.region.pages
+
+    @property
+    def is_cached(self) -> bool:
+        return self.file.is_cached
 
     def read(self, page: int, count: int) -> bytes:
         self._check(page, count)
@@ -188,6 +197,10 @@ class AbsentRegion:
     @property
     def pages(self) -> int:
         return self.region.pages
+
+    @property
+    def is_cached(self) -> bool:
+        return False
 
     def read(self, page: int, count: int) -> bytes:  # noqa: ARG002  # the Protocol's
         raise self.reason

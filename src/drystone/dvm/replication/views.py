@@ -158,9 +158,10 @@ PROTECTED: Mapping[str, Protection] = MappingProxyType(
 )
 """The roots from which no page that is reached is ever written, by name."""
 
-STEPS = frozenset({"parent", "shared", "next", "fork", "rolled-back", "read-back"})
+STEPS = frozenset({"parent", "shared", "next", "fork", "rolled-back", "read-back", "cached"})
 """The other checks: the base of a transaction is the committed one · pages that are shared are right · what is to be
-committed is all there · the two of recovery · a new region is where it was written."""
+committed is all there · the two of recovery · a new region is where it was written · what a page
+cache shows of page 0 is written once more."""
 
 
 class Checks(Struct, frozen=True):

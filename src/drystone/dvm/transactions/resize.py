@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import DrystoneError, UsageError
 from drystone.dvm.groups.group import Group, Index
 from drystone.dvm.groups.kinds import ThinPool
 from drystone.dvm.metadata import size as mutators
@@ -48,10 +48,11 @@ class Wish:
 def resize(live: LiveGroup, wish: Wish, systems: FileSystems, *, dry_run: bool = False) -> Resizing:
     """Do it; what was done, or with `dry_run` would be.
 
-    A step that fails leaves what was done before it, and the file system whole within its volume: the same wish again
-    goes on from there.
+    A step that fails leaves what was done before it, and the file system whole within its volume: a wish for the same
+    size goes on from there.
 
-    :raises DrystoneError: as `plan_resize` and the mutators do, nothing is changed then; or of a step.
+    :raises DrystoneError: as `plan_resize` and the mutators do, nothing is changed then; or of a step: behind the first
+        one the hint says how to go on (facts: `size`, bytes).
     """
     group = live.read()
     volume = Index(group).find(wish.volume)
@@ -62,8 +63,7 @@ def resize(live: LiveGroup, wish: Wish, systems: FileSystems, *, dry_run: bool =
     content = systems.look(info)
     steps = plan_resize(wish.volume, volume.size, new, content)
     if not dry_run:
-        for step in steps:
-            _act(live, wish, systems, content, systems.path(info), step)
+        _act_all(live, wish, systems, content, systems.path(info), steps, new)
     return Resizing(
         group=group.name,
         volume=wish.volume,
@@ -93,6 +93,26 @@ def _volume_change(wish: Wish, size: int, *, larger: bool) -> Callable[[Group], 
     if larger:
         return lambda group: mutators.extend(group, wish.volume, size=size, policy=wish.policy, devices=wish.devices)
     return lambda group: mutators.reduce(group, wish.volume, size=size, lose_data=True)
+
+
+def _act_all(
+    live: LiveGroup,
+    wish: Wish,
+    systems: FileSystems,
+    content: Content,
+    path: str,
+    steps: Sequence[Step],
+    size: int,
+) -> None:
+    """:raises DrystoneError: of a step; of a later one than the first with the size that was wanted."""
+    for number, step in enumerate(steps):
+        try:
+            _act(live, wish, systems, content, path, step)
+        except DrystoneError as error:
+            if number:
+                error.facts["size"] = size
+                error.hint = f"{error.hint}; " * bool(error.hint) + f"--size {size} goes on from there"
+            raise
 
 
 def _act(live: LiveGroup, wish: Wish, systems: FileSystems, content: Content, path: str, step: Step) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from drystone.base import documents, names
-from drystone.base.errors import DamagedError
 from drystone.base.files import replace_file, sync_folder
 from drystone.fleet.disk import ledger, places, rows, scrub
 from drystone.fleet.disk.changes import Entry
@@ -105,7 +104,7 @@ def _sum_file(disk: Workings, place: str, *, md5: bool) -> tuple[Sums, float] | 
     with disk.trouble.told("adopt"):
         try:
             handle = disk.files.open(place)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             summing = Summing(md5=md5, beside=disk.beside)
@@ -113,7 +112,7 @@ def _sum_file(disk: Workings, place: str, *, md5: bool) -> tuple[Sums, float] | 
             while count := os.preadv(handle, [buffer], summing.size):
                 summing.update(buffer[:count])
             return summing.finish(), os.fstat(handle).st_mtime
-        except IsADirectoryError as error:
-            raise DamagedError(f"{place} is a folder") from error
+        except IsADirectoryError:
+            return None
         finally:
             os.close(handle)

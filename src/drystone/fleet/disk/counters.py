@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from dataclasses import dataclass, field
 
+from drystone.base.errors import UnavailableError
 from drystone.fleet.disk.index import Index
 from drystone.fleet.replica import make_seq
 
@@ -35,12 +36,18 @@ class Counters:
         """The next version number of a placement (by its number in the index) in `epoch`; it is open.
 
         What may be given out is reserved durably, 10,000 at a time.
+
+        :raises UnavailableError: numbers of a later epoch were given out: of an earlier one it is not known any more
+            which were.
         """
         counter = self._counter(number)
         with counter.lock:
             if counter.epoch != epoch:
-                counter.epoch, counter.given = epoch, self._reserved(number, epoch)
-                counter.reserved = counter.given
+                last, reserved = self._last(number)
+                if epoch < last:
+                    raise UnavailableError(f"epoch {epoch} is over, {last} has begun", hint="try again")
+                counter.epoch = epoch
+                counter.given = counter.reserved = reserved if epoch == last else 0
             if counter.given == counter.reserved:
                 self._reserve(number, epoch, counter.given + _BLOCK)
                 counter.reserved = counter.given + _BLOCK
@@ -61,19 +68,22 @@ class Counters:
         with counter.lock:
             if counter.open:
                 return min(counter.open) - 1
-            given = counter.given if counter.epoch == epoch else self._reserved(number, epoch)
-            return make_seq(epoch, given)
+            if counter.epoch == epoch:
+                return make_seq(epoch, counter.given)
+            last, reserved = self._last(number)
+            return make_seq(epoch, reserved if epoch == last else 0)
 
     def _counter(self, number: int) -> _Counter:
         with self._guard:
             return self._counters.setdefault(number, _Counter())
 
-    def _reserved(self, number: int, epoch: int) -> int:
+    def _last(self, number: int) -> tuple[int, int]:
+        """The last epoch of which numbers were given out, and up to which count; zeros when none were."""
         with self._index.looking() as connection:
             found = connection.execute(
-                "SELECT reserved FROM counters WHERE placement = ? AND epoch = ?", (number, epoch)
+                "SELECT epoch, reserved FROM counters WHERE placement = ? ORDER BY epoch DESC LIMIT 1", (number,)
             ).fetchone()
-        return 0 if found is None else int(found[0])
+        return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
     def _reserve(self, number: int, epoch: int, reserved: int) -> None:
         def step(connection: sqlite3.Connection) -> None:

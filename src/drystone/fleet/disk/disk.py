@@ -15,6 +15,7 @@ import errno
 import math
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -75,6 +76,7 @@ class Disk:
         self._identity: Identity | None = None
         self._mount = -1
         self._lock = -1
+        self._probing = threading.Lock()
         self._trouble = Trouble(name, root)
         self._workings: Workings | None = None
         self._changes: Changes | None = None
@@ -163,7 +165,7 @@ class Disk:
 
         :raises UnavailableError: the disk is bad. :raises ExhaustedError: it is full.
         """
-        with self._trouble.told("probe"):
+        with self._probing, self._trouble.told("probe"):  # one at a time: all use one file
             health.probe_disk(self.root)
 
     def condemn(self, reason: str) -> None:

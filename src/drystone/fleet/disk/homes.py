@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 
 from drystone.base import documents
 from drystone.base.errors import MismatchError, NotFoundError
 from drystone.fleet.disk.index import Index
 from drystone.fleet.disk.ledger import Home
+from drystone.fleet.disk.locks import KeyLocks
 from drystone.fleet.documents import Held, Placement, Slot
 
 
@@ -18,7 +18,7 @@ class Homes:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._homes: dict[str, Home] = {}
-        self._guard = threading.Lock()
+        self._locks = KeyLocks()
 
     def load(self) -> None:
         """Take over what the index has."""
@@ -56,7 +56,7 @@ class Homes:
 
         :raises MismatchError: a newer epoch of it is kept.
         """
-        with self._guard:
+        with self._locks.hold(placement.id):
             self._hold(placement, slot)
 
     def _hold(self, placement: Placement, slot: Slot) -> None:

@@ -34,7 +34,7 @@ _SCHEMA = f"""
 -- a number is never used again: what is kept in memory goes by it
 CREATE TABLE placements (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, slot TEXT NOT NULL,
     document BLOB NOT NULL, objects INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL DEFAULT 0,
-    newest REAL NOT NULL DEFAULT 0, leaving INTEGER NOT NULL DEFAULT 0);
+    newest REAL NOT NULL DEFAULT 0);
 -- the latest version of each key that is not deleted
 CREATE TABLE objects ({_ROW}, PRIMARY KEY (placement, key)) WITHOUT ROWID;
 -- all others: noncurrent ones, and delete markers (which have no place)
@@ -196,7 +196,10 @@ class Index:
                 self._commit(connection, batch)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[tuple[Step[Any], Future[Any]]]) -> None:
-        """One transaction of all steps of `batch`; each that fails is undone on its own and told so."""
+        """One transaction of all steps of `batch`; each that fails is undone on its own and told so.
+
+        Where there is no room SQLite undoes all of them, and all are told.
+        """
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], BaseException]] = []
         try:
@@ -205,7 +208,9 @@ class Index:
                 connection.execute("SAVEPOINT step")
                 try:
                     done.append((future, step(connection)))
-                except Exception as error:  # noqa: BLE001  # the thread that serves all callers: told to the step's
+                except Exception as error:  # the thread that serves all callers: told to the step's
+                    if not connection.in_transaction:
+                        raise  # SQLite took everything back by itself, as it does when there is no room
                     connection.execute("ROLLBACK TO step")
                     failed.append((future, error))
                 connection.execute("RELEASE step")

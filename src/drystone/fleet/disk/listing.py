@@ -55,7 +55,7 @@ def list_versions(
     else:
         start = key.encode()
         row = rows.read_version(connection, number, start, version)
-        if row is not None:  # else it was removed since: of its key all that is left was not listed yet
+        if row is not None:  # else it was removed since, and its place among the others with it: all are listed
             skip = row.entry.made
     resumed = key if version else ""
 

@@ -2,8 +2,8 @@
 
 What has to be done is noted in the index by the change's own transaction (ledger.py). Here it is done; every two
 seconds what was done is made durable (a sync of each folder that was touched) and the notes are taken away. A step
-that fails for want of room is tried again before the next change of the key, and at the next start; until it succeeds
-the file is found at where it comes from.
+that fails is tried again before the next change of the key, and at the next start; until it succeeds the file is found
+at where it comes from.
 """
 
 from __future__ import annotations
@@ -96,43 +96,52 @@ class Mover:
         waiting = self._waiting.get(place)
         return place if waiting is None else waiting[0]
 
-    def check(self, place: str | None) -> None:
-        """Finish what still waits for `place`; whoever calls holds the lock of its key.
+    def check(self, number: int, key: bytes) -> None:
+        """Finish what earlier changes of a key left; whoever calls holds its lock.
 
         :raises OSError: it cannot be finished.
         """
-        waiting = None if place is None else self._waiting.get(place)
-        if waiting is not None:
-            self.carry_out(waiting[1], again=True)
+        waiting = {id(steps): steps for _, steps in tuple(self._waiting.values())}
+        for steps in waiting.values():
+            if (steps.number, steps.key) == (number, key):
+                self.carry_out(steps, again=True)
 
     def carry_out(self, steps: FileSteps, *, again: bool = False) -> None:
         """Do what a change calls for; whoever calls holds the lock of its key. Not durable yet, but noted.
 
+        Files that a failure leaves where they come from are found there (`where`) until it is done.
+
         :param again: a failure is raised; else one for want of room leaves the rest for later.
         :raises OSError: the disk fails.
         """
+        left = dict.fromkeys((*steps.links, *steps.moves))
         try:
             for source, target in steps.links:
                 self._link(source, target)
             if steps.links:
                 self._syncs.sync(places.VERSIONS)
+                self._arrive(left, *steps.links)
             for source, target in steps.moves:
                 if not again and source.startswith(f"{places.TEMP}/") and not self._files.exists(source):
                     raise OSError(errno.EIO, f"the body of {target} vanished")
                 self._move(steps, source, target)
+                self._arrive(left, (source, target))
+            for place, _ in steps.unlinks:
+                self._unlink(place)
         except OSError as error:
+            self._waiting.update({target: (source, steps) for source, target in left})
             if again or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
-            self._waiting.update({target: (source, steps) for source, target in (*steps.links, *steps.moves)})
             return
-        for _, target in (*steps.links, *steps.moves):
-            self._waiting.pop(target, None)
-        for place, _ in steps.unlinks:
-            self._unlink(place)
         with self._changed:
             self._done.append(steps)
             if len(self._done) in {1, _MOST}:
                 self._changed.notify_all()
+
+    def _arrive(self, left: dict[tuple[str, str], None], *pairs: tuple[str, str]) -> None:
+        for pair in pairs:
+            del left[pair]
+            self._waiting.pop(pair[1], None)
 
     def settle_place(self, place: str) -> None:
         """The file at `place` is durable there; the caller holds the key's lock.

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from blake3 import blake3
-
 from drystone.base.errors import DamagedError, UsageError
 from drystone.fleet.disk.health import Trouble
 from drystone.fleet.disk.rows import Row
-from drystone.fleet.disk.sums import PIECE, SUM, count_pieces
+from drystone.fleet.disk.sums import PIECE, count_pieces, is_piece
 from drystone.fleet.objects import ObjectInfo
 
 Buffer = bytearray | memoryview
@@ -60,7 +58,7 @@ class Reader:
                 if error.errno != errno.EIO or self._trouble.is_too_much():
                     raise
                 got = 0  # a bad sector is a damaged piece; writing it again may mend it
-        if got < length or blake3(view).digest() != self._sums[number * SUM : (number + 1) * SUM]:
+        if got < length or not is_piece(view, self._sums, number):
             raise DamagedError(
                 f"piece {number} of {self.info.key!r} on disk {self._trouble.name} is damaged",
                 key=self.info.key,

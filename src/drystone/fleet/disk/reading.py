@@ -69,9 +69,7 @@ def repair_piece(disk: Workings, home: Home, entry: Entry, number: int, data: by
         row = find_row(disk, home, info.key, info.version_id)
         if row is None or not row.place or row.entry.info.digest != info.digest:
             return False
-        summing = sums.Summing(md5=False)
-        summing.update(data)
-        if summing.finish().pieces != row.pieces[number * sums.SUM : (number + 1) * sums.SUM]:
+        if not sums.is_piece(data, row.pieces, number):
             raise MismatchError(f"the bytes for piece {number} of {info.key!r} are not those", key=info.key)
         disk.trouble.check()
         with disk.trouble.told("repair"):

@@ -27,6 +27,7 @@ def leave_placement(disk: Workings, home: Home, pace: Pace) -> bool:
     def take(connection: sqlite3.Connection) -> list[tuple[str, int]]:
         """Take some rows out, noting their files; (place, size) of these."""
         taken: list[tuple[str, int]] = []
+        objects = 0
         for table in ("objects", "versions"):
             found = connection.execute(
                 f"SELECT key, made, place, size FROM {table} WHERE placement = ? LIMIT ?",  # noqa: S608  # our names
@@ -39,13 +40,13 @@ def leave_placement(disk: Workings, home: Home, pace: Pace) -> bool:
                 )
                 plain = places.plain_place(home.placement, home.slot, key.decode())
                 taken.append((noted if noted != places.PLAIN else plain or "", size))
+                objects += table == "objects"
         files = [(place,) for place, _ in taken if place]
         connection.executemany("DELETE FROM moves WHERE target = ?", files)
         connection.executemany("INSERT OR REPLACE INTO garbage VALUES (?, -1)", files)
         connection.execute(
-            "UPDATE placements SET leaving = 1, objects = max(0, objects - ?), size = max(0, size - ?) "
-            "WHERE number = ?",
-            (len(taken), sum(size for _, size in taken), home.number),
+            "UPDATE placements SET objects = objects - ?, size = size - ? WHERE number = ?",
+            (objects, sum(size for _, size in taken), home.number),
         )
         return taken
 

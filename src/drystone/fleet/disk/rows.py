@@ -12,8 +12,8 @@ from drystone.base.errors import DamagedError, UsageError
 from drystone.fleet.disk.changes import Entry
 from drystone.fleet.objects import ObjectInfo
 
-COLUMNS = "key, version, made, seq, size, modified, etag, digest, place, extra, pieces"
 _SEEN = "key, version, made, seq, size, modified, etag, digest, place, extra"
+COLUMNS = f"{_SEEN}, pieces"
 
 
 class _Extra(msgspec.Struct, omit_defaults=True):

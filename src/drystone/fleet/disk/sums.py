@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
+from drystone.base.errors import UnavailableError
+
 PIECE = 1 << 20
 """Bytes of a piece; the last one of an object may be shorter."""
 SUM = 32
@@ -46,6 +48,11 @@ def count_pieces(size: int) -> int:
     return -(-size // PIECE)
 
 
+def is_piece(data: bytes | memoryview, pieces: bytes, number: int) -> bool:
+    """Whether `data` is piece `number` (from 0) of an object whose pieces have these sums."""
+    return blake3(data).digest() == pieces[number * SUM : (number + 1) * SUM]
+
+
 class _Beside:
     """MD5 of buffers that wait their turn, in a thread of `executor`: at most _LAG bytes of them."""
 
@@ -58,15 +65,21 @@ class _Beside:
         self._runs = False
 
     def update(self, data: bytes | memoryview) -> None:
-        """Queue the next bytes, which nobody changes any more."""
+        """Queue the next bytes, which nobody changes any more.
+
+        :raises UnavailableError: the executor was shut down.
+        """
         with self._changed:
             while self._size > _LAG:
                 self._changed.wait()
             self._waiting.append(data)
             self._size += len(data)
             if not self._runs:
+                try:
+                    self._executor.submit(self._drain)
+                except RuntimeError as error:
+                    raise UnavailableError("the disk was closed while a body came", hint="send it again") from error
                 self._runs = True
-                self._executor.submit(self._drain)
 
     def hexdigest(self) -> str:
         """Of all that was queued."""
@@ -104,7 +117,10 @@ class Summing:
         self._piece = blake3()
 
     def update(self, data: bytes | memoryview) -> None:
-        """The next bytes; they may be reused when it returns (`bytes`, which cannot change, are not copied)."""
+        """The next bytes; they may be reused when it returns (`bytes`, which cannot change, are not copied).
+
+        :raises UnavailableError: `beside` was shut down.
+        """
         view = memoryview(data)
         if self._beside is None and self._executor is not None and len(view) >= _LONG and not self.size:
             self._beside = _Beside(self._executor)

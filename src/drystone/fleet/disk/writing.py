@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from drystone.base.errors import (
     ExhaustedError,
+    KernelError,
     MismatchError,
     NotFoundError,
     UnavailableError,
@@ -41,6 +42,15 @@ class Terms:
     floor: int = 0
 
 
+@dataclass(slots=True)
+class _Intent:
+    """A change that was prepared. :ivar body: None when it has none, and from when the index refers to its file."""
+
+    home: Home
+    change: Change
+    body: Body | None
+
+
 class Changes:
     """The changes of one disk. The constructor has no effects."""
 
@@ -48,7 +58,7 @@ class Changes:
         self._disk = disk
         self._guard = threading.Lock()
         self._floors: dict[int, int] = {}
-        self._intents: dict[int, tuple[Home, Change, Body | None]] = {}
+        self._intents: dict[int, _Intent] = {}
 
     def recover(self) -> int:
         """Take back the intents that nobody decided: their keys are dirty; how many there were."""
@@ -80,30 +90,38 @@ class Changes:
             self._drop(held)
             raise
         with self._guard:
-            self._intents[number] = (home, change, held)
+            self._intents[number] = _Intent(home, change, held)
         return number
 
     def commit(self, number: int) -> None:
         """See Disk.commit."""
-        home, change, body = self._look_up(number)
-        if not self._perform(
-            home, change, body, lambda each: each.execute("DELETE FROM intents WHERE number = ?", (number,))
-        ):
-            self._drop(body)
-        self._forget(number, home, change)
+        intent = self._look_up(number)
+        home, change = intent.home, intent.change
+        with self._disk.hold(home, change.info.key):
+            steps = self._decide(
+                home, change, intent.body, lambda each: each.execute("DELETE FROM intents WHERE number = ?", (number,))
+            )
+            body, intent.body = intent.body, None
+            if steps is None:
+                self._drop(body)
+            else:
+                self._carry_out(change, steps)
+        self._forget(number, intent)
 
     def abort(self, number: int, *, dirty: bool) -> None:
         """See Disk.abort."""
-        home, change, body = self._look_up(number)
+        intent = self._look_up(number)
+        home, change = intent.home, intent.change
 
         def step(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM intents WHERE number = ?", (number,))
             if dirty:
                 mark(connection, home, change.info.key, change.info.seq)
 
-        self._disk.write("abort", step, makes_room=True)
-        self._drop(body)
-        self._forget(number, home, change)
+        with self._disk.hold(home, change.info.key):  # a commit that nobody waits for any more may be under way
+            self._disk.write("abort", step, makes_room=True)
+            self._drop(intent.body)
+        self._forget(number, intent)
 
     def apply(self, change: Change, body: Incoming | None, terms: Terms) -> bool:
         """See Disk.apply."""
@@ -111,20 +129,28 @@ class Changes:
         rows.encode_key(change.info.key)
         places.path_within(home.placement, change.info.key)
         held = self._secure(change, body)
-        try:
-            is_new = self._perform(home, change, held, lambda _: self._check(home, change, terms))
-        except (ExhaustedError, MismatchError, NotFoundError):
-            self._drop(held)
-            raise
-        if not is_new:
-            self._drop(held)
-        return is_new
+        with self._disk.hold(home, change.info.key):
+            try:
+                steps = self._decide(home, change, held, lambda _: self._check(home, change, terms))
+            except (ExhaustedError, KernelError, MismatchError, NotFoundError):
+                self._drop(held)
+                raise
+            if steps is None:
+                self._drop(held)
+                return False
+            self._carry_out(change, steps)
+        return True
 
     def remove_exactly(self, placement_id: str, entry: Entry) -> bool:
         """Remove a version as long as no later change of it is known; nothing is remembered."""
         home = self._disk.homes.find(placement_id)
         info = dataclasses.replace(entry.info, seq=entry.info.seq + 1)
-        return self._perform(home, Change("remove", placement_id, info, entry.made), None, None)
+        change = Change("remove", placement_id, info, entry.made)
+        with self._disk.hold(home, info.key):
+            steps = self._decide(home, change, None, None)
+            if steps is not None:
+                self._carry_out(change, steps)
+        return steps is not None
 
     def _check(self, home: Home, change: Change, terms: Terms) -> None:
         """In a step of the index, so one at a time."""
@@ -153,10 +179,12 @@ class Changes:
             self._disk.syncs.sync(places.TEMP)
         return Body(body.place, sums.pieces)
 
-    def _perform(self, home: Home, change: Change, body: Body | None, also: _Also | None) -> bool:
-        """Make the change so: the index, then the files. False: something newer is known."""
-        disk = self._disk
+    def _decide(self, home: Home, change: Change, body: Body | None, also: _Also | None) -> FileSteps | None:
+        """Have the index hold the change, durably; what is left to be done with files. The caller holds the key.
 
+        None: something newer is known. When it raises, the index does not refer to the body's file.
+        """
+        disk = self._disk
         settled: set[str] = set()
 
         def step(connection: sqlite3.Connection) -> FileSteps | None:
@@ -164,36 +192,33 @@ class Changes:
                 also(connection)
             return ledger.apply_change(connection, home, change, body, is_free=is_free, settled=settled)
 
-        with disk.hold(home, change.info.key):
-            with disk.trouble.told(change.kind):
-                plain = places.plain_place(home.placement, home.slot, change.info.key)
-                disk.mover.check(plain)
-                is_free = plain is not None and not disk.files.exists(plain)
-            while True:
-                try:
-                    steps = disk.write(change.kind, step, makes_room=body is None)
-                    break
-                except UnsettledError as error:
-                    with disk.trouble.told(change.kind):
-                        disk.mover.settle_place(error.place)
-                    settled.add(error.place)
-            if steps is None:
-                return False
-            with disk.trouble.told(change.kind):
-                disk.mover.carry_out(steps)
-        return True
+        with disk.trouble.told(change.kind):
+            plain = places.plain_place(home.placement, home.slot, change.info.key)
+            disk.mover.check(home.number, rows.encode_key(change.info.key))
+            is_free = plain is not None and not disk.files.exists(plain)
+        while True:
+            try:
+                return disk.write(change.kind, step, makes_room=body is None)
+            except UnsettledError as error:
+                with disk.trouble.told(change.kind):
+                    disk.mover.settle_place(error.place)
+                settled.add(error.place)
 
-    def _look_up(self, number: int) -> tuple[Home, Change, Body | None]:
+    def _carry_out(self, change: Change, steps: FileSteps) -> None:
+        with self._disk.trouble.told(change.kind):
+            self._disk.mover.carry_out(steps)
+
+    def _look_up(self, number: int) -> _Intent:
         with self._guard:
             intent = self._intents.get(number)
         if intent is None:
             raise UsageError(f"there is no intent {number}")
         return intent
 
-    def _forget(self, number: int, home: Home, change: Change) -> None:
+    def _forget(self, number: int, intent: _Intent) -> None:
         with self._guard:
             self._intents.pop(number, None)
-        self._disk.counters.end(home.number, change.info.seq)
+        self._disk.counters.end(intent.home.number, intent.change.info.seq)
 
     def _drop(self, body: Body | None) -> None:
         if body is not None:

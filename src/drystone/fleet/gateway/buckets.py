@@ -145,12 +145,6 @@ async def _put_acl(context: Context) -> Response:
     return empty_response()
 
 
-def _get_public_access(context: Context) -> Response:
-    _ = context.bucket
-    names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    return xml_response("PublicAccessBlockConfiguration", [(name, True) for name in names])
-
-
 def _absent(code: Code) -> Callable[[Context], Response]:
     def refuse(context: Context) -> Response:
         raise S3Error(code, BucketName=context.bucket.name)
@@ -159,13 +153,10 @@ def _absent(code: Code) -> Callable[[Context], Response]:
 
 
 def _constant(root: str, value: xml.Value) -> Callable[[Context], Response]:
-    def answer(context: Context) -> Response:
-        _ = context.bucket
-        return xml_response(root, value)
-
-    return answer
+    return lambda _: xml_response(root, value)
 
 
+_CLOSED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 _GET: Mapping[str, Callable[[Context], Response]] = {
     "accelerate": _constant("AccelerateConfiguration", []),
     "acl": lambda context: acl_response(context.bucket.owner),
@@ -179,7 +170,7 @@ _GET: Mapping[str, Callable[[Context], Response]] = {
     "ownershipControls": _absent(Code.OwnershipControlsNotFoundError),
     "policy": _get_policy,
     "policyStatus": _get_policy_status,
-    "publicAccessBlock": _get_public_access,
+    "publicAccessBlock": _constant("PublicAccessBlockConfiguration", [(name, True) for name in _CLOSED]),
     "replication": _absent(Code.ReplicationConfigurationNotFoundError),
     "requestPayment": _constant("RequestPaymentConfiguration", [("Payer", "BucketOwner")]),
     "tagging": _get_tags,
@@ -209,7 +200,6 @@ async def get_setting(context: Context, operation: op.GetSetting) -> Response:
 
 async def put_setting(context: Context, operation: op.PutSetting) -> Response:
     """Change it."""
-    _ = context.bucket
     handler = _PUT.get(operation.what)
     if handler is None:
         raise S3Error(Code.NotImplemented)

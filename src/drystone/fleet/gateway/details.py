@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from drystone.fleet.gateway.context import Context, empty_response, xml_response
 from drystone.fleet.gateway.listings import owner_element
 from drystone.fleet.gateway.messages import Response
@@ -14,6 +17,9 @@ from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.s3.fields import MAX_TAGS, check_canned
 from drystone.fleet.s3.locks import check_retention
 from drystone.fleet.s3.settings import default_lock
+
+_TRIES = 8
+"""How often a change is decided anew."""
 
 
 def tag_elements(tags: dict[str, str]) -> list[tuple[str, xml.Value]]:
@@ -73,41 +79,64 @@ async def get_detail(context: Context, operation: op.GetDetail) -> Response:
     return xml_response("LegalHold", [("Status", info.lock["hold"])])
 
 
+Changes: TypeAlias = dict[str, dict[str, str]]
+"""As `Objects.update` takes them."""
+
+
 async def put_detail(context: Context, operation: op.PutDetail) -> Response:
     """Change one of them; the object's bytes stay."""
-    name = context.bucket.name
     if operation.what == "acl":
-        await find(context, name, operation.key, operation.version_id)
+        await find(context, context.bucket.name, operation.key, operation.version_id)
         await accept_acl(context, operation.canned)
         return empty_response()
     if operation.what != "tagging":
         _check_locking(context)
     bypass = context.bypasses(operation.bypass)
-    body = await context.read_document()
-    info = await find(context, name, operation.key, operation.version_id)
-    if operation.what == "tagging":
-        changes = {"tags": read_tagging(body, MAX_TAGS)}
-    else:
-        changes = {"lock": _changed_lock(context, operation, info, body, bypass=bypass)}
-    changed = await context.objects.update(name, operation.key, info.version_id, changes)
+    decide = _read_change(operation.what, await context.read_document(), context.asked.now, bypass=bypass)
+    changed = await _change(context, operation.key, operation.version_id, decide)
     return empty_response(200, context.version_header(changed.version_id))
 
 
-def _changed_lock(
-    context: Context, operation: op.PutDetail, info: ObjectInfo, body: bytes, *, bypass: bool
-) -> dict[str, str]:
-    if operation.what == "legal-hold":
-        return {**info.lock, "hold": read_legal_hold(body)}
-    retention = read_retention(body, context.asked.now)
-    check_retention(info.lock, retention, context.asked.now, bypass=bypass)
-    hold = {"hold": info.lock["hold"]} if "hold" in info.lock else {}
-    return {**retention, **hold}
+def _read_change(what: str, body: bytes, now: float, *, bypass: bool) -> Callable[[ObjectInfo], Changes]:
+    """What a document changes of a version."""
+    if what == "tagging":
+        tags = read_tagging(body, MAX_TAGS)
+        return lambda _: {"tags": tags}
+    if what == "legal-hold":
+        hold = read_legal_hold(body)
+        return lambda info: {"lock": {**info.lock, "hold": hold}}
+    retention = read_retention(body, now)
+
+    def retain(info: ObjectInfo) -> Changes:
+        check_retention(info.lock, retention, now, bypass=bypass)
+        hold = {"hold": info.lock["hold"]} if "hold" in info.lock else {}
+        return {"lock": {**retention, **hold}}
+
+    return retain
+
+
+async def _change(
+    context: Context, key: str, version_id: str | None, decide: Callable[[ObjectInfo], Changes]
+) -> ObjectInfo:
+    """Make the change that `decide` makes of a version; anew when somebody changed the version in between, so that
+    nothing is decided by what no longer holds.
+
+    :raises S3Error: what `decide` raises; OperationAborted: it was changed each time.
+    """
+    bucket, tries = context.bucket.name, _TRIES
+    while True:
+        info = await find(context, bucket, key, version_id)
+        try:
+            return await context.objects.update(bucket, key, info.version_id, decide(info), seq=info.seq)
+        except S3Error as error:
+            tries -= 1
+            if error.code is not Code.OperationAborted or not tries:
+                raise
 
 
 async def delete_detail(context: Context, operation: op.DeleteDetail) -> Response:
     """Remove the tags of a version."""
     if operation.what != "tagging":
         raise S3Error(Code.MethodNotAllowed)
-    info = await find(context, context.bucket.name, operation.key, operation.version_id)
-    changed = await context.objects.update(context.bucket.name, operation.key, info.version_id, {"tags": {}})
+    changed = await _change(context, operation.key, operation.version_id, lambda _: {"tags": {}})
     return empty_response(204, context.version_header(changed.version_id))

@@ -113,16 +113,15 @@ class Gateway:
         key, payload, chain = await self._authenticate(request, headers, now)
         asked, body = self._decode(request, headers, payload, chain, now)
         operation = parse_operation(asked)
-        existing = None
-        if asked.bucket and (isinstance(operation, op.CreateBucket) or is_namespace(asked.bucket)):
-            existing = await self.catalog.bucket(asked.bucket)
+        existing = await self.catalog.bucket(asked.bucket) if is_namespace(asked.bucket) else None
         check_operation(key, existing, operation, secure=request.secure)
         patiently = partial(self._wait_patiently, request)
         context = Context(
             self.objects, self.catalog, self.settings, asked, key, body, request.secure, existing, patiently
         )
         if asked.bucket and not isinstance(operation, op.CreateBucket):
-            _check_owner(asked.headers.get("x-amz-expected-bucket-owner", ""), context.bucket)
+            bucket = context.bucket  # it must be there, whatever is asked of it
+            _check_owner(asked.headers.get("x-amz-expected-bucket-owner", ""), bucket)
         return await _HANDLERS[type(operation)](context, operation)
 
     async def _wait_patiently(self, request: Request, work: Coroutine[Any, Any, Response]) -> Response:

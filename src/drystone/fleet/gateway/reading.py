@@ -11,7 +11,6 @@ from drystone.fleet.s3 import operations as op
 from drystone.fleet.s3 import xml
 from drystone.fleet.s3.conditions import check_read
 from drystone.fleet.s3.errors import Code, S3Error
-from drystone.fleet.s3.fields import read_etags
 from drystone.fleet.s3.moments import format_http, parse_http
 from drystone.fleet.s3.ranges import resolve_part, resolve_range
 
@@ -75,7 +74,7 @@ def _range(operation: op.GetObject, info: ObjectInfo) -> tuple[int, int] | None:
 
 def _unchanged(validator: str, info: ObjectInfo) -> bool:
     if validator.startswith('"'):
-        return read_etags(validator) == (info.etag,)
+        return validator == f'"{info.etag}"'
     try:
         return parse_http(validator) == int(info.modified)
     except ValueError:
@@ -189,6 +188,5 @@ def checksum_elements(checksums: dict[str, str], kind: str = "") -> list[tuple[s
 
 
 async def head_bucket(context: Context, operation: op.HeadBucket) -> Response:  # noqa: ARG001
-    """Whether the bucket is there."""
-    _ = context.bucket
+    """That the bucket is there; where it is not, nobody comes here."""
     return empty_response(200, {"x-amz-bucket-region": context.settings.region})

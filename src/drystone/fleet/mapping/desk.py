@@ -5,7 +5,6 @@ work of the process.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,29 +25,27 @@ _ANSWER_SECONDS = 4.0
 
 
 class Desk:
-    """Where a process's requests to its mapper go. :ivar version: of the map, as last committed here."""
+    """Where a process's requests to its mapper go.
 
-    def __init__(self, make: Callable[[Callable[[int], None]], Mapper]) -> None:
+    :param make: the mapper, given what it is to call after each commit. :ivar news: set at the next commit; then
+        another takes its place.
+    """
+
+    def __init__(self, make: Callable[[Callable[[], None]], Mapper]) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mapper")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
+        self.news = asyncio.Event()
         self.mapper = make(self._tell)
         self.orders = Orders(self.mapper)
 
-    def _tell(self, _version: int) -> None:
+    def _tell(self) -> None:
         """Called in the mapper's thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
-
-    async def wait_for_news(self, seconds: float) -> None:
-        """Until something was committed, or `seconds` have passed."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
+        self.news.set()
+        self.news = asyncio.Event()
 
     async def do(self, action: Callable[[], Result]) -> Result:
         """What `action` returns, run in the mapper's thread.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import json
 from collections.abc import Callable
@@ -11,6 +9,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from drystone.base.errors import DrystoneError, UsageError
+from drystone.fleet.basic import parse_basic
 from drystone.fleet.documents import Allocation, Placement
 from drystone.fleet.mapping import legacy
 from drystone.fleet.mapping.database import NotLeadingError
@@ -58,13 +57,7 @@ class LegacyRoutes:
 
     def _has_key(self, request: web.Request) -> bool:
         """Whether HTTP Basic names a key (any right: what may be done is checked by the storage servers)."""
-        kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "basic":
-            return False
-        try:
-            access, _, secret = base64.b64decode(given, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return False
+        access, secret = parse_basic(request.headers.get("Authorization", ""))
         key = self._desk.mapper.model.keys.get(access)
         return key is not None and hmac.compare_digest(key.secret.encode(), secret.encode())
 

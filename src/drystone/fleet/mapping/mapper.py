@@ -34,7 +34,7 @@ from drystone.fleet.mapping.model import (
     ServerRecord,
 )
 from drystone.fleet.mapping.quotas import review_quotas
-from drystone.fleet.mapping.rebuild import Waiting, find_certain, find_newer, leap, rebuild, unheard
+from drystone.fleet.mapping.rebuild import LEAP, Waiting, find_certain, find_newer, leap, rebuild, unheard
 from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.mapping.sightings import Sightings
 from drystone.fleet.mapping.status import placement_state
@@ -51,7 +51,7 @@ class Mapper:
     """One mapper. Its methods are called one at a time.
 
     :param id: of this process, different after each start. :param url: where other mappers and servers call it.
-    :param changed: called after each commit with the map's version. :param make_id: for new placements.
+    :param changed: called after each commit. :param make_id: for new placements.
     :param recover: take the database for an old one, that was put back: the disks may know better.
     :param leap: how many terms are left out when a rebuilding begins: any number, another each time.
     """
@@ -64,7 +64,7 @@ class Mapper:
         *,
         id: str,  # noqa: A002  # it is what it is called everywhere
         url: str,
-        changed: Callable[[int], None] = lambda _: None,
+        changed: Callable[[], None] = lambda: None,
         make_id: Callable[[], str] = new_uuid,
         recover: bool = False,
         leap: Callable[[], int] = lambda: secrets.randbelow(1 << 20),
@@ -89,6 +89,8 @@ class Mapper:
         self._leap = leap
         self._rebuilding = 0
         """The term of our own in which the map is being rebuilt."""
+        self._overruled: set[str] = set()
+        """Placements in epochs, since it is, that the lost database cannot have come to."""
         self._until = 0.0
         self._renew_at = 0.0
         self._stale = False
@@ -182,6 +184,9 @@ class Mapper:
         self._recover()
         if now >= self._leftovers_at:
             self._leftovers_at = now + _LEFTOVERS_SECONDS
+            self.sightings.forget_pauses(now)
+            if any(len(each.members) < self.rules.copies for each in self.model.placements.values()):
+                self._settled = None  # disks may have room again, which no signature tells
             self.commit(review_leftovers(self.view(), self._wall()))
             self.commit(review_quotas(self.view()))
             if not self.model.recovering:
@@ -191,7 +196,7 @@ class Mapper:
         if signature == self._settled and not self.moves:
             return
         if self.model.recovering:
-            self.commit(decide_placements(view, find_certain(view, self.term)))
+            self.commit(decide_placements(view, self._certain()))
             return
         changes = decide_placements(view, self.model.placements.values())
         if not changes and self.moves:
@@ -216,10 +221,22 @@ class Mapper:
         view = self.view()
         changes, self.waiting = rebuild(view, self.term, self._wall())
         self.commit(changes)
+        self._overruled |= {each.placement.id for each in changes if isinstance(each, PlacementChange)}
+        self._overrule()
         view = self.view()
-        certain = len(find_certain(view, self.term)) == len(self.model.placements)
-        if certain and not self.waiting and not unheard(view, self.term):
+        if len(self._certain()) == len(self.model.placements) and not self.waiting and not unheard(view, self.term):
             self.end_recovery("every server has told what it holds")
+
+    def _overrule(self) -> None:
+        """Lead what is certain past all epochs of the lost database: some server may have heard of one, and lost the
+        disk that would have kept it."""
+        fresh = [each for each in find_certain(self.view(), self.term) if each.id not in self._overruled]
+        self.commit([leap(each, LEAP, "all that were in sync have told") for each in fresh])
+        self._overruled |= {each.id for each in fresh}
+
+    def _certain(self) -> list[Placement]:
+        """Placements that may be decided about while the map is being rebuilt."""
+        return [each for each in find_certain(self.view(), self.term) if each.id in self._overruled]
 
     def end_recovery(self, why: str) -> None:
         """Take the database for right from now on, also where a disk that is missing may know better.
@@ -228,7 +245,7 @@ class Mapper:
         """
         self.check_leads()
         if self.model.recovering:
-            certain = {each.id for each in find_certain(self.view(), self.term)}
+            certain = {each.id for each in self._certain()}
             doubtful = [each for each in self.model.placements.values() if each.id not in certain]
             overruled = [leap(each, _OVERRULE, f"{why}: a disk that is missing may know better") for each in doubtful]
             self.commit([*overruled, FleetChange(self.model.fleet, recovering=False, why=why)])
@@ -262,7 +279,7 @@ class Mapper:
         self._newest = (self.model.fleet, version)
         for change in whole:
             log.info("%s %s: %s", *describe(change))
-        self._changed(version)
+        self._changed()
 
     # Storage servers
 
@@ -288,6 +305,7 @@ class Mapper:
             term=self.term,
             map=None if has_map else self.map(),
             want_held=self.sightings.untold(heartbeat.server)
+            or self.clock.monotonic() >= sighting.ask_at
             or (self.model.recovering and sighting.held_term != self.term),
         )
 
@@ -321,6 +339,7 @@ class Mapper:
         term = max(above, self.term) + 1 + self._leap()
         self.database.raise_term(self.id, term)
         self.term = term
+        self._overruled = set()
 
     def _note_records(self, heartbeat: Heartbeat) -> list[Change]:
         """What is new of a server and its disks."""
@@ -388,6 +407,8 @@ class Mapper:
             raise UnavailableError("not all storage servers were heard of yet", hint="try again")
         change = allocate(self.view(), wanted, self._make_id())
         self.commit([change])
+        for each in change.placement.members:
+            self.sightings.ask_soon(each.server, self.clock.monotonic())
         return change.placement
 
     def report(self, report: Report) -> tuple[Placement, bool]:
@@ -402,7 +423,7 @@ class Mapper:
             raise NotFoundError(f"there is no placement {report.placement}")
         if report.epoch != placement.epoch or report.server != placement.leader:
             return placement, False
-        if self.model.recovering and all(each.id != placement.id for each in find_certain(self.view(), self.term)):
+        if self.model.recovering and all(each.id != placement.id for each in self._certain()):
             raise UnavailableError("the map is being rebuilt from the disks", hint="try again")
         own = placement.member(report.server)
         if report.drop and own is not None and self.view().state(own) is DiskState.BAD:

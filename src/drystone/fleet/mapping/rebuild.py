@@ -15,7 +15,7 @@ from drystone.fleet.documents import Bucket, Placement
 from drystone.fleet.mapping.model import BucketChange, Change, KeyChange, PlacementChange
 from drystone.fleet.mapping.view import View
 
-_LEAP = 1000
+LEAP = 1000
 """Epochs that are left out: what the lost database decided and nobody learned was in one of them, if anywhere."""
 
 
@@ -82,7 +82,7 @@ def rebuild(view: View, term: int, wall: float) -> tuple[list[Change], list[Wait
                 made.add(placement.namespace)
                 bucket = Bucket(placement.namespace, placement.policy, "", wall)
                 changes.append(BucketChange(bucket, "found on the disks"))
-            after = msgspec.structs.replace(placement, epoch=placement.epoch + _LEAP)
+            after = msgspec.structs.replace(placement, epoch=placement.epoch + LEAP)
             own = view.model.placements.get(placement.id)
             before = 0 if own is None else own.epoch
             changes.append(PlacementChange(after, before, "as the disks know it"))

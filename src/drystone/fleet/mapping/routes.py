@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -24,10 +26,10 @@ from drystone.base.errors import (
 )
 from drystone.fleet import orders
 from drystone.fleet.calls import authorize
-from drystone.fleet.documents import Allocation, Heartbeat, Key, Report
-from drystone.fleet.mapping.database import NotLeadingError
+from drystone.fleet.documents import Allocation, FleetMap, Heartbeat, Key, Report
+from drystone.fleet.mapping.database import AuditEntry, NotLeadingError
 from drystone.fleet.mapping.desk import Desk
-from drystone.fleet.mapping.status import fleet_status
+from drystone.fleet.mapping.status import Status, fleet_status
 from drystone.wire.problems import CONTENT_TYPE, to_problem
 
 log = logging.getLogger(__name__)
@@ -129,14 +131,19 @@ class Routes:
     async def map(self, request: web.Request) -> web.Response:
         newer = _number(request, "newer", -1)
         wait = min(float(_number(request, "wait", 0)), _LONGEST_WAIT)
-        mapper = self._desk.mapper
-        await self._desk.do(mapper.check_leads)
-        if mapper.model.version <= newer and wait > 0:
-            await self._desk.wait_for_news(wait)
-            await self._desk.do(mapper.check_leads)
-        if mapper.model.version <= newer:
-            return web.Response(status=204)
-        return answer(await self._desk.do(mapper.map))
+        news = self._desk.news  # before the look, so that none is missed
+        found = await self._desk.do(lambda: self._find_map(newer))
+        if found is None and wait > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await news.wait()
+            found = await self._desk.do(lambda: self._find_map(newer))
+        return web.Response(status=204) if found is None else answer(found)
+
+    def _find_map(self, newer: int) -> FleetMap | None:
+        """None when there is none above a version."""
+        self._desk.mapper.check_leads()
+        return self._desk.mapper.map() if self._desk.mapper.model.version > newer else None
 
     async def allocate(self, request: web.Request) -> web.Response:
         document = await _read(request, Allocation)
@@ -204,13 +211,20 @@ class Routes:
         return web.Response(status=204)
 
     async def status(self, _request: web.Request) -> web.Response:
+        return answer(await self._desk.do(self._find_status))
+
+    def _find_status(self) -> Status:
         mapper = self._desk.mapper
-        await self._desk.do(mapper.check_leads)
-        return answer(await self._desk.do(lambda: fleet_status(mapper.view(), mapper.waiting, mapper.clock.now())))
+        mapper.check_leads()
+        return fleet_status(mapper.view(), mapper.waiting, mapper.clock.now())
 
     async def audit(self, request: web.Request) -> web.Response:
         limit = min(_number(request, "limit", 100), 10_000)
-        return answer(await self._desk.do(lambda: self._desk.mapper.database.audit(limit)))
+        return answer(await self._desk.do(lambda: self._find_entries(limit)))
+
+    def _find_entries(self, limit: int) -> list[AuditEntry]:
+        self._desk.mapper.check_leads()
+        return self._desk.mapper.database.audit(limit)
 
     async def health(self, _request: web.Request) -> web.Response:
         mapper = self._desk.mapper

@@ -34,7 +34,7 @@ async def run_mapper(settings: MapperSettings, ready: Callable[[str], None]) -> 
     if settings.certificate is not None and settings.key_file is not None:
         tls = TlsFiles(settings.certificate, settings.key_file)
 
-    def make_mapper(changed: Callable[[int], None]) -> Mapper:
+    def make_mapper(changed: Callable[[], None]) -> Mapper:
         database = SqlDatabase(settings.database)
         return Mapper(
             database,

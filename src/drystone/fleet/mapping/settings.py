@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from drystone.base.errors import NotFoundError, UsageError
+from drystone.base.errors import UsageError
+from drystone.fleet.configuration import check_tls, check_url, load
 from drystone.fleet.documents import Policy
 from drystone.fleet.mapping.rules import Rules
 
@@ -60,38 +60,19 @@ def load_settings(path: Path | None, flags: dict[str, object]) -> MapperSettings
 
     :raises NotFoundError: there is no such file. :raises UsageError: it is no TOML, or a value is wrong.
     """
-    values: dict[str, object] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise NotFoundError(f"there is no configuration {path}") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"configuration {path}: {error}") from error
-    values.update({name: value for name, value in flags.items() if value is not None})
-    try:
-        settings = msgspec.convert(values, MapperSettings, strict=False, dec_hook=_decode_path)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"configuration of the mapper: {error}", hint="drystone fleet mapper --help") from error
+    settings = load(MapperSettings, path, flags, "mapper", hint="drystone fleet mapper --help")
     check_settings(settings)
     return settings
 
 
 def check_settings(settings: MapperSettings) -> None:
     """:raises UsageError: values that do not go together."""
-    if settings.url and (not settings.url.startswith(("http://", "https://")) or settings.url.endswith("/")):
-        raise UsageError(f"{settings.url!r} is not http://HOST:PORT or https://HOST:PORT")
-    if (settings.certificate is None) != (settings.key_file is None):
-        raise UsageError("a certificate and its key go together", hint="--certificate FILE --key-file FILE")
+    if settings.url:
+        check_url(settings.url)
+    check_tls(settings.certificate, settings.key_file)
     if not 1 <= settings.copies <= 4:
         raise UsageError(f"{settings.copies} copies: 1 to 4 can be kept")
     if settings.dead < 3:
         raise UsageError(f"dead = {settings.dead:g}: a server sends a heartbeat a second; allow 3 seconds at least")
     if settings.replace < settings.dead or settings.leftover < 0:
         raise UsageError("a dead server's copies cannot be made anew before it is dead", hint="replace >= dead")
-
-
-def _decode_path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str | Path):
-        return Path(value)
-    raise TypeError(f"{value!r} is no {kind.__name__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ _OFFSETS = 64
 _RESTART_SECONDS = 2.5
 """For so long after a heartbeat, one of another process of that server is taken for late, from the process before."""
 
+_FIRST_SECONDS = 1.0
+"""After which a server is asked what it holds of a host that was placed there: its first objects are there then."""
+
 
 @dataclass(slots=True)
 class Sighting:
@@ -23,7 +27,8 @@ class Sighting:
     :ivar came: when its last heartbeat came. :ivar uptime: when it sent that, by its own clock.
     :ivar offsets: of that clock from ours, as the last heartbeats showed it: the least is the truest.
     :ivar held: what its disks hold, None when it has not told since it started. :ivar held_term: the highest term it
-        knew when it told. :ivar told: ids of the disks that it told all of then.
+        knew when it told. :ivar told: ids of the disks that it told all of then. :ivar ask_at: when it is to be asked
+        again (monotonic seconds), though it tells by itself from time to time.
     """
 
     seen: float
@@ -36,6 +41,7 @@ class Sighting:
     held: tuple[Held, ...] | None = None
     held_term: int = 0
     told: frozenset[str] = frozenset()
+    ask_at: float = math.inf
 
 
 class Sightings:
@@ -79,11 +85,23 @@ class Sightings:
             sighting.held = heartbeat.held
             sighting.held_term = heartbeat.term
             sighting.told = frozenset(heartbeat.told)
+            if sighting.seen >= sighting.ask_at:
+                sighting.ask_at = math.inf
         return True
+
+    def ask_soon(self, server: str, now: float) -> None:
+        """A host was placed on a server: have it tell what it holds before it would by itself."""
+        sighting = self.servers.get(server)
+        if sighting is not None:
+            sighting.ask_at = min(sighting.ask_at, now + _FIRST_SECONDS)
 
     def pause(self, placement: str, server: str, until: float) -> None:
         """Do not make `server` a member of a placement before `until`."""
         self.pauses[placement, server] = until
+
+    def forget_pauses(self, now: float) -> None:
+        """Forget those that are over."""
+        self.pauses = {key: until for key, until in self.pauses.items() if until > now}
 
     def paused(self, placement: str, server: str, now: float) -> bool:
         """Whether it shall not be made a member now."""

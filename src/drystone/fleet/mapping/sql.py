@@ -1,12 +1,14 @@
 """The mapper's database in SQL, by SQLAlchemy Core: SQLite (synchronous=FULL, BEGIN IMMEDIATE) or PostgreSQL.
 
 Every change is one transaction that also locks and checks the row of the lease: a mapper that lost it changes nothing.
+One that hangs in the middle of one is ended: by PostgreSQL its connection, with SQLite its process (mapping.presence).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from drystone.fleet.mapping import schema
 from drystone.fleet.mapping.audit import describe
 from drystone.fleet.mapping.database import AuditEntry, Lease, NotLeadingError
 from drystone.fleet.mapping.model import Change, DiskRecord, Leftover, Model, ServerRecord
+from drystone.fleet.mapping.presence import Presence
 from drystone.fleet.mapping.statements import write_change
 
 if TYPE_CHECKING:
@@ -34,20 +37,27 @@ _BUSY_SECONDS = 5.0
 class SqlDatabase:
     """The database at `url`: `sqlite:///PATH` or `postgresql://USER@HOST/NAME`. Satisfies Database.
 
+    :param busy_seconds: how long a SQLite file may be locked by another mapper until that one is taken to hang.
     :raises UsageError: another kind of URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_seconds: float = _BUSY_SECONDS) -> None:
         self.url = url
-        self._sqlite = url.startswith("sqlite://")
+        self._busy_seconds = busy_seconds
+        kind, _, place = url.partition(":///")
+        self._sqlite = kind == "sqlite" and place not in {"", ":memory:"}
         if not self._sqlite and not url.startswith(("postgresql://", "postgresql+psycopg://")):
             raise UsageError(f"database {url!r} is neither sqlite:///PATH nor postgresql://...")
+        self._file = Path(place)
+        self._presence = Presence(self._file) if self._sqlite else None
         self._engine: Engine | None = None
 
     def open(self) -> None:
         with self._translated():
             engine = self._make_engine()
             self._engine = engine
+            if self._presence is not None:
+                self._presence.begin()
             with self._transaction() as connection:
                 if not self._sqlite:
                     connection.execute(text("SELECT pg_advisory_xact_lock(20261121)"))
@@ -57,6 +67,8 @@ class SqlDatabase:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+        if self._presence is not None:
+            self._presence.end()
 
     def _make_engine(self) -> Engine:
         """:raises UsageError: the URL is malformed."""
@@ -72,10 +84,8 @@ class SqlDatabase:
                         "options": "-c statement_timeout=5000 -c lock_timeout=3000 -c synchronous_commit=on",
                     },
                 )
-            place = self.url.removeprefix("sqlite:///")
-            if place and place != ":memory:":
-                Path(place).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(self.url, connect_args={"timeout": self._busy_seconds, "check_same_thread": False})
         except (ArgumentError, NoSuchModuleError, ValueError) as error:
             raise UsageError(f"database {self.url!r}: {error}") from error
 
@@ -106,6 +116,8 @@ class SqlDatabase:
         try:
             yield
         except DBAPIError as error:
+            if self._presence is not None and _is_locked(error.orig):
+                self._presence.end_hung()
             raise UnavailableError(f"the mapper's database: {error.orig}") from error
         except SQLAlchemyError as error:
             raise UnavailableError(f"the mapper's database: {error}") from error
@@ -178,6 +190,11 @@ class SqlDatabase:
         with self._transaction() as connection:
             rows = connection.execute(select(schema.audit).order_by(schema.audit.c.id.desc()).limit(limit))
             return [AuditEntry(row.at, row.term, row.what, row.subject, row.why) for row in rows]
+
+
+def _is_locked(error: BaseException | None) -> bool:
+    """Whether another process had SQLite's file locked for longer than we wait."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _load(connection: Connection) -> Model:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -11,6 +13,9 @@ from drystone.fleet.documents import Placement
 from drystone.fleet.mapping.audit import name_placement
 from drystone.fleet.mapping.rebuild import Waiting, find_orphans
 from drystone.fleet.mapping.view import SERVING, STANDING, View
+
+_COUNTING = STANDING | SERVING
+"""A copy there is not lost."""
 
 
 class DiskStatus(msgspec.Struct, frozen=True):
@@ -88,24 +93,56 @@ class Status(msgspec.Struct, frozen=True):
     orphans: tuple[str, ...]
 
 
+@dataclass(slots=True)
+class _Part:
+    """A server's part in the placements. :ivar alone: hosts of which it has the only good copy, with their sums."""
+
+    leads: int = 0
+    copies: int = 0
+    alone: list[str] = field(default_factory=list)
+    objects: int = 0
+    size: int = 0
+
+
 def fleet_status(view: View, waiting: Sequence[Waiting], now: datetime) -> Status:
-    """The status at one moment."""
+    """The status at one moment. The placements are gone through once: a fleet may have many thousands."""
     model = view.model
-    hosts = [_host_status(view, each, now.timestamp()) for each in model.placements.values()]
+    parts: defaultdict[str, _Part] = defaultdict(_Part)
+    hosts: list[HostStatus] = []
+    for placement in model.placements.values():
+        host = _host_status(view, placement, now.timestamp())
+        hosts.append(host)
+        _count(view, placement, host, parts)
+    servers = sorted(model.servers)
     return Status(
         fleet=model.fleet,
         version=model.version,
         recovering=model.recovering,
-        servers=tuple(_server_status(view, each) for each in sorted(model.servers)),
+        servers=tuple(_server_status(view, each, parts[each]) for each in servers),
         disks=tuple(_disk_status(view, each) for each in model.disks),
         hosts=tuple(sorted(hosts, key=lambda each: (each.namespace, each.host))),
-        risks=tuple(_risk(view, each) for each in sorted(model.servers)),
+        risks=tuple(_risk(each, parts[each]) for each in servers),
         waiting=tuple(
             f"{name_placement(each.placement)}: disks that must be read first: {', '.join(each.missing)}"
             for each in waiting
         ),
         orphans=tuple(f"{name_placement(each)} ({each.id})" for each in find_orphans(view)),
     )
+
+
+def _count(view: View, placement: Placement, host: HostStatus, parts: defaultdict[str, _Part]) -> None:
+    """Add a placement to the parts of its servers."""
+    parts[placement.leader].leads += 1
+    sound: list[str] = []
+    for each in placement.members:
+        parts[each.server].copies += 1
+        if each.state == "in_sync" and view.state(each) in _COUNTING:
+            sound.append(each.server)
+    if len(sound) == 1:
+        part = parts[sound[0]]
+        part.alone.append(name_placement(placement))
+        part.objects += host.objects
+        part.size += host.size
 
 
 def placement_state(view: View, placement: Placement) -> str:
@@ -116,14 +153,12 @@ def placement_state(view: View, placement: Placement) -> str:
     return "degraded" if sound else "unreadable"
 
 
-def _server_status(view: View, server: str) -> ServerStatus:
+def _server_status(view: View, server: str, part: _Part) -> ServerStatus:
     record = view.model.servers[server]
-    leads = sum(each.leader == server for each in view.model.placements.values())
-    copies = sum(member.server == server for _, member in view.model.members())
     sighting = view.sightings.servers.get(server)
     silent = round(view.sightings.silence(server, view.now), 1)
     version = sighting.map_version if sighting is not None else 0
-    return ServerStatus(server, record.url, view.alive(server), silent, leads, copies, version)
+    return ServerStatus(server, record.url, view.alive(server), silent, part.leads, part.copies, version)
 
 
 def _disk_status(view: View, disk_id: str) -> DiskStatus:
@@ -163,14 +198,5 @@ def _host_status(view: View, placement: Placement, wall: float) -> HostStatus:
     )
 
 
-def _risk(view: View, server: str) -> Risk:
-    hosts: list[str] = []
-    objects = size = 0
-    for placement in view.model.placements.values():
-        sound = [each.server for each in placement.in_sync() if view.state(each) in STANDING | SERVING]
-        if sound == [server]:
-            hosts.append(f"{placement.namespace}/{placement.host}")
-            held = view.held_by_placement.get(placement.id, ())
-            objects += max((each.objects for each in held), default=0)
-            size += max((each.size for each in held), default=0)
-    return Risk(server, tuple(sorted(hosts)), objects, size)
+def _risk(server: str, part: _Part) -> Risk:
+    return Risk(server, tuple(sorted(part.alone)), part.objects, part.size)

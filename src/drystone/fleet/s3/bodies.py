@@ -12,6 +12,7 @@ from drystone.fleet.s3.checksums import SIZES, parse_checksum
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.s3.fields import check_lock, check_tags, read_etags
 from drystone.fleet.s3.locks import MODES
+from drystone.fleet.s3.numbers import parse_number
 from drystone.fleet.s3.settings import DefaultLock
 
 MAX_DELETES = 1000
@@ -68,15 +69,15 @@ def read_completion(body: bytes) -> tuple[Part, ...]:
 
 
 def _read_part(node: xml.Node) -> Part:
-    number = node.find_text("PartNumber").strip()
-    if not (number.isascii() and number.isdigit() and len(number) <= 5):
+    number = parse_number(node.find_text("PartNumber").strip())
+    if number is None:
         raise S3Error(Code.MalformedXML)
     checksums = {name: node.find_text(f"Checksum{name.upper()}") for name in SIZES}
     for name, text in checksums.items():
         if text:
             parse_checksum(name, text)
     return Part(
-        int(number),
+        number,
         node.find_text("ETag").strip().strip('"'),
         {name: text for name, text in checksums.items() if text},
     )
@@ -133,10 +134,10 @@ def read_lock_configuration(body: bytes) -> DefaultLock:
     days, years = (rule.find_text("DefaultRetention", name) for name in ("Days", "Years"))
     if mode not in MODES or bool(days) == bool(years):
         raise S3Error(Code.MalformedXML)
-    period = days or years
-    if not (period.isascii() and period.isdigit() and 1 <= int(period[:9]) <= (36_500 if days else 100)):
+    period = parse_number(days or years)
+    if period is None or not 1 <= period <= (36_500 if days else 100):
         raise S3Error(Code.InvalidArgument, "The default retention period must be a positive integer value.")
-    return DefaultLock(mode, int(days or 0), int(years or 0))
+    return DefaultLock(mode, days=period) if days else DefaultLock(mode, years=period)
 
 
 def read_location(body: bytes) -> str:

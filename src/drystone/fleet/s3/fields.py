@@ -43,18 +43,30 @@ STORAGE_CLASSES = frozenset(
 """Names that are kept and shown. All objects are stored alike, and can be read at once."""
 MAX_USER_METADATA = 2048
 MAX_TAGS = 10
-_ENTITY = re.compile(r'\s*(?:W/)?(?:"([^"]*)"|(\*)|([^",\s]+))\s*(?:,|$)')
+_ENTITY = re.compile(r'\s*+(?:(?:W/)?"([^"]*+)"|([^",\s]++))?\s*+(?:,|$)')
 _TAG = re.compile(r"[\w\s+\-=.:/@]*")
 
 
 def read_etags(text: str) -> tuple[str, ...]:
-    """The ETags of If-Match or If-None-Match, without quotes; `*` for any."""
-    found = (match[1] if match[1] is not None else match[2] or match[3] for match in _ENTITY.finditer(text))
-    return tuple(each for each in found if each)
+    """The ETags of If-Match or If-None-Match, without quotes; `*` for any. Those without quotes are taken too.
+
+    :raises S3Error: InvalidArgument: it is no list of ETags. (Passed over, a condition would hold that was not meant.)
+    """
+    found, at = [], 0
+    while at < len(text):
+        match = _ENTITY.match(text, at)
+        if match is None:
+            raise S3Error(Code.InvalidArgument, "If-Match and If-None-Match are lists of ETags.")
+        found.append(match[1] if match[1] is not None else match[2])
+        at = match.end()
+    return tuple(each for each in found if each is not None)
 
 
 def read_conditions(headers: Mapping[str, str], prefix: str = "") -> Conditions:
-    """The conditions in If-* headers. :param prefix: `x-amz-copy-source-` for those on the source of a copy."""
+    """The conditions in If-* headers. :param prefix: `x-amz-copy-source-` for those on the source of a copy.
+
+    :raises S3Error: InvalidArgument: no ETags.
+    """
     return Conditions(
         read_etags(headers.get(f"{prefix}if-match", "")),
         read_etags(headers.get(f"{prefix}if-none-match", "")),

@@ -18,6 +18,7 @@ from drystone.fleet.s3 import xml
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.s3.fields import check_tags
 from drystone.fleet.s3.moments import format_iso, parse_iso
+from drystone.fleet.s3.numbers import parse_number
 
 DAY = 86400
 MAX_RULES = 1000
@@ -65,9 +66,10 @@ def _number(node: xml.Node, name: str, least: int = 1, most: int = MAX_DAYS) -> 
     text = node.find_text(name).strip()
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit() and len(text) < 16 and least <= int(text) <= most):
+    found = parse_number(text)
+    if found is None or not least <= found <= most:
         raise S3Error(Code.InvalidArgument, f"'{name}' for a lifecycle action must be a positive integer.")
-    return int(text)
+    return found
 
 
 def read_rules(body: bytes) -> tuple[Rule, ...]:

@@ -14,6 +14,11 @@ def format_http(moment: float) -> str:
     return formatdate(int(moment), usegmt=True)
 
 
+def _seconds(moment: datetime) -> float:
+    """Since 1970; without a zone it is UTC. :raises OverflowError: it is in no year from 1 to 9999 of UTC."""
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).timestamp()
+
+
 def parse_http(text: str) -> float:
     """The moment of an HTTP date (of any of RFC 9110's three spellings) or of RFC 3339.
 
@@ -24,8 +29,7 @@ def parse_http(text: str) -> float:
     except ValueError:
         pass
     try:
-        moment = parsedate_to_datetime(text)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+        return _seconds(parsedate_to_datetime(text))
     except (TypeError, IndexError, OverflowError, ValueError) as error:
         raise ValueError(f"no date: {text[:40]}") from error
 
@@ -37,13 +41,12 @@ def format_iso(moment: float) -> str:
 
 
 def parse_iso(text: str) -> float:
-    """The moment of an RFC 3339 text; without a zone it is UTC.
+    """The moment of an RFC 3339 text; without a zone it is UTC. `format_iso` can write it.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is none, or outside of the years 1 to 9999.
     """
     try:
-        moment = datetime.fromisoformat(text.strip())
-        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+        return _seconds(datetime.fromisoformat(text.strip()))
     except (OverflowError, ValueError) as error:
         raise ValueError(f"no date: {text[:40]}") from error
 

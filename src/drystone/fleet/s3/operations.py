@@ -72,50 +72,59 @@ class HeadBucket(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class GetSetting(Operation):
-    """GET /bucket?WHAT, for a setting of the bucket. :ivar what: the query's name."""
+class Setting(Operation):
+    """About a setting of a bucket. :ivar what: the query's name."""
+
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GetSetting(Setting):
+    """GET /bucket?WHAT."""
 
     right: ClassVar[Right] = "read"
     action: ClassVar[str] = "s3:GetBucketSetting"
 
-    what: str = ""
-
 
 @dataclass(frozen=True, slots=True)
-class PutSetting(Operation):
+class PutSetting(Setting):
     """PUT /bucket?WHAT. :ivar canned: value of x-amz-acl, for an ACL without a body."""
 
     action: ClassVar[str] = "s3:PutBucketSetting"
 
-    what: str = ""
     canned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteSetting(Operation):
+class DeleteSetting(Setting):
     """DELETE /bucket?WHAT."""
 
     action: ClassVar[str] = "s3:DeleteBucketSetting"
 
-    what: str = ""
-
 
 @dataclass(frozen=True, slots=True)
-class ListObjects(Operation):
-    """GET /bucket, in its first and second version.
-
-    :ivar after: keys after this one: marker, start-after or what the continuation token holds.
-    :ivar token: the continuation token as it came. :ivar url: keys are sent percent-encoded.
-    """
+class Listing(Operation):
+    """A page of what is in a bucket. :ivar limit: entries. :ivar url: keys are sent percent-encoded."""
 
     right: ClassVar[Right] = "read"
-    action: ClassVar[str] = "s3:ListBucket"
 
     prefix: str = ""
     delimiter: str = ""
-    after: str = ""
     limit: int = 1000
     url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListObjects(Listing):
+    """GET /bucket, in its first and second version.
+
+    :ivar after: keys after this one: marker, start-after or what the continuation token holds.
+    :ivar token: the continuation token as it came.
+    """
+
+    action: ClassVar[str] = "s3:ListBucket"
+
+    after: str = ""
     version: int = 1
     token: str | None = None
     start_after: str = ""
@@ -123,33 +132,23 @@ class ListObjects(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class ListVersions(Operation):
+class ListVersions(Listing):
     """GET /bucket?versions."""
 
-    right: ClassVar[Right] = "read"
     action: ClassVar[str] = "s3:ListBucketVersions"
 
-    prefix: str = ""
-    delimiter: str = ""
     key_marker: str = ""
     version_marker: str = ""
-    limit: int = 1000
-    url: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ListUploads(Operation):
+class ListUploads(Listing):
     """GET /bucket?uploads."""
 
-    right: ClassVar[Right] = "read"
     action: ClassVar[str] = "s3:ListBucketMultipartUploads"
 
-    prefix: str = ""
-    delimiter: str = ""
     key_marker: str = ""
     upload_marker: str = ""
-    limit: int = 1000
-    url: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,14 @@ class DeleteObjects(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class GetObject(Operation):
+class OfVersion(Operation):
+    """About one version of an object. :ivar version_id: None for the latest."""
+
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetObject(OfVersion):
     """GET or HEAD of an object.
 
     :ivar range: the header Range, "" for none; `if_range` likewise. :ivar part: part number, 0 for none.
@@ -173,7 +179,6 @@ class GetObject(Operation):
     right: ClassVar[Right] = "read"
     action: ClassVar[str] = "s3:GetObject"
 
-    version_id: str | None = None
     range: str = ""
     if_range: str = ""
     part: int = 0
@@ -184,21 +189,31 @@ class GetObject(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class GetAttributes(Operation):
+class GetAttributes(OfVersion):
     """GET ?attributes. :ivar wanted: of x-amz-object-attributes. :ivar after: part number marker."""
 
     right: ClassVar[Right] = "read"
     action: ClassVar[str] = "s3:GetObjectAttributes"
 
-    version_id: str | None = None
     wanted: tuple[str, ...] = ()
     after: int = 0
     limit: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class PutObject(Operation):
-    """PUT of an object."""
+class DeleteObject(OfVersion):
+    """DELETE of an object or of one of its versions."""
+
+    right: ClassVar[Right] = "write"
+    action: ClassVar[str] = "s3:DeleteObject"
+
+    conditions: Conditions = field(default_factory=Conditions)
+    bypass: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Storing(Operation):
+    """What makes an object, or a step towards one. :ivar options: all that the request says of it but its bytes."""
 
     right: ClassVar[Right] = "write"
     action: ClassVar[str] = "s3:PutObject"
@@ -207,51 +222,31 @@ class PutObject(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class CopyObject(Operation):
+class PutObject(Storing):
+    """PUT of an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyObject(Storing):
     """PUT with x-amz-copy-source. :ivar replace: headers and user metadata of the request count, not the source's."""
 
-    right: ClassVar[Right] = "write"
-    action: ClassVar[str] = "s3:PutObject"
-
     source: Source = field(default_factory=Source)
-    options: PutOptions = field(default_factory=PutOptions)
     conditions: Conditions = field(default_factory=Conditions)
     replace: bool = False
     replace_tags: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteObject(Operation):
-    """DELETE of an object or of one of its versions."""
-
-    right: ClassVar[Right] = "write"
-    action: ClassVar[str] = "s3:DeleteObject"
-
-    version_id: str | None = None
-    conditions: Conditions = field(default_factory=Conditions)
-    bypass: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BeginUpload(Operation):
+class BeginUpload(Storing):
     """POST ?uploads."""
 
-    right: ClassVar[Right] = "write"
-    action: ClassVar[str] = "s3:PutObject"
-
-    options: PutOptions = field(default_factory=PutOptions)
-
 
 @dataclass(frozen=True, slots=True)
-class PutPart(Operation):
+class PutPart(Storing):
     """PUT ?partNumber&uploadId."""
-
-    right: ClassVar[Right] = "write"
-    action: ClassVar[str] = "s3:PutObject"
 
     upload_id: str = ""
     number: int = 0
-    options: PutOptions = field(default_factory=PutOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,14 +263,10 @@ class CopyPart(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class CompleteUpload(Operation):
+class CompleteUpload(Storing):
     """POST ?uploadId."""
 
-    right: ClassVar[Right] = "write"
-    action: ClassVar[str] = "s3:PutObject"
-
     upload_id: str = ""
-    options: PutOptions = field(default_factory=PutOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,35 +293,34 @@ class ListParts(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class GetDetail(Operation):
-    """GET ?tagging, ?retention, ?legal-hold, ?acl of an object. :ivar what: the query's name."""
+class Detail(OfVersion):
+    """?tagging, ?retention, ?legal-hold or ?acl of an object. :ivar what: the query's name."""
+
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GetDetail(Detail):
+    """GET of one."""
 
     right: ClassVar[Right] = "read"
     action: ClassVar[str] = "s3:GetObjectDetail"
 
-    what: str = ""
-    version_id: str | None = None
-
 
 @dataclass(frozen=True, slots=True)
-class PutDetail(Operation):
-    """PUT of one of them. :ivar bypass: pass over governance. :ivar canned: value of x-amz-acl."""
+class PutDetail(Detail):
+    """PUT of one. :ivar bypass: pass over governance. :ivar canned: value of x-amz-acl."""
 
     right: ClassVar[Right] = "write"
     action: ClassVar[str] = "s3:PutObjectDetail"
 
-    what: str = ""
-    version_id: str | None = None
     bypass: bool = False
     canned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteDetail(Operation):
+class DeleteDetail(Detail):
     """DELETE ?tagging of an object."""
 
     right: ClassVar[Right] = "write"
     action: ClassVar[str] = "s3:DeleteObjectTagging"
-
-    what: str = ""
-    version_id: str | None = None

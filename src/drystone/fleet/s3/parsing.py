@@ -12,6 +12,7 @@ from drystone.fleet.s3 import fields
 from drystone.fleet.s3 import operations as op
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.s3.keys import check_key
+from drystone.fleet.s3.numbers import parse_number
 from drystone.fleet.s3.payload import Payload
 
 MAX_PAGE = 1000
@@ -44,6 +45,7 @@ BUCKET_SETTINGS = frozenset(
 )
 """Queries that name a setting of a bucket; the gateway says which are offered."""
 OBJECT_DETAILS = frozenset({"acl", "legal-hold", "retention", "tagging"})
+_ATTRIBUTE_PAGES = ("part-number-marker", "max-parts")
 _OVERRIDES = {
     "response-cache-control": "cache-control",
     "response-content-disposition": "content-disposition",
@@ -77,9 +79,10 @@ class Asked:
         text = self.query.get(name, "")
         if not text:
             return default
-        if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) >= least):
+        found = parse_number(text)
+        if found is None or found < least:
             raise S3Error(Code.InvalidArgument, f"{name} must be an integer of at least {least}.", ArgumentName=name)
-        return min(int(text), most)
+        return min(found, most)
 
     def version_id(self) -> str | None:
         """The version that is asked for, None for the latest.
@@ -103,24 +106,28 @@ class Asked:
         return self.headers.get("x-amz-bypass-governance-retention", "").lower() == "true"
 
 
+def _hosted_bucket(host: str, domain: str) -> str:
+    """The bucket that the header `host` names, with or without a port; "" when it names none."""
+    front, _, port = host.rpartition(":")
+    name = (front if port.isdigit() else host).lower()
+    return name[: -len(domain) - 1] if domain and name.endswith(f".{domain.lower()}") else ""
+
+
 def split_name(host: str, path: str, domain: str) -> tuple[str, str]:
     """Bucket and key of a request; "" where there is none.
 
     :param host: the header. :param path: decoded. :param domain: of virtual-host style, "" for none.
     """
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    if domain and name.lower().endswith(f".{domain}"):
-        return name[: -len(domain) - 1].lower(), path[1:]
+    if hosted := _hosted_bucket(host, domain):
+        return hosted, path[1:]
     bucket, _, key = path[1:].partition("/")
     return bucket, key
 
 
 def prefix_bucket(host: str, path: str, domain: str) -> str:
     """The path (still encoded) with the bucket in front, also where the host names it."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    if domain and name.lower().endswith(f".{domain}"):
-        return f"/{name[: -len(domain) - 1].lower()}{path}"
-    return path
+    hosted = _hosted_bucket(host, domain)
+    return f"/{hosted}{path}" if hosted else path
 
 
 def encode_token(after: str) -> str:
@@ -257,14 +264,14 @@ def _get_object(asked: Asked) -> op.Operation:
         )
     if "attributes" in query:
         header = asked.headers.get("x-amz-object-attributes", "")
-        after, limit = (asked.headers.get(f"x-amz-{name}", "") for name in ("part-number-marker", "max-parts"))
+        after, limit = (parse_number(asked.headers.get(f"x-amz-{name}", "")) for name in _ATTRIBUTE_PAGES)
         return op.GetAttributes(
             asked.bucket,
             asked.key,
             version_id=version_id,
             wanted=tuple(each.strip() for each in header.split(",") if each.strip()),
-            after=int(after) if after.isascii() and after.isdigit() and len(after) < 6 else 0,
-            limit=min(int(limit), MAX_PAGE) if limit.isascii() and limit.isdigit() and len(limit) < 6 else MAX_PAGE,
+            after=after or 0,
+            limit=MAX_PAGE if limit is None else min(limit, MAX_PAGE),
         )
     if "torrent" in query:
         raise S3Error(Code.NotImplemented)
@@ -355,14 +362,15 @@ def _post_object(asked: Asked) -> op.Operation:
 
 
 def _completion(asked: Asked) -> PutOptions:
-    size = asked.headers.get("x-amz-mp-object-size", "")
-    if size and not (size.isascii() and size.isdigit() and len(size) <= 19):
+    text = asked.headers.get("x-amz-mp-object-size", "")
+    size = parse_number(text)
+    if text and size is None:
         raise S3Error(Code.InvalidArgument, "x-amz-mp-object-size must be a number.")
     checksums = fields.read_checksums(
         {k: v.partition("-")[0] if k.startswith("x-amz-checksum-") else v for k, v in asked.headers.items()}
     )
     return PutOptions(
-        size=int(size) if size else None,
+        size=size,
         checksums=checksums,
         conditions=fields.read_conditions(asked.headers),
         checksum_type=fields.read_checksum_type(asked.headers, checksums),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from drystone.fleet.s3.checksums import SIZES
 from drystone.fleet.s3.errors import Code, S3Error
+from drystone.fleet.s3.numbers import parse_number
 from drystone.fleet.s3.signing import UNSIGNED_PAYLOAD
 
 MAX_PUT = 5 * 1024**3
@@ -60,11 +61,10 @@ def read_payload(stated: str, headers: Mapping[str, str]) -> Payload:
 
 
 def _length(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+    found = parse_number(text or "")
+    if text is not None and found is None:
         raise S3Error(Code.InvalidArgument, "The length is not a number.")
-    return int(text)
+    return found
 
 
 def _announced(headers: Mapping[str, str]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def parse_policy(text: str, bucket: str) -> tuple[Statement, ...]:
 
     :raises S3Error: MalformedPolicy: it is none, or has something that is not offered.
     """
-    if len(text) > MAX_POLICY:
+    if len(text.encode()) > MAX_POLICY:
         raise _malformed(f"A policy has {MAX_POLICY} bytes at most.")
     try:
         document = msgspec.json.decode(text, type=_Document)

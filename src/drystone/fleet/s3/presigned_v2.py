@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drystone.fleet.s3.errors import Code, S3Error
+from drystone.fleet.s3.numbers import parse_number
 from drystone.fleet.s3.signing import MAX_EXPIRES
 
 _OWN = frozenset({b"AWSAccessKeyId", b"Signature", b"Expires"})
@@ -79,10 +80,10 @@ def check_old_claim(
     :param path: as it came, encoded, with the bucket in front. :param now: seconds since 1970.
     :raises S3Error: SignatureDoesNotMatch, AccessDenied; both are 403.
     """
-    digits = claim.expires.isascii() and claim.expires.isdigit() and len(claim.expires) <= 12
-    if not digits or int(claim.expires) - now > MAX_EXPIRES:
+    expires = parse_number(claim.expires)
+    if expires is None or expires - now > MAX_EXPIRES:
         raise S3Error(Code.AccessDenied, f"Expires must be a time within {MAX_EXPIRES} seconds.")
-    if now > int(claim.expires):
+    if now > expires:
         raise S3Error(Code.AccessDenied, "The request has expired.")
     text = _string_to_sign(claim.expires, method, path, query, headers).encode("utf-8", "surrogateescape")
     signature = base64.b64encode(hmac.digest(secret.encode(), text, "sha1")).decode()

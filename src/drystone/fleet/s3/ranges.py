@@ -6,7 +6,7 @@ import re
 
 from drystone.fleet.s3.errors import Code, S3Error
 
-_RANGE = re.compile(r"bytes\s*=\s*(\d{0,19})\s*-\s*(\d{0,19})\s*", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"bytes\s*+=\s*+(\d{0,19}+)\s*+-\s*+(\d{0,19}+)\s*+", re.ASCII | re.IGNORECASE)
 
 
 def resolve_range(header: str, size: int) -> tuple[int, int] | None:

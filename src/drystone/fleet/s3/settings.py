@@ -40,7 +40,9 @@ class DefaultLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def versioning(settings: Mapping[str, str]) -> Versioning:
-    """Whether a put keeps what was there."""
+    """Whether a put keeps what was there: always, where versions may be locked."""
+    if settings.get(LOCK):
+        return "Enabled"
     text = settings.get(VERSIONING, "")
     if text == "Enabled":
         return "Enabled"

@@ -16,6 +16,7 @@ from functools import lru_cache
 from drystone.fleet.s3 import target
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.s3.moments import format_stamp, parse_stamp
+from drystone.fleet.s3.numbers import parse_number
 
 SKEW_SECONDS = 15 * 60
 MAX_EXPIRES = 7 * 86400
@@ -159,9 +160,10 @@ def read_claim(query: list[tuple[bytes, bytes]], headers: Mapping[str, str]) -> 
 
 
 def _read_expires(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MAX_EXPIRES):
+    found = parse_number(text)
+    if found is None or not 1 <= found <= MAX_EXPIRES:
         raise S3Error(Code.AccessDenied, f"X-Amz-Expires must be between 1 and {MAX_EXPIRES} seconds.")
-    return int(text)
+    return found
 
 
 def check_claim(

@@ -88,14 +88,17 @@ class MapCatalog:
     async def delete_bucket(self, name: str) -> None:
         answer = await self._change("DELETE", f"/internal/buckets/{name}")
         if answer.status >= 300:
-            raise _name_missing(answer.error(), name)
+            raise self._name_missing(answer.error(), name)
 
     async def set_bucket(self, name: str, settings: dict[str, str]) -> Bucket:
         answer = await self._change("POST", f"/internal/buckets/{name}", BucketChange(settings))
         if answer.status >= 300:
-            raise _name_missing(answer.error(), name)
+            raise self._name_missing(answer.error(), name)
         return answer.document(Bucket)
 
-
-def _name_missing(error: DrystoneError, name: str) -> Exception:
-    return S3Error(Code.NoSuchBucket, BucketName=name) if isinstance(error, NotFoundError) else error
+    def _name_missing(self, error: DrystoneError, name: str) -> Exception:
+        if not isinstance(error, NotFoundError):
+            return error
+        if self._standings.atlas.recovering:
+            return S3Error(Code.SlowDown, "The map is being rebuilt; try again.")
+        return S3Error(Code.NoSuchBucket, BucketName=name)

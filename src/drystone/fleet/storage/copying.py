@@ -149,7 +149,6 @@ class Copier:
 
     async def throttle(self, bay: str, size: int) -> None:
         """Wait until `size` more bytes to a disk are within the rate."""
-        self.copied += size
         if self._rate:
             now = time.monotonic()
             free_at = max(self._free_at.get(bay, now), now)
@@ -264,6 +263,7 @@ class CopyRun:
                 async for piece in pieces:
                     await bay.run(incoming.write, piece)
                 await bay.run(incoming.finish)
+                self._copier.copied += entry.info.size
                 change = Change("put", self._placement.id, entry.info, entry.made)
                 return await bay.run(disk.apply, change, incoming, epoch=self._placement.epoch)
             finally:

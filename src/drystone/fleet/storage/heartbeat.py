@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 
-from drystone.base.errors import DrystoneError
+from drystone.base.errors import DrystoneError, UnavailableError
 from drystone.fleet.calls import Mappers
+from drystone.fleet.disk.disk import Disk
 from drystone.fleet.documents import FleetMap, Heartbeat, HeartbeatAnswer, Held
 from drystone.fleet.storage.atlas import Atlas
-from drystone.fleet.storage.shelf import Shelf
+from drystone.fleet.storage.shelf import Bay, Shelf
 from drystone.fleet.storage.standing import Standings
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ _HELD_COPYING = 3
 _LEAST = 0.1
 """Seconds between two looks at the disks."""
 _SECONDS = 3.0
+_DISK_SECONDS = 1.0
+"""How long a disk may take to tell what it holds: one that hangs must not silence the others."""
 _HELD_EVERY = 30
 """Heartbeats between two that tell what the disks hold; counts of objects need not be newer."""
 _POLL_SECONDS = 20.0
@@ -90,28 +93,34 @@ class Reporter:
     async def _beat(self) -> None:
         held: tuple[Held, ...] | None = None
         told: tuple[str, ...] = ()
+        # What is told in a term was so after the term was learned: so the term is looked at first.
+        term, version = self._atlas.term, self._atlas.version
         if self._wants_held or self._beats % (_HELD_COPYING if self._is_copying() else _HELD_EVERY) == 0:
+            self._wants_held = False
             held, told = await self._collect_held()
         beat = Heartbeat(
             server=self._standings.server,
             url=self._url,
             boot=self._boot,
-            map_version=self._atlas.version,
+            map_version=version,
             disks=self._shelf.reports(),
             held=held,
             fleet=self._shelf.fleet(),
-            term=self._atlas.term,
+            term=term,
             uptime=time.monotonic() - self._began,
             told=told,
             known=self._atlas.account() if held is not None else None,
         )
-        answer = await self._mappers.ask("/internal/heartbeat", beat, HeartbeatAnswer, seconds=_SECONDS)
+        try:
+            answer = await self._mappers.ask("/internal/heartbeat", beat, HeartbeatAnswer, seconds=_SECONDS)
+        except DrystoneError:
+            self._wants_held = self._wants_held or held is not None
+            raise
         self._beats += 1
-        self._wants_held = answer.want_held
+        self._wants_held = self._wants_held or answer.want_held
         if answer.map is not None:
-            term = self._atlas.term
             await self._standings.learn_map(answer.map)
-            self._wants_held = self._wants_held or self._atlas.term != term
+        self._wants_held = self._wants_held or self._atlas.term != term
         self.reached.set()
 
     def _is_copying(self) -> bool:
@@ -119,14 +128,36 @@ class Reporter:
         return any(each is not None and each.state == "copying" for each in members)
 
     async def _collect_held(self) -> tuple[tuple[Held, ...], tuple[str, ...]]:
-        """What the disks hold, and the ids of those that told."""
+        """What the disks hold, and the ids of those that told. Those that did not are asked again the next time."""
         found: list[Held] = []
         told: list[str] = []
-        for bay in self._shelf.bays.values():
-            if bay.disk is not None:
-                try:
-                    found += await bay.run(bay.disk.held)
-                    told.append(bay.disk.identity.disk_id)
-                except DrystoneError as error:
-                    log.info("disk %s does not tell what it holds: %s", bay.name, error)
+
+        async def ask(bay: Bay, disk: Disk) -> None:
+            try:
+                async with asyncio.timeout(_DISK_SECONDS):
+                    held = await self._ask_disk(bay, disk)
+            except (DrystoneError, TimeoutError) as error:
+                log.info("disk %s does not tell what it holds: %s", bay.name, error)
+                self._wants_held = True
+            else:
+                found.extend(held)
+                told.append(disk.identity.disk_id)
+
+        bays = self._shelf.bays.values()
+        await asyncio.gather(*(ask(bay, bay.disk) for bay in bays if bay.disk is not None))
         return tuple(found), tuple(told)
+
+    async def _ask_disk(self, bay: Bay, disk: Disk) -> tuple[Held, ...]:
+        """What a disk holds. One that was away is told first what it missed: we would go by that a moment later, while
+        a mapper that rebuilds its map took the disk's word that nothing newer is known.
+
+        :raises UnavailableError: it does not keep what it missed.
+        """
+        held = await bay.run(disk.held)
+        if missed := self._standings.missed(held):
+            for placement in missed:
+                await self._standings.learn_placement(placement)
+            held = await bay.run(disk.held)
+            if self._standings.missed(held):
+                raise UnavailableError(f"disk {bay.name} does not keep newer placements")
+        return held

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from drystone.base.errors import DrystoneError, NotFoundError, RefusedError, UsageError
+from drystone.base.errors import NotFoundError, RefusedError, UsageError
 from drystone.fleet.calls import authorize
 from drystone.fleet.storage import requests
 from drystone.fleet.storage.copying import CopySource
@@ -108,12 +108,7 @@ class Internal:
             return refuse(UsageError(f"{path}: {error}"))
 
     async def _read(self, request: web.BaseRequest, kind: type[Document]) -> Document:
-        data = bytearray()
-        async for piece in iterate_body(request, self._limits):
-            data += piece
-            if len(data) > _DOCUMENT_LIMIT:
-                raise UsageError(f"a document of more than {_DOCUMENT_LIMIT} bytes")
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(await _read_whole(iterate_body(request, self._limits)), type=kind)
 
     # ------------------------------------------------------------------ calls of Objects
 
@@ -125,12 +120,7 @@ class Internal:
         first = await anext(pieces, b"")
         if first[:1] != b"{":
             return await self._bodied(FrameReader(_chain(first, pieces)))
-        data = bytearray(first)
-        async for piece in pieces:
-            data += piece
-            if len(data) > _DOCUMENT_LIMIT:
-                raise UsageError(f"a document of more than {_DOCUMENT_LIMIT} bytes")
-        call = _CALL.decode(data)
+        call = _CALL.decode(await _read_whole(_chain(first, pieces)))
         if isinstance(call, requests.Read):
             return await self._send_object(request, call)
         if isinstance(call, requests.Put | requests.PutPart):
@@ -205,7 +195,7 @@ async def call_objects(local: LocalObjects, call: requests.Plain) -> object:
                 call.bucket, call.key, call.prefix, call.delimiter, call.after, call.limit, versions=call.versions
             )
         case requests.Update():
-            return await local.update(call.bucket, call.key, call.version_id, call.changes)
+            return await local.update(call.bucket, call.key, call.version_id, call.changes, seq=call.seq)
         case requests.BeginUpload():
             return await local.begin_upload(call.bucket, call.key, call.options)
         case requests.ListParts():
@@ -217,6 +207,16 @@ async def call_objects(local: LocalObjects, call: requests.Plain) -> object:
         case requests.AbortUpload():
             await local.abort_upload(call.bucket, call.key, call.upload_id)
             return None
+
+
+async def _read_whole(pieces: AsyncIterator[bytes]) -> bytearray:
+    """A request's document. :raises UsageError: it is too long."""
+    data = bytearray()
+    async for piece in pieces:
+        data += piece
+        if len(data) > _DOCUMENT_LIMIT:
+            raise UsageError(f"a document of more than {_DOCUMENT_LIMIT} bytes")
+    return data
 
 
 async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -269,7 +269,7 @@ async def send_stream(
             async for piece in data:
                 await write_answer(response, piece, limits)
         await response.write_eof()
-    except (DrystoneError, *FAILURES, ConnectionError) as error:
+    except (*FAILURES, ConnectionError) as error:
         log.warning("an answer to %s %s was cut off: %s", request.method, request.raw_path, error)
         if request.transport is not None:
             request.transport.abort()

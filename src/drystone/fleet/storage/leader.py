@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from drystone.base.errors import DrystoneError, ExhaustedError, UnavailableError
+from drystone.base.errors import DrystoneError, ExhaustedError, TimedOutError, UnavailableError
 from drystone.fleet.calls import Calls, Mappers
 from drystone.fleet.disk.changes import Change
 from drystone.fleet.disk.disk import Disk
@@ -25,7 +25,8 @@ from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.key_locks import KeyLocks
 from drystone.fleet.storage.links import MemberLink
 from drystone.fleet.storage.members import Apply, Order
-from drystone.fleet.storage.standing import Standing, Standings
+from drystone.fleet.storage.shelf import Bay
+from drystone.fleet.storage.standing import Standing, Standings, boot_time
 from drystone.fleet.storage.under_way import UnderWay
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,19 @@ _ROUNDS = 8
 """How often the members of a change may change while it is under way."""
 _REPORT_SECONDS = 5.0
 _BLOCK = 1 << 20
+_LOOK_SECONDS = 0.25
+"""How often it is looked whether a member that does not answer is worth waiting for."""
+
+
+class OwnBytesError(Exception):
+    """The bytes of a change cannot be read here: no fault of the member that they were to be sent to.
+
+    :ivar error: what failed.
+    """
+
+    def __init__(self, error: DrystoneError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Leader:
@@ -132,14 +146,17 @@ class Leader:
             if read is None and body is not None:
                 read = functools.partial(read_back, disk, body)
             try:
-                floor = await self._under_way.number(noted, change)
-                told = functools.partial(_tell_change, order, change, floor)
-                anew = functools.partial(_tell_change, full, change, floor) if full else told
-                await self.spread(standing, told, anew, read, links)
-                await bay.run(disk.commit, intent)
+                try:
+                    floor = await self._under_way.number(noted, change)
+                    told = functools.partial(_tell_change, order, change, floor)
+                    anew = functools.partial(_tell_change, full, change, floor) if full else told
+                    await self.spread(standing, told, anew, read, links)
+                except BaseException:
+                    await bay.run(take_back, disk, intent)
+                    raise
+                await bay.run(commit_or_take_back, disk, intent)
             except BaseException as error:
                 self._under_way.give_up(change)
-                await bay.run(disk.abort, intent, dirty=True)
                 self.on_dirty(id_)
                 if isinstance(error, ElsewhereError):
                     # To others that would say that nothing was done; some members may have done it.
@@ -173,9 +190,11 @@ class Leader:
                 for each in waiting
             ]
             failed: dict[str, str] = {}
-            for member, outcome in zip(waiting, await asyncio.gather(*tries), strict=True):
+            for member, outcome in zip(waiting, await self._wait_for(placement.id, waiting, tries), strict=True):
                 if outcome is None:
                     done.add((member.server, member.disk_id))
+                elif isinstance(outcome, OwnBytesError):
+                    raise outcome.error
                 elif isinstance(outcome, ExhaustedError):
                     # Full is no failure: with fewer copies it would hold no more, and nobody would hear of it.
                     raise outcome
@@ -186,8 +205,32 @@ class Leader:
                 else:
                     failed[member.server] = str(outcome)
             if failed:
-                await self._drop(placement.id, failed)
+                await self.drop(placement.id, failed)
         raise UnavailableError(f"the members of placement {placement.id} change too often")
+
+    async def _wait_for(
+        self, placement_id: str, members: list[Member], tries: list[Coroutine[object, object, Exception | None]]
+    ) -> list[Exception | None]:
+        """How telling each of `members` ended. One that is silent, or no member any more, is waited for no longer."""
+        tasks = [asyncio.create_task(each) for each in tries]
+        try:
+            waiting = dict(zip(tasks, members, strict=True))
+            while waiting:
+                done, _ = await asyncio.wait(waiting, timeout=_LOOK_SECONDS)
+                for task, member in tuple(waiting.items()):
+                    if task in done or self._is_gone(placement_id, member):
+                        task.cancel()
+                        del waiting[task]
+            await asyncio.wait(tasks)
+            return [TimedOutError("it is silent") if each.cancelled() else each.result() for each in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _is_gone(self, placement_id: str, member: Member) -> bool:
+        known = self.standings.newest(placement_id)
+        left = known is not None and member.disk_id not in {each.disk_id for each in known.members}
+        return left or self.standings.pulse.is_silent(member.server, boot_time())
 
     async def _tell(
         self,
@@ -211,7 +254,7 @@ class Leader:
                         raise
             assert read is not None, "only a member that lacks bytes answers so"
             await self._send_anew(placement, member, full, read)
-        except (ElsewhereError, DrystoneError) as error:
+        except (ElsewhereError, OwnBytesError, DrystoneError) as error:
             return error
         return None
 
@@ -222,16 +265,17 @@ class Leader:
         blocks = read()
         link = self.link(placement, member)
         try:
-            while block := await standing.bay.run(lambda: bytes(next(blocks, b""))):
+            while block := await _read_next(standing.bay, blocks):
                 await link.send(block)
             await link.finish(order(placement))
         finally:
             await link.close()
 
-    async def _drop(self, placement_id: str, failed: dict[str, str]) -> None:
-        """Have members dropped that did not answer; several changes at once ask once.
+    async def drop(self, placement_id: str, failed: dict[str, str]) -> None:
+        """Have members dropped that did not answer; several changes and reads at once ask once.
 
-        :raises UnavailableError: no mapper answers. :raises ElsewhereError: another server leads.
+        :param failed: ids of servers, with why.
+        :raises UnavailableError: no mapper does it. :raises ElsewhereError: another server leads.
         """
         async with self._reports.hold(placement_id):
             standing = self.standings.lead(placement_id)
@@ -250,12 +294,13 @@ class Leader:
     ) -> Placement:
         """Have the database hold that members were dropped or caught up; the placement as it is then, learned.
 
-        :raises UnavailableError: no mapper answers.
+        :raises UnavailableError: no mapper answers, or the one that leads will not have it now.
         """
         document = Report(placement.id, placement.epoch, self.standings.server, drop, in_sync, reason)
         answer = await self._mappers.call("POST", "/internal/report", document, seconds=_REPORT_SECONDS)
         if answer.status not in (200, 409):
-            raise answer.error()
+            # Whatever it says of the placement, it says nothing of what a client asked for: 404 would be taken for it.
+            raise UnavailableError(f"the mapper does not change the placement: {answer.error().message}")
         known = answer.document(Placement)
         await self.standings.learn_placement(known)
         return known
@@ -268,6 +313,36 @@ class Leader:
         await self._under_way.wait_for_older(placement_id, epoch, seconds)
 
 
+def take_back(disk: Disk, intent: int) -> None:
+    """Take an intent back, in a thread of the disk. Where that fails too, the next opening of the disk does it: the key
+    is dirty either way."""
+    try:
+        disk.abort(intent, dirty=True)
+    except DrystoneError as error:
+        log.warning("disk %s: an intent is left to be taken back: %s", disk.name, error)
+
+
+def commit_or_take_back(disk: Disk, intent: int) -> None:
+    """Put a change at its place, durably; or take it back. In one step of a thread, as it may go on when nobody waits
+    for it any more: then nothing is taken back that is just being made.
+
+    :raises DrystoneError: it was taken back.
+    """
+    try:
+        disk.commit(intent)
+    except BaseException:
+        take_back(disk, intent)
+        raise
+
+
+async def _read_next(bay: Bay, blocks: Iterator[bytes | memoryview]) -> bytes:
+    """The next of our own bytes, b"" at their end. :raises OwnBytesError: they cannot be read."""
+    try:
+        return await bay.run(lambda: bytes(next(blocks, b"")))
+    except DrystoneError as error:
+        raise OwnBytesError(error) from error
+
+
 def _tell_change(order: ChangeOrder, change: Change, floor: int, placement: Placement) -> Order:
     """The order for `placement`. While one of its members copies, removals are remembered: what it fetches may be older
     than the removal that it was told of."""
@@ -277,7 +352,13 @@ def _tell_change(order: ChangeOrder, change: Change, floor: int, placement: Plac
 
 
 def read_back(disk: Disk, body: Incoming) -> Iterator[bytes]:
-    """The bytes of a finished body that no change was committed with yet."""
-    with (disk.root / body.place).open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            yield block
+    """The bytes of a finished body that no change was committed with yet.
+
+    :raises UnavailableError: the disk went away or is bad.
+    """
+    try:
+        with (disk.root / body.place).open("rb", buffering=0) as file:
+            while block := file.read(_BLOCK):
+                yield block
+    except OSError as error:
+        raise UnavailableError(f"disk {disk.name}: {error}") from error

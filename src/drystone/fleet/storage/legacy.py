@@ -7,7 +7,6 @@ fleet does by itself; these names answer, and change nothing that the mapper has
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import logging
 import urllib.parse
@@ -15,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from drystone.base.errors import DrystoneError
+from drystone.fleet.basic import CHALLENGE, parse_basic
 from drystone.fleet.documents import Key
 from drystone.fleet.objects import ObjectInfo, PutOptions
 from drystone.fleet.s3.errors import Code, S3Error, from_error
@@ -106,14 +106,10 @@ class LegacyInterface:
         """The key of HTTP Basic; None when none is needed. :raises S3Error: AccessDenied."""
         if self._open:
             return None
-        kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        try:
-            access, _, secret = base64.b64decode(given, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            access, secret = "", ""
-        key = await self._catalog.find_key(access) if kind.lower() == "basic" and access else None
+        access, secret = parse_basic(request.headers.get("Authorization", ""))
+        key = await self._catalog.find_key(access) if access else None
         if key is None or not hmac.compare_digest(key.secret.encode(), secret.encode()):
-            raise S3Error(Code.AccessDenied, headers={"www-authenticate": 'Basic realm="drystone"'})
+            raise S3Error(Code.AccessDenied, headers={"www-authenticate": CHALLENGE})
         return key
 
     def _check(self, key: Key | None, namespace: str, right: str) -> None:
@@ -211,7 +207,7 @@ def read_options(headers: Mapping[str, str]) -> PutOptions:
     if given := headers.get("Content-MD5", ""):
         try:
             md5 = base64.b64decode(given, validate=True).hex()
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error is one; so is what a character above ASCII raises
             raise S3Error(Code.InvalidDigest) from error
         if len(md5) != 32:
             raise S3Error(Code.InvalidDigest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,12 +12,13 @@ from pathlib import Path
 import msgspec
 
 from drystone.base.documents import decode
-from drystone.base.errors import DrystoneError, NotFoundError
+from drystone.base.errors import NotFoundError, UnavailableError
 from drystone.base.files import replace_file
 from drystone.fleet.calls import Mappers
-from drystone.fleet.documents import Allocation, Bucket, Placement, Slot
+from drystone.fleet.documents import Allocation, Placement, Slot
 from drystone.fleet.orders import DiskMark, DiskOrder, NewBucket
 from drystone.fleet.storage.standing import Standing, Standings
+from drystone.fleet.storage.upkeep import has_copy, leave_placement
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +97,7 @@ class LegacyActions:
     async def make_namespace(self, name: str) -> None:
         """A namespace of the legacy policy. :raises DrystoneError: no mapper answers, or the name is wrong."""
         answer = await self._mappers.call("POST", "/internal/buckets", NewBucket(name, "exclusive"))
-        if answer.status < 300:
-            answer.document(Bucket)
-        elif answer.status != 409:
+        if answer.status >= 300 and answer.status != 409:
             raise answer.error()
         await self._standings.refresh()
 
@@ -124,7 +124,11 @@ class LegacyActions:
             return _INVALID
         if any(each.bay is bay and _slot(each, self._standings.server) == slot for each in self._standings.own()):
             return 400, "Disk is not spare."
-        await bay.run(bay.disk.make_spare, slot)
+        disk, disk_id = bay.disk, bay.disk.identity.disk_id
+        for id_ in [each for each in disk.placements() if disk.slot_of(each) == slot]:
+            stop = functools.partial(has_copy, self._standings, id_, disk_id)
+            if not await leave_placement(self._standings, bay, id_, stop=stop):
+                return 400, "Disk is not spare."
         return 200, "Disk is spare."
 
     # ------------------------------------------------------------------ entries
@@ -213,7 +217,7 @@ class LegacyActions:
         if standing is None:
             return _INVALID
         if len(standing.placement.in_sync()) < 2:
-            raise DrystoneError(f"host {standing.placement.folder} is being copied")
+            raise UnavailableError(f"host {standing.placement.folder} is being copied", hint="ask again later")
         return 200, "Host copied"
 
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from drystone.base.errors import MismatchError, NotFoundError, TimedOutError, UnavailableError
@@ -72,20 +72,26 @@ class LocalObjects:
     async def _versioning(self, bucket: str) -> Versioning:
         """Whether the bucket keeps versions; a mapper is asked about one that is not known here yet.
 
-        :raises S3Error: NoSuchBucket.
+        :raises S3Error: NoSuchBucket; SlowDown: nobody can say so for certain now.
         """
-        buckets = self._standings.atlas.buckets
-        if bucket not in buckets:
-            with contextlib.suppress(UnavailableError, TimedOutError):
+        atlas = self._standings.atlas
+        if bucket not in atlas.buckets:
+            try:
                 await self._standings.refresh()
-            buckets = self._standings.atlas.buckets
-        if bucket not in buckets:
+            except (UnavailableError, TimedOutError) as error:
+                raise S3Error(Code.SlowDown, "No mapper answers; try again.") from error
+        if bucket not in atlas.buckets:
+            if atlas.recovering:
+                raise S3Error(Code.SlowDown, "The map is being rebuilt; try again.")
             raise S3Error(Code.NoSuchBucket, BucketName=bucket)
-        return versioning(buckets[bucket].settings)
+        return versioning(atlas.buckets[bucket].settings)
 
     async def _look(self, standing: Standing, look: Callable[[Disk], Found]) -> Found:
         """What `look` finds on our disk, when we may read for clients at a moment after it."""
-        return await self.promiser.reading(standing, lambda: standing.bay.run(look, standing.disk))
+        return await self._read(standing, lambda: standing.bay.run(look, standing.disk))
+
+    async def _read(self, standing: Standing, look: Callable[[], Awaitable[Found]]) -> Found:
+        return await self.promiser.reading(standing, look, self.leader.drop)
 
     # ------------------------------------------------------------------ reading
 
@@ -237,19 +243,32 @@ class LocalObjects:
         await self.leader.make(standing, describe)
 
     async def update(
-        self, bucket: str, key: str, version_id: str | None, changes: dict[str, dict[str, str]]
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        changes: dict[str, dict[str, str]],
+        *,
+        seq: int | None = None,
     ) -> ObjectInfo:
         standing = await self.lead_for_writing(bucket, key)
-        return await self.leader.see_through(self._update(standing, key, version_id, changes))
+        return await self.leader.see_through(self._update(standing, key, version_id, changes, seq))
 
     async def _update(
-        self, standing: Standing, key: str, version_id: str | None, changes: dict[str, dict[str, str]]
+        self,
+        standing: Standing,
+        key: str,
+        version_id: str | None,
+        changes: dict[str, dict[str, str]],
+        seq: int | None,
     ) -> ObjectInfo:
         placement_id = standing.placement.id
         async with self.leader.locks.hold((placement_id, key)):
             entry = await self._look(standing, lambda disk: disk.find(placement_id, key, version_id))
             if entry is None:
                 raise S3Error(Code.NoSuchKey if version_id is None else Code.NoSuchVersion, Key=key)
+            if seq is not None and entry.info.seq != seq:
+                raise S3Error(Code.OperationAborted)
             return await self._replace_facts(standing, entry, changes)
 
     async def _replace_facts(self, standing: Standing, entry: Entry, changes: dict[str, dict[str, str]]) -> ObjectInfo:
@@ -276,7 +295,7 @@ class LocalObjects:
 
     async def list_parts(self, bucket: str, key: str, upload_id: str) -> tuple[UploadInfo, tuple[PartInfo, ...]]:
         standing = await self._lead(bucket, key)
-        upload, parts = await self.promiser.reading(standing, lambda: self._parts.find(standing, key, upload_id))
+        upload, parts = await self._read(standing, lambda: self._parts.find(standing, key, upload_id))
         return upload, tuple(
             PartInfo(each.number, each.size, each.md5, each.modified, each.checksums) for each in parts
         )

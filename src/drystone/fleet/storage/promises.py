@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from drystone.base.errors import DrystoneError, UnavailableError
+from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError
 from drystone.fleet.calls import Calls
 from drystone.fleet.replica import PROMISE_SECONDS
 from drystone.fleet.storage.members import Ask, AskPromises, Learn, Promises
@@ -16,42 +16,53 @@ from drystone.fleet.storage.standing import Standing, Standings, boot_time
 log = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
+Drop = Callable[[str, dict[str, str]], Awaitable[None]]
+"""Has members (ids of servers, with why) dropped from a placement."""
 
 PATH = "/internal/members/promise"
 LEARN_PATH = "/internal/members/learn"
 _EVERY = 0.5
-_WAIT_SECONDS = 8.0
+WAIT_SECONDS = 8.0
 """How long a read waits for the right to read: a failover takes about six seconds."""
 
 
 class Promiser:
-    """Asks for promises, and gives them."""
+    """Asks for promises, and gives them. :ivar standings: what we know and hold.
 
-    def __init__(self, standings: Standings, calls: Calls) -> None:
-        self._standings = standings
+    :param patience: seconds for which a read waits for the right to read.
+    """
+
+    def __init__(self, standings: Standings, calls: Calls, *, patience: float = WAIT_SECONDS) -> None:
+        self.standings = standings
+        self._patience = patience
         self._calls = calls
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     # ------------------------------------------------------------------ as a leader
 
-    async def reading(self, standing: Standing, look: Callable[[], Awaitable[Found]]) -> Found:
+    async def reading(self, standing: Standing, look: Callable[[], Awaitable[Found]], drop: Drop) -> Found:
         """What `look` finds on the disk, when we had the right to read at a moment after that.
 
+        :param drop: has the members dropped that are silent: then their promise is not needed.
         :raises ElsewhereError: another server leads. :raises UnavailableError: a member does not promise.
         """
         id_ = standing.placement.id
-        deadline = boot_time() + _WAIT_SECONDS
+        deadline = boot_time() + self._patience
         while True:
-            epoch = self._standings.lead(id_).placement.epoch
+            epoch = self.standings.lead(id_).placement.epoch
             found = await look()
-            replica = self._standings.lead(id_).replica
+            replica = self.standings.lead(id_).replica
             # In the same epoch: who was deposed and made leader again in between would hand out what was before.
             if replica.placement.epoch == epoch and replica.may_read(boot_time()):
                 return found
             if boot_time() > deadline:
                 raise UnavailableError("a member of the placement does not answer, and may lead it by now")
+            peers = {each.server for each in replica.placement.in_sync()} - {self.standings.server}
+            if silent := [each for each in peers if self.standings.pulse.is_silent(each, boot_time())]:
+                await drop(id_, dict.fromkeys(silent, "it is silent, and a read waits for its promise"))
+                continue
             began = boot_time()
-            await self.renew({each.server for each in replica.placement.in_sync()} - {self._standings.server})
+            await self.renew(peers)
             if not replica.may_read(boot_time()) and boot_time() - began < 0.1:
                 await asyncio.sleep(0.1)
 
@@ -60,10 +71,10 @@ class Promiser:
         while True:
             peers = {
                 member.server
-                for standing in self._standings.own()
+                for standing in self.standings.own()
                 if standing.replica.leads()
                 for member in standing.placement.in_sync()
-            } - {self._standings.server}
+            } - {self.standings.server}
             for peer in peers:
                 self._ask(peer)
             await asyncio.sleep(_EVERY)
@@ -83,25 +94,29 @@ class Promiser:
     async def _ask_peer(self, peer: str) -> None:
         led = {
             each.placement.id: each.replica
-            for each in self._standings.own()
+            for each in self.standings.own()
             if each.replica.leads() and each.placement.member(peer) is not None
         }
-        url = self._standings.atlas.url_of(peer)
+        url = self.standings.atlas.url_of(peer)
         if not led or not url:
             return
         asks = tuple(Ask(id_, replica.placement.epoch) for id_, replica in led.items())
         asked = boot_time()
         try:
             answer = await self._calls.ask(
-                url + PATH, AskPromises(self._standings.server, asks), Promises, seconds=PROMISE_SECONDS
+                url + PATH, AskPromises(self.standings.server, asks), Promises, seconds=PROMISE_SECONDS
             )
+            self.standings.pulse.answered(peer)
             for ask in asks:
                 if ask.placement in answer.kept:
                     led[ask.placement].promised_by(peer, ask.epoch, asked)
             for newer in answer.newer:
-                await self._standings.learn_placement(newer)
+                await self.standings.learn_placement(newer)
             if behind := tuple(led[id_].placement for id_ in answer.behind if id_ in led):
                 await self._calls.ask(url + LEARN_PATH, Learn(behind), dict, seconds=PROMISE_SECONDS)
+        except (UnavailableError, TimedOutError) as error:
+            self.standings.pulse.failed(peer, asked, boot_time(), PROMISE_SECONDS)
+            log.info("%s gives no promise: %s", peer, error)
         except DrystoneError as error:
             log.info("%s gives no promise: %s", peer, error)
 
@@ -120,8 +135,8 @@ class Promiser:
         behind: list[str] = []
         newer = []
         for ask in asked.asks:
-            standing = self._standings.find(ask.placement)
-            known = standing.placement if standing is not None else self._standings.atlas.placement(ask.placement)
+            standing = self.standings.find(ask.placement)
+            known = standing.placement if standing is not None else self.standings.atlas.placement(ask.placement)
             if known is None or known.epoch < ask.epoch:
                 behind.append(ask.placement)
             elif known.epoch > ask.epoch:

@@ -8,13 +8,12 @@ import logging
 from collections.abc import AsyncIterator
 
 import msgspec
-from blake3 import blake3
 
 from drystone.base.errors import DamagedError, DrystoneError
 from drystone.fleet.calls import Calls
 from drystone.fleet.disk.changes import Entry
 from drystone.fleet.disk.reader import Reader
-from drystone.fleet.disk.sums import PIECE, SUM
+from drystone.fleet.disk.sums import PIECE, is_piece
 from drystone.fleet.objects import ObjectInfo
 from drystone.fleet.storage.failures import decode_failure
 from drystone.fleet.storage.frames import FrameReader
@@ -100,7 +99,7 @@ class Mender:
             try:
                 async with fetching(self._calls, url, wanted) as (_, pieces):
                     data = b"".join([bytes(each) async for each in pieces])
-                if blake3(data).digest() != reader.sums()[number * SUM : (number + 1) * SUM]:
+                if not is_piece(data, reader.sums(), number):
                     raise DamagedError(f"{url} sent other bytes")
             except DrystoneError as error:
                 log.warning("placement %s: %s has not piece %d of %r: %s", placement.id, url, number, info.key, error)

@@ -106,9 +106,15 @@ class RemoteObjects:
         return answer
 
     async def update(
-        self, bucket: str, key: str, version_id: str | None, changes: dict[str, dict[str, str]]
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        changes: dict[str, dict[str, str]],
+        *,
+        seq: int | None = None,
     ) -> ObjectInfo:
-        answer = await self._ask(requests.Update(bucket, key, version_id, changes))
+        answer = await self._ask(requests.Update(bucket, key, version_id, changes, seq))
         assert isinstance(answer, ObjectInfo)
         return answer
 

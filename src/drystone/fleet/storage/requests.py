@@ -63,6 +63,7 @@ class Update(_Call, frozen=True, tag="update"):
 
     version_id: str | None
     changes: dict[str, dict[str, str]]
+    seq: int | None = None
 
 
 class BeginUpload(_Call, frozen=True, tag="begin-upload"):

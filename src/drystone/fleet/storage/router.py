@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Somewhere = LocalObjects | RemoteObjects
 
-_SECONDS = 12.0
+PATIENCE_SECONDS = 12.0
 """How long a call is tried again while leaders change: a failover takes about six."""
 _PAUSE = 0.25
 _LAST_SECONDS = 1.0
@@ -37,11 +37,20 @@ _LAST_SECONDS = 1.0
 class Router:
     """`Objects`. Finds the placement, has one allocated when a put needs it, and follows the leader.
 
-    :param local: what this server leads.
+    :param local: what this server leads. :param patience: seconds for which a call is tried again.
     """
 
-    def __init__(self, local: LocalObjects, standings: Standings, calls: Calls, mappers: Mappers) -> None:
+    def __init__(
+        self,
+        local: LocalObjects,
+        standings: Standings,
+        calls: Calls,
+        mappers: Mappers,
+        *,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self._local = local
+        self._patience = patience
         self._standings = standings
         self._calls = calls
         self._mappers = mappers
@@ -116,7 +125,7 @@ class Router:
             made.
         :raises S3Error: SlowDown when no leader is found in time.
         """
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + self._patience
         while True:
             known = self._standings.atlas.placement(placement.id) or placement
             try:
@@ -244,7 +253,7 @@ class Router:
     ) -> AsyncIterator[bytes | memoryview]:
         """The bytes, from the leader; from the next one where it went away in between."""
         passed = begin
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + self._patience
         while True:
             known = self._standings.atlas.placement(placement.id) or placement
             try:
@@ -252,7 +261,7 @@ class Router:
                 while (piece := await self._while_leading(known, anext(pieces, None))) is not None:
                     yield piece
                     passed += len(piece)
-                    deadline = time.monotonic() + _SECONDS
+                    deadline = time.monotonic() + self._patience
                 return
             except (ElsewhereError, UnavailableError, TimedOutError) as error:
                 if time.monotonic() > deadline:
@@ -293,9 +302,15 @@ class Router:
         return await merge(placements, ask, limit, versions=versions)
 
     async def update(
-        self, bucket: str, key: str, version_id: str | None, changes: dict[str, dict[str, str]]
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        changes: dict[str, dict[str, str]],
+        *,
+        seq: int | None = None,
     ) -> ObjectInfo:
-        return await self._at(bucket, key, lambda objects: objects.update(bucket, key, version_id, changes))
+        return await self._at(bucket, key, lambda objects: objects.update(bucket, key, version_id, changes, seq=seq))
 
     async def begin_upload(self, bucket: str, key: str, options: PutOptions) -> UploadInfo:
         self._check_room(bucket)

@@ -76,7 +76,7 @@ async def running(
 ) -> AsyncIterator[Running]:
     """A storage server while the block runs. :param ended: when it is done, no mapper is waited for any more."""
     secret = read_secret(settings.secret)
-    allowed = limits or Limits()
+    allowed = limits or Limits(head_seconds=settings.head_seconds, still_seconds=settings.still_seconds)
     atlas = Atlas(settings.state)
     atlas.load()
     shelf = Shelf(settings.root, settings.state)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from drystone.base.errors import NotFoundError, UsageError
+from drystone.base.errors import UsageError
 from drystone.base.names import check_name
+from drystone.fleet.configuration import check_tls, load
+from drystone.fleet.storage.router import PATIENCE_SECONDS
 from drystone.wire.tcp import parse_address
 
 Legacy = Literal["auto", "open", "key"]
@@ -26,6 +27,8 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         this machine can reach it ("auto").
     :ivar domain: of virtual-host style requests. :ivar copy_rate: bytes a second, of copying, a disk; 0 is no limit.
     :ivar scrub_rate: bytes a second of reading back, a disk; 0 for never. :ivar scrub_days: between two scrubs.
+    :ivar head_seconds: that a client may take for a request's head. :ivar still_seconds: without a byte of its body, or
+        without taking one of the answer.
     """
 
     id: str
@@ -43,6 +46,9 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     copy_rate: int = 100 << 20
     scrub_rate: int = 20 << 20
     scrub_days: float = 7.0
+    patience: float = PATIENCE_SECONDS
+    head_seconds: float = 60.0
+    still_seconds: float = 30.0
 
 
 def load_settings(path: Path | None, flags: dict[str, object]) -> StorageSettings:
@@ -50,21 +56,7 @@ def load_settings(path: Path | None, flags: dict[str, object]) -> StorageSetting
 
     :raises NotFoundError: there is no such file. :raises UsageError: it is no TOML, or a value is wrong or missing.
     """
-    values: dict[str, object] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise NotFoundError(f"there is no configuration {path}") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"configuration {path}: {error}") from error
-    values.update({name: value for name, value in flags.items() if value is not None})
-    try:
-        settings = msgspec.convert(values, StorageSettings, strict=False, dec_hook=_decode_path)
-    except msgspec.ValidationError as error:
-        raise UsageError(
-            f"configuration of the storage server: {error}", hint="drystone fleet storage --help"
-        ) from error
+    settings = load(StorageSettings, path, flags, "storage server", hint="drystone fleet storage --help")
     check_settings(settings)
     return settings
 
@@ -80,11 +72,6 @@ def check_settings(settings: StorageSettings) -> None:
     host, _ = parse_address(settings.listen)
     if not settings.url and host in {"", "0.0.0.0", "::"}:  # noqa: S104  # looked for, not listened on
         raise UsageError("it listens on every address: where do others call it?", hint="--url http://HOST:PORT")
-    if (settings.certificate is None) != (settings.key_file is None):
-        raise UsageError("a certificate and its key go together", hint="--certificate FILE --key-file FILE")
-
-
-def _decode_path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str | Path):
-        return Path(value)
-    raise TypeError(f"{value!r} is no {kind.__name__}")
+    check_tls(settings.certificate, settings.key_file)
+    if settings.patience <= 0:
+        raise UsageError(f"patience = {settings.patience:g}: give the seconds that a request may wait for a leader")

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 import msgspec
 
 from drystone.base.errors import DrystoneError
-from drystone.fleet.disk.changes import Change, Entry
+from drystone.fleet.disk.changes import Change, Dirty, Entry
+from drystone.fleet.disk.disk import Disk
 from drystone.fleet.documents import Placement
 from drystone.fleet.objects import ObjectInfo
 from drystone.fleet.storage.failures import FAILURES, decode_failure
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 VERSIONS_PATH = "/internal/members/versions"
 _EVERY = 1.0
+_AT_A_TIME = 8
+"""Placements whose keys are settled at the same time."""
 
 
 class Settler:
@@ -37,36 +40,48 @@ class Settler:
         self._leader = leader
         self._standings = leader.standings
         self._suspects: set[str] = set()
+        self._at_a_time = asyncio.Semaphore(_AT_A_TIME)
         leader.on_dirty = self._suspects.add
 
     async def run(self) -> None:
         """Settle dirty keys for as long as the server runs."""
-        looked: dict[str, int] = {}
+        looked: dict[str, tuple[int, Disk]] = {}
         while True:
             for standing in self._standings.own():
                 id_ = standing.placement.id
-                if looked.get(id_) != standing.placement.epoch:
-                    looked[id_] = standing.placement.epoch
+                state = standing.placement.epoch, standing.disk  # opening a disk makes what it left undecided dirty
+                if looked.get(id_) != state:
+                    looked[id_] = state
                     self._suspects.add(id_)
-            for id_ in tuple(self._suspects):
-                if await self._settle_placement(id_):
-                    self._suspects.discard(id_)
+            # Taken out before it is looked at: what becomes dirty meanwhile is looked at the next time.
+            suspects = tuple(self._suspects)
+            self._suspects.clear()
+            await asyncio.gather(*(self._settle_placement(each) for each in suspects))
             await asyncio.sleep(_EVERY)
 
-    async def _settle_placement(self, placement_id: str) -> bool:
-        """Whether nothing is left to do, or not for us."""
+    async def _settle_placement(self, placement_id: str) -> None:
+        """Settle its dirty keys; those that cannot be are tried again."""
         standing = self._standings.find(placement_id)
         if standing is None or not standing.replica.leads():
-            return True
+            return
+        async with self._at_a_time:
+            try:
+                for dirty in await standing.bay.run(standing.disk.dirty, placement_id):
+                    await self._settle_dirty(standing, dirty)
+            except DrystoneError as error:
+                log.info("placement %s: its dirty keys cannot be had: %s", placement_id, error)
+                self._suspects.add(placement_id)
+
+    async def _settle_dirty(self, standing: Standing, dirty: Dirty) -> None:
+        placement_id = standing.placement.id
         try:
-            for dirty in await standing.bay.run(standing.disk.dirty, placement_id):
-                await self._leader.see_through(self.settle(placement_id, dirty.key))
-                await standing.bay.run(standing.disk.clear_dirty, placement_id, dirty.key, dirty.seq)
-                log.info("placement %s: %r is settled", placement_id, dirty.key)
+            await self._leader.see_through(self.settle(placement_id, dirty.key))
         except FAILURES as error:
-            log.info("placement %s: keys stay dirty: %s", placement_id, error)
-            return False
-        return True
+            log.info("placement %s: %r stays dirty: %s", placement_id, dirty.key, error)
+            self._suspects.add(placement_id)
+            return
+        await standing.bay.run(standing.disk.clear_dirty, placement_id, dirty.key, dirty.seq)
+        log.info("placement %s: %r is settled", placement_id, dirty.key)
 
     async def settle(self, placement_id: str, key: str) -> None:
         """Make every member's state of a key equal to ours.

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from drystone.base.errors import DrystoneError, MismatchError, TimedOutError, UnavailableError
 from drystone.fleet.calls import Mappers
 from drystone.fleet.disk.disk import Disk
-from drystone.fleet.documents import FleetMap, Placement, Slot
+from drystone.fleet.documents import FleetMap, Held, Placement, Slot
 from drystone.fleet.replica import Replica
 from drystone.fleet.storage.atlas import Atlas
 from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.key_locks import KeyLocks
+from drystone.fleet.storage.pulse import Pulse
 from drystone.fleet.storage.shelf import Bay, Shelf
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 _FIRST_EPOCH = 1
 _WAIT_SECONDS = 5.0
 """How long a write waits for the right to lead: a promise to an earlier leader runs out within two seconds."""
-
-
 _LEARN_SECONDS = 2.0
 """How long the disks are waited for when a map was learned; those that take longer keep their part of it later."""
 
@@ -65,6 +64,7 @@ class Standings:
         self.server = server
         self.atlas = atlas
         self.shelf = shelf
+        self.pulse = Pulse()
         self._mappers = mappers
         self._replicas: dict[str, Replica] = {}
         self._started = boot_time()
@@ -211,6 +211,16 @@ class Standings:
         replica = self._replicas.get(placement_id)
         known = [self.atlas.placement(placement_id), replica.placement if replica else None]
         return max((each for each in known if each is not None), key=lambda each: each.epoch, default=None)
+
+    def missed(self, held: Iterable[Held]) -> list[Placement]:
+        """Placements that a disk of ours knows in an older epoch than we do, of those that we hold there now."""
+        found = []
+        for each in held:
+            newest = self.newest(each.placement.id)
+            own = newest.member(self.server) if newest is not None else None
+            if newest is not None and own is not None and own.disk_id == each.disk_id:
+                found += [newest] if newest.epoch > each.placement.epoch else []
+        return found
 
     def find(self, placement_id: str) -> Standing | None:
         """Our copy; None when we have none, or its disk cannot be used."""

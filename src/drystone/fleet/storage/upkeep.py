@@ -190,21 +190,43 @@ class Sweeper:
             return
         if self.is_wanted(placement_id, disk_id):
             return
-        disk = bay.disk
-        stop: Callable[[], bool] = lambda: self._ends.is_set() or self.is_wanted(placement_id, disk_id)  # noqa: E731
-        sweep = asyncio.create_task(bay.run_long(disk.leave, placement_id, rate=self._rate, stop=stop))
-        self._standings.sweeping[placement_id] = sweep
         try:
-            if await asyncio.shield(sweep):
-                log.info("disk %s: what was left of placement %s is deleted", bay.name, placement_id)
+            await leave_placement(
+                self._standings,
+                bay,
+                placement_id,
+                rate=self._rate,
+                stop=lambda: self._ends.is_set() or self.is_wanted(placement_id, disk_id),
+            )
         except DrystoneError as error:
             log.warning("disk %s: placement %s cannot be deleted: %s", bay.name, placement_id, error)
-        finally:
-            del self._standings.sweeping[placement_id]
 
     def is_wanted(self, placement_id: str, disk_id: str) -> bool:
         """Whether the newest placement that we know has a copy on the disk, or it is no leftover any more."""
-        known = self._standings.newest(placement_id)
-        if (placement_id, disk_id) not in self._standings.atlas.leftovers:
-            return True
-        return known is not None and any(each.disk_id == disk_id for each in known.members)
+        leftovers = self._standings.atlas.leftovers
+        return (placement_id, disk_id) not in leftovers or has_copy(self._standings, placement_id, disk_id)
+
+
+def has_copy(standings: Standings, placement_id: str, disk_id: str) -> bool:
+    """Whether the newest placement that we know has a copy on a disk."""
+    known = standings.newest(placement_id)
+    return known is not None and any(each.disk_id == disk_id for each in known.members)
+
+
+async def leave_placement(
+    standings: Standings, bay: Bay, placement_id: str, *, rate: float = math.inf, stop: Callable[[], bool]
+) -> bool:
+    """Delete all that a disk has of a placement, at `rate` bytes a second; False when `stop` said so, or another does
+    it. It may take hours; the placement is not held there anew before it has stopped.
+
+    :raises DrystoneError: the disk failed.
+    """
+    if bay.disk is None or placement_id in standings.sweeping:
+        return False
+    sweep = asyncio.create_task(bay.run_long(bay.disk.leave, placement_id, rate=rate, stop=stop))
+    standings.sweeping[placement_id] = sweep
+    sweep.add_done_callback(lambda _: standings.sweeping.pop(placement_id))
+    left = await asyncio.shield(sweep)
+    if left:
+        log.info("disk %s: what was left of placement %s is deleted", bay.name, placement_id)
+    return left

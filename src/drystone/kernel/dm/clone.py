@@ -6,7 +6,6 @@ are sectors.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -15,7 +14,6 @@ from msgspec.structs import replace
 
 from drystone.kernel.dm.words import WordReader, join_words
 
-_RATIO = r"([0-9]{1,20})/([0-9]{1,20})"
 _CORE = ("hydration_threshold", "hydration_batch_size")
 
 
@@ -93,18 +91,10 @@ class CloneStatus(Struct, frozen=True):
         if text.strip() in {"Fail", "Error"}:
             return None
         reader = WordReader("clone status", text)
-        block, metadata = reader.whole("the metadata block size"), _read_ratio(reader, "metadata blocks")
-        region, regions = reader.whole("the region size"), _read_ratio(reader, "regions")
+        block, metadata = reader.whole("the metadata block size"), reader.ratio("metadata blocks")
+        region, regions = reader.whole("the region size"), reader.ratio("regions")
         hydrating, features = reader.whole("hydrating regions"), reader.counted("features")
         reader.counted("core arguments")
         mode = reader.word("the mode")
         reader.end()
         return cls(block, *metadata, region, *regions, hydrating, features, mode)
-
-
-def _read_ratio(reader: WordReader, what: str) -> tuple[int, int]:
-    text = reader.word(what)
-    match = re.fullmatch(_RATIO, text)
-    if match is None:
-        reader.fail(f"{what} {text!r} is not of the form 1/2")
-    return int(match[1]), int(match[2])

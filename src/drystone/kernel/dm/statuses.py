@@ -8,7 +8,6 @@ Facts: Linux 6.1 `drivers/md/dm-*.c`, `STATUSTYPE_INFO`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import msgspec
@@ -21,16 +20,6 @@ FAIL = "Fail"
 """What a thin pool, its thin devices or a cache report when the metadata cannot be used at all."""
 ERROR = "Error"
 """What a target reports when it could not read its own state this time."""
-
-_RATIO = r"([0-9]{1,20})/([0-9]{1,20})"
-
-
-def _ratio(reader: WordReader, what: str) -> tuple[int, int]:
-    text = reader.word(what)
-    match = re.fullmatch(_RATIO, text)
-    if match is None:
-        reader.fail(f"{what} {text!r} is not of the form 1/2")
-    return int(match[1]), int(match[2])
 
 
 def _number_or_none(reader: WordReader, what: str) -> int | None:
@@ -85,7 +74,7 @@ class ThinPoolStatus(msgspec.Struct, frozen=True):
             return Unusable(text.strip())
         reader = WordReader("thin-pool status", text)
         transaction_id = reader.whole("the transaction id")
-        metadata, data = _ratio(reader, "metadata blocks"), _ratio(reader, "data blocks")
+        metadata, data = reader.ratio("metadata blocks"), reader.ratio("data blocks")
         held_root = _number_or_none(reader, "the held root")
         mode = _choose(reader, "the mode", ("rw", "ro", "out_of_data_space"))
         discard = _choose(reader, "discards", ("discard_passdown", "no_discard_passdown", "ignore_discard"))
@@ -136,7 +125,7 @@ class EraStatus(msgspec.Struct, frozen=True):
         if text.strip() == ERROR:
             return Unusable(ERROR)
         reader = WordReader("era status", text)
-        block, metadata = reader.whole("the metadata block size"), _ratio(reader, "metadata blocks")
+        block, metadata = reader.whole("the metadata block size"), reader.ratio("metadata blocks")
         status = cls(block, *metadata, reader.whole("the era"), _number_or_none(reader, "the held root"))
         reader.end()
         return status
@@ -155,7 +144,7 @@ class SnapshotStatus(msgspec.Struct, frozen=True):
         if text.strip() in {"Invalid", "Overflow", "Merge failed", "Unknown"}:
             return Unusable(text.strip())
         reader = WordReader("snapshot status", text)
-        status = cls(*_ratio(reader, "allocated sectors"), reader.whole("metadata sectors"))
+        status = cls(*reader.ratio("allocated sectors"), reader.whole("metadata sectors"))
         reader.end()
         return status
 
@@ -180,7 +169,7 @@ class MirrorStatus(msgspec.Struct, frozen=True):
         """:raises UsageError: no such text comes from a kernel."""
         reader = WordReader("mirror status", text)
         devices = reader.counted("legs")
-        in_sync = _ratio(reader, "regions in sync")
+        in_sync = reader.ratio("regions in sync")
         health = reader.counted("health words")
         log = reader.counted("log words")
         reader.end()
@@ -210,7 +199,7 @@ class RaidStatus(msgspec.Struct, frozen=True):
         """:raises UsageError: no such text comes from a kernel."""
         reader = WordReader("raid status", text)
         level, legs, health = reader.word("the level"), reader.whole("legs"), reader.word("health")
-        in_sync, action = _ratio(reader, "sectors in sync"), reader.word("the action")
+        in_sync, action = reader.ratio("sectors in sync"), reader.word("the action")
         mismatches = reader.whole("mismatches")
         offset = reader.whole("the data offset") if reader.left else 0
         return cls(
@@ -245,8 +234,8 @@ class CacheStatus(msgspec.Struct, frozen=True):
         if text.strip() in {FAIL, ERROR}:
             return Unusable(text.strip())
         reader = WordReader("cache status", text)
-        metadata_block, metadata = reader.whole("the metadata block size"), _ratio(reader, "metadata blocks")
-        cache_block, cache = reader.whole("the cache block size"), _ratio(reader, "cache blocks")
+        metadata_block, metadata = reader.whole("the metadata block size"), reader.ratio("metadata blocks")
+        cache_block, cache = reader.whole("the cache block size"), reader.ratio("cache blocks")
         hits = reader.whole("read hits"), reader.whole("read misses"), reader.whole("write hits")
         moves = reader.whole("write misses"), reader.whole("demotions"), reader.whole("promotions")
         dirty, features = reader.whole("dirty blocks"), reader.counted("features")

@@ -14,6 +14,7 @@ from drystone.base.errors import UsageError
 _WORD = r"(?s:\\.|[^ \t\n\v\f\r])+"
 _ESCAPED = r"(?s)\\(.)"
 _SPECIAL = r"([ \t\n\v\f\r\\])"
+_RATIO = r"([0-9]{1,20})/([0-9]{1,20})"
 """Patterns, compiled when a text needs them: hardly any does."""
 _LARGEST = (1 << 64) - 1
 
@@ -68,6 +69,14 @@ class WordReader:
         if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) <= _LARGEST):
             self.fail(f"{what} {text!r} is not a whole number")
         return int(text)
+
+    def ratio(self, what: str) -> tuple[int, int]:
+        """`7/9`, as targets report how much of something is used or done."""
+        text = self.word(what)
+        match = re.fullmatch(_RATIO, text)
+        if match is None:
+            self.fail(f"{what} {text!r} is not of the form 1/2")
+        return int(match[1]), int(match[2])
 
     def take(self, count: int, what: str) -> tuple[str, ...]:
         if count > self.left:

@@ -232,17 +232,27 @@ class MemoryObjects:
         return tuple(found)
 
     async def update(
-        self, bucket: str, key: str, version_id: str | None, changes: dict[str, dict[str, str]]
+        self,
+        bucket: str,
+        key: str,
+        version_id: str | None,
+        changes: dict[str, dict[str, str]],
+        *,
+        seq: int | None = None,
     ) -> ObjectInfo:
         found = await self.head(bucket, key, version_id)
+        if seq is not None and found.seq != seq:
+            raise S3Error(Code.OperationAborted)
         changed = dataclasses.replace(
             found,
+            seq=next(self._count),
             headers=changes.get("headers", found.headers),
             user=changes.get("user", found.user),
             tags=changes.get("tags", found.tags),
             lock=changes.get("lock", found.lock),
         )
         self._set(bucket, key, [changed if each.seq == found.seq else each for each in self._versions[bucket, key]])
+        self._data[bucket, changed.seq] = self._data.pop((bucket, found.seq))
         return changed
 
     async def begin_upload(self, bucket: str, key: str, options: PutOptions) -> UploadInfo:

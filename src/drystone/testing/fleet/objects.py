@@ -369,6 +369,25 @@ async def check_update(objects: Objects, catalog: Catalog) -> None:
     await refuses(Code.NoSuchKey, objects.update(bucket, "host/none", None, {"tags": {}}))
 
 
+async def check_update_race(objects: Objects, catalog: Catalog) -> None:
+    """Of several that change what they read, one does; one that does not say what it read changes it always."""
+    bucket = await _bucket(catalog, "update-race")
+    info = await put(objects, bucket, "host/file", b"bytes")
+    results = await asyncio.gather(
+        *(objects.update(bucket, "host/file", None, {"tags": {"n": f"{n}"}}, seq=info.seq) for n in range(8)),
+        return_exceptions=True,
+    )
+    winners = [result for result in results if isinstance(result, ObjectInfo)]
+    losers = [result for result in results if isinstance(result, S3Error)]
+    assert (len(winners), len(losers)) == (1, 7)
+    assert {error.code for error in losers} == {Code.OperationAborted}
+    found = await objects.head(bucket, "host/file")
+    assert (found, found.seq > info.seq) == (winners[0], True)
+    assert await read(objects, bucket, found) == b"bytes"
+    await refuses(Code.OperationAborted, objects.update(bucket, "host/file", None, {"tags": {}}, seq=info.seq))
+    assert (await objects.update(bucket, "host/file", None, {"tags": {}}, seq=found.seq)).tags == {}
+
+
 async def check_upload(objects: Objects, catalog: Catalog) -> None:
     """Parts make one object; they may come in any order and again."""
     bucket, key = await _bucket(catalog, "uploads"), "host/file"
@@ -460,6 +479,7 @@ CONFORMANCE: tuple[Check, ...] = (
     check_suspended,
     check_lock,
     check_update,
+    check_update_race,
     check_upload,
     check_upload_ends,
     check_buckets,

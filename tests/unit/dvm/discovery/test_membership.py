@@ -18,8 +18,9 @@ from drystone.base.errors import (
 )
 from drystone.dvm.discovery.discover import gather
 from drystone.dvm.discovery.filters import make_filter
+from drystone.dvm.discovery.finding import find, list_all
 from drystone.dvm.discovery.labelling import DEFAULT_REGION, Placed, parse_region, plan_add, write_labels
-from drystone.dvm.discovery.membership import add_devices, find, list_all, remove_device
+from drystone.dvm.discovery.membership import add_devices, remove_device
 from drystone.dvm.discovery.scan import Place, scan
 from drystone.formats.label.label import Extent
 from drystone.formats.label.layout import PAGE

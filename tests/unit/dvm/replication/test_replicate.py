@@ -246,6 +246,7 @@ class FailsAtPageZero:
         self.inner = inner
         self.name = inner.name
         self.pages = inner.pages
+        self.is_cached = inner.is_cached
 
     def read(self, page: int, count: int) -> bytes:
         return self.inner.read(page, count)

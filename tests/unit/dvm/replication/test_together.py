@@ -81,7 +81,7 @@ def test_a_defect_in_a_thread_is_no_success(tmp_path: Path) -> None:
 
 def test_devices_that_are_none_of_the_kernels_are_left_to_the_caller(tmp_path: Path) -> None:
     class Other:
-        name, pages = "other", 8
+        name, pages, is_cached = "other", 8, False
 
         def read(self, page: int, count: int) -> bytes:
             raise AssertionError

@@ -46,6 +46,8 @@ PAGES = 64
 class MemoryRegion:
     """A region in memory, which can be made to fail: at the n-th write or flush, or at everything."""
 
+    is_cached = False
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.pages = PAGES

@@ -25,11 +25,11 @@ def lose_index(world: DiskWorld) -> None:
 
 
 def test_a_peers_rows_are_taken_over_for_files_that_are_right(world: DiskWorld) -> None:
-    for key in ("h/a", "h/b/c", "h/changed", "h/gone", "h/odd/"):
+    for key in ("h/a", "h/b/c", "h/changed", "h/gone", "h/folder", "h/odd/"):
         world.put(key, 33)
     state = read_state(world.disk)
     peer = {}
-    for key in ("h/a", "h/b/c", "h/changed", "h/gone", "h/odd/"):
+    for key in ("h/a", "h/b/c", "h/changed", "h/gone", "h/folder", "h/odd/"):
         entry = world.disk.find(PLACEMENT, key)
         assert entry is not None
         with world.disk.open_version(PLACEMENT, key) as reader:
@@ -37,6 +37,8 @@ def test_a_peers_rows_are_taken_over_for_files_that_are_right(world: DiskWorld) 
     lose_index(world)
     (world.disk.root / "primary/h/changed").write_bytes(b"x" * 33)
     (world.disk.root / "primary/h/gone").unlink()
+    (world.disk.root / "primary/h/folder").unlink()
+    (world.disk.root / "primary/h/folder").mkdir()
     taken = {key for key, (entry, sums) in peer.items() if world.disk.adopt(PLACEMENT, entry, sums)}
     assert taken == {"h/a", "h/b/c"}
     assert read_state(world.disk) == {place: each for place, each in state.items() if place[0] in taken}

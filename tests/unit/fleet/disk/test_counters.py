@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from drystone.base.errors import UnavailableError
 from drystone.fleet.disk.counters import Counters
 from drystone.fleet.disk.index import Index
 from drystone.fleet.replica import make_seq
@@ -33,6 +34,17 @@ def test_after_a_restart_none_is_given_again(index: Index) -> None:
         again = {counters.take(1, 5) for _ in range(20)}
         assert min(again) > max(before)
         before |= again
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_epoch_that_is_over_gives_no_more(index: Index, *, restarts: bool) -> None:
+    counters = Counters(index)
+    counters.take(1, 5)
+    counters.take(1, 6)
+    counters = Counters(index) if restarts else counters
+    with pytest.raises(UnavailableError, match="epoch 5 is over"):
+        counters.take(1, 5)
+    assert counters.settled(1, 5) < counters.take(1, 6)
 
 
 def test_many_take_at_once(index: Index) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,13 @@ def test_a_good_disk_says_so(world: DiskWorld) -> None:
     assert (report.health, report.reason, report.name) == ("good", "", "data_1")
     assert report.capacity > report.free > 0
     assert report.disk_id == world.disk.identity.disk_id
+
+
+def test_many_probe_at_once(world: DiskWorld) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for each in [threads.submit(world.disk.probe) for _ in range(400)]:
+            each.result()
+    assert world.disk.report().health == "good"
 
 
 def test_a_folder_whose_disk_was_taken_away_is_missing(world: DiskWorld) -> None:

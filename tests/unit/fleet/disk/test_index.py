@@ -67,6 +67,21 @@ def test_a_step_that_fails_is_undone_and_others_are_not(index: Index) -> None:
     assert count(index) == 3
 
 
+def test_steps_that_have_no_room_say_so(index: Index) -> None:
+    with index.looking() as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+        connection.execute("INSERT INTO garbage VALUES (zeroblob(100000), 1)")
+
+    with pytest.raises(sqlite3.OperationalError) as caught:
+        index.write(fill)
+    assert caught.value.sqlite_errorname == "SQLITE_FULL"
+    index.write(lambda each: each.execute(INSERT, ("a",)))
+    assert count(index) == 1
+
+
 def test_a_reader_sees_one_state(index: Index) -> None:
     with index.reading() as connection:
         assert connection.execute("SELECT count(*) FROM garbage").fetchone() == (0,)

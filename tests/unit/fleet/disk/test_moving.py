@@ -3,6 +3,10 @@ from __future__ import annotations
 import errno
 import sqlite3
 
+import msgspec
+import pytest
+
+from drystone.base.errors import KernelError
 from drystone.testing.fleet.disk_faults import FaultyFiles
 from drystone.testing.fleet.disk_world import (
     FLEET,
@@ -64,6 +68,61 @@ def test_a_move_that_waits_for_room_is_found_where_it_comes_from() -> None:
         assert read_state(world.disk) == world.state
         check_whole(world.disk, world.state)
         world.disk.close()
+
+
+def test_a_body_that_the_index_has_outlives_a_commit_that_failed() -> None:
+    with quick_folder() as folder:
+        files = FaultyFiles(folder / "d", -1, errno.EACCES, for_good=True)
+        world = DiskWorld(make_disk(folder / "d", files))
+        world.put("h/a", 5)
+        body = world.body(b"second")
+        change = world.put_change("h/a", "null", b"", body)
+        intent = world.disk.prepare(change, body)
+        files.arm(len(files.calls))
+        with pytest.raises(KernelError):
+            world.disk.commit(intent)
+        files.arm(-1)
+        world.disk.abort(intent, dirty=True)
+        assert [each.key for each in world.disk.dirty(PLACEMENT)] == ["h/a"]
+        state = read_state(world.disk)
+        assert state["h/a", "null"].data == b"second"
+        world.disk.close()
+        world.disk.open(FLEET)
+        assert read_state(world.disk) == state
+        check_whole(world.disk, state)
+        world.disk.close()
+
+
+def test_of_a_change_that_failed_half_way_all_files_are_found() -> None:
+    """A put of a version between two others, whose marker is taken away by it, moves two files."""
+    for at in range(12):
+        with quick_folder() as folder:
+            files = FaultyFiles(folder / "d", -1, errno.ENOSPC, for_good=True)
+            world = DiskWorld(make_disk(folder / "d", files))
+            world.put("h/a", 5, "1")
+            world.put("h/a", 6, "2")
+            first = world.state["h/a", "1"]
+            world.mark("h/a", "3")
+            body = world.body(b"instead of the marker")
+            change = world.put_change("h/a", "3", b"", body)
+            change = msgspec.structs.replace(change, made=first.made - 1)
+            intent = world.disk.prepare(change, body)
+            files.arm(len(files.calls) + at)
+            try:
+                world.disk.commit(intent)
+            finally:
+                files.arm(-1)
+            state = read_state(world.disk)
+            assert state["h/a", "3"].data == b"instead of the marker"
+            assert [state["h/a", each].data for each in ("1", "2")] == [
+                world.state["h/a", each].data for each in ("1", "2")
+            ]
+            world.state = dict(state)
+            world.put("h/a", 7, "4")
+            world.remove("h/a", "4")
+            assert read_state(world.disk) == world.state
+            check_whole(world.disk, world.state)
+            world.disk.close()
 
 
 def test_a_folder_that_is_taken_away_is_made_again(world: DiskWorld) -> None:

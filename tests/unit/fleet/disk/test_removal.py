@@ -47,6 +47,12 @@ def test_it_goes_on_after_a_stop_and_a_restart(world: DiskWorld) -> None:
 
     assert not world.disk.leave(PLACEMENT, stop=stop)
     assert PLACEMENT in world.disk.placements()
+    (held, _) = sorted(world.disk.held(), key=lambda each: each.placement.id)
+    left = read_state(world.disk)
+    assert (held.objects, held.size) == (
+        len({key for key, _ in left if world.disk.find(PLACEMENT, key, None)} - {"h/w"}),
+        sum(len(each.data or b"") for each in left.values()),
+    )
     world.disk.close()
     world.disk.open(FLEET)
     assert world.disk.leave(PLACEMENT)

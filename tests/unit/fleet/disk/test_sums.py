@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from blake3 import blake3
 
+from drystone.base.errors import UnavailableError
 from drystone.fleet.disk.sums import PIECE, Summing, count_pieces, digest_of
 
 
@@ -39,6 +40,16 @@ def test_md5_is_left_out_where_nobody_asks() -> None:
     summing = Summing(md5=False)
     summing.update(b"abc")
     assert summing.finish().md5 == ""
+
+
+def test_a_body_that_outlives_the_threads_is_told() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        summing = Summing(md5=True, beside=executor)
+        summing.update(b"y" * 100_000)
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="closed"):
+            summing.update(b"y")
+    summing.finish()
 
 
 def test_many_bodies_share_the_threads(beside: ThreadPoolExecutor) -> None:

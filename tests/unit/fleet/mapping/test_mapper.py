@@ -248,6 +248,24 @@ def test_a_server_that_knows_a_higher_term_shows_that_the_database_is_old() -> N
     assert fleet.mapper.model.recovering
 
 
+def test_what_a_database_that_was_put_back_may_have_decided_is_overruled_before_anything_else_is() -> None:
+    fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3"})))
+    placement = fleet.host()
+    fleet.mapper.release()
+    fleet.mapper = fleet.start("m2", recover=True)
+    fleet.mapper.tick()
+    drop = Report(placement.id, 1, placement.leader, drop=(placement.members[1].server,))
+    fleet.beats(held=tuple(Held(placement, each.disk_id, each.slot, 1, 1) for each in placement.members))
+    with pytest.raises(UnavailableError, match="being rebuilt"):  # all have told, none knows better: not yet overruled
+        fleet.mapper.report(drop)
+    fleet.mapper.tick()
+    after = fleet.mapper.model.placements[placement.id]
+    assert (after.epoch, after.leader, after.members) == (1001, placement.leader, placement.members)
+    assert not fleet.mapper.model.recovering
+    fleet.live(3)
+    assert fleet.mapper.model.placements[placement.id].epoch == 1001, "once is enough"
+
+
 def test_an_operator_ends_the_rebuilding() -> None:
     fleet = Fleet()
     placement = fleet.host()
@@ -273,3 +291,37 @@ def test_a_server_whose_map_is_newer_than_a_database_that_was_put_back_is_given_
     assert mapper.model.version == ahead.map_version, "the case is the one in which the versions are the same again"
     assert answer.map is not None
     assert answer.map.term == answer.term > before
+
+
+def test_a_host_gets_its_second_copy_when_a_disk_has_room_again() -> None:
+    fleet = Fleet()
+    placement = fleet.host()
+    others = [each for each in fleet.sketch.servers if each != placement.leader]
+    for server in others:
+        for disk in fleet.sketch.disks[server]:
+            fleet.sketch.free[disk] = 0
+    fleet.live(1)
+    fleet.mapper.report(Report(placement.id, 1, placement.leader, drop=(placement.members[1].server,)))
+    fleet.live(20)
+    assert len(fleet.mapper.model.placements[placement.id].members) == 1
+    fleet.sketch.free.clear()
+    fleet.live(7)
+    assert len(fleet.mapper.model.placements[placement.id].members) == 2
+    assert not fleet.mapper.sightings.pauses, "pauses that are over are forgotten"
+
+
+def test_servers_are_asked_what_they_hold_of_a_new_host_once_it_can_have_objects() -> None:
+    fleet = Fleet()
+    fleet.beats(held=())
+
+    def wants(server: str, held: tuple[Held, ...] | None = None) -> bool:
+        return fleet.mapper.heartbeat(fleet.beat(server, held=held)).want_held
+
+    assert not wants("s1")
+    placement = fleet.host()
+    has = {each.server for each in placement.members}
+    assert [wants(each) for each in fleet.sketch.servers] == [False, False, False]
+    fleet.clock.time += 1
+    assert {each for each in fleet.sketch.servers if wants(each)} == has
+    assert {each for each in fleet.sketch.servers if wants(each, held=())} == set()
+    assert {each for each in fleet.sketch.servers if wants(each)} == set()

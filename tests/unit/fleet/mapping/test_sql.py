@@ -59,7 +59,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         SqlDatabase(f"sqlite:///{tmp_path}/map.db").open()
 
 
-@pytest.mark.parametrize("url", ["", "mysql://x/y", "map.db"])
+@pytest.mark.parametrize("url", ["", "mysql://x/y", "map.db", "sqlite://", "sqlite:///", "sqlite:///:memory:"])
 def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(UsageError):
         SqlDatabase(url)

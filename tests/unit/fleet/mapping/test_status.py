@@ -1,7 +1,9 @@
 """The fleet's state for people."""
 
+from collections.abc import ValuesView
 from datetime import UTC, datetime
 
+from drystone.fleet.documents import Placement
 from drystone.fleet.mapping.rebuild import Waiting
 from drystone.fleet.mapping.status import fleet_status, placement_state
 from drystone.testing.fleet.sketch import Sketch, copy_on
@@ -17,6 +19,22 @@ def test_what_a_second_failure_would_cost() -> None:
     risks = {each.server: each for each in fleet_status(sketch.view(), [], NOW).risks}
     assert (risks["s1"].unreadable, risks["s1"].objects, risks["s1"].size) == (("ns/alone",), 7, 700)
     assert risks["s2"].unreadable == ()
+
+
+def test_the_placements_are_gone_through_once_however_many_servers_there_are() -> None:
+    class Counted(dict[str, Placement]):
+        looks = 0
+
+        def values(self) -> ValuesView[Placement]:
+            self.looks += 1
+            return super().values()
+
+    sketch = Sketch(servers=9)
+    sketch.place("h", copy_on("s1/1"), copy_on("s2/1"))
+    sketch.model.placements = placements = Counted(sketch.model.placements)
+    found = {each.id: each for each in fleet_status(sketch.view(), [], NOW).servers}
+    assert placements.looks == 1
+    assert [(found[each].leads, found[each].copies) for each in ("s1", "s2", "s3")] == [(1, 1), (0, 1), (0, 0)]
 
 
 def test_states_of_hosts() -> None:

@@ -20,7 +20,10 @@ def test_headers_that_are_kept() -> None:
 
 def test_conditions_in_headers() -> None:
     assert fields.read_etags('"a", W/"b", c,*') == ("a", "b", "c", "*")
-    assert fields.read_etags("") == ()
+    assert fields.read_etags("") == fields.read_etags(" , ,") == ()
+    assert fields.read_etags('""') == ("",), "that of nothing, which is no condition left out"
+    for text in ('"a', 'a"', "a b", '"a" "b"', "a,b c"):
+        assert refusal(fields.read_etags, text) is Code.InvalidArgument
     read = fields.read_conditions({"if-match": '"a"', "if-modified-since": "nonsense", "if-none-match": "*"})
     assert read == Conditions(if_match=("a",), if_none_match=("*",))
 

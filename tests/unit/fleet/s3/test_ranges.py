@@ -26,6 +26,7 @@ from drystone.testing.fleet.refusals import refusal
         ("bytes=\u0661-\u0662", 10, None),
         ("bytes=" + "9" * 30 + "-", 10, None),
         ("items=0-1", 10, None),
+        ("bytes=1" + " " * 50, 10, None),
     ],
 )
 def test_ranges(header: str, size: int, wanted: tuple[int, int] | None) -> None:

@@ -6,14 +6,17 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import msgspec
 import pytest
 
+from drystone.base.errors import UnavailableError
 from drystone.fleet.calls import Calls
 from drystone.fleet.documents import Member, MemberState, Placement
 from drystone.fleet.replica import Replica
 from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.members import Ask, AskPromises, Promises
 from drystone.fleet.storage.promises import Promiser
+from drystone.fleet.storage.pulse import Pulse
 from drystone.fleet.storage.standing import Standing, Standings, boot_time
 
 
@@ -45,6 +48,7 @@ class OneStanding:
 
     replica: Replica
     server: str
+    pulse: Pulse = field(default_factory=Pulse)
     atlas: NoAtlas = field(default_factory=NoAtlas)
     bay: OneBay = field(default_factory=OneBay)
 
@@ -58,6 +62,10 @@ class OneStanding:
 
     def own(self) -> tuple[Standing, ...]:
         return (Standing(self.replica, cast("Any", self.bay)),)
+
+
+async def drop_nobody(_: str, failed: dict[str, str]) -> None:
+    raise AssertionError(f"nobody is to be dropped: {failed}")
 
 
 def make(server: str, known: Placement) -> tuple[Promiser, Replica, Standing]:
@@ -79,7 +87,7 @@ def test_what_was_read_before_another_led_in_between_is_not_handed_out() -> None
                 replica.learn(placement(3, "s1", "copying"))
             return row
 
-        assert await promiser.reading(standing, look) == "after"
+        assert await promiser.reading(standing, look, drop_nobody) == "after"
 
     asyncio.run(run())
 
@@ -93,7 +101,7 @@ def test_who_does_not_lead_any_more_after_the_look_reads_nothing() -> None:
             return "before"
 
         with pytest.raises(ElsewhereError):
-            await promiser.reading(standing, look)
+            await promiser.reading(standing, look, drop_nobody)
 
     asyncio.run(run())
 
@@ -124,3 +132,42 @@ def test_a_member_whose_disk_went_away_promises_nothing() -> None:
     assert promiser.give(AskPromises("s1", (Ask("p", 3),))).kept == ()
     standings.bay.disk = "it is back"
     assert promiser.give(AskPromises("s1", (Ask("p", 3),))).kept == ("p",)
+
+
+def test_a_read_has_a_member_dropped_that_is_silent_and_goes_on_without_its_promise() -> None:
+    async def run() -> None:
+        promiser, replica, standing = make("s1", placement(1))
+        now = boot_time()
+        promiser.standings.pulse.failed("s2", now - 3.5, now - 1.5, 2.0)
+        dropped: list[tuple[str, list[str]]] = []
+
+        async def look() -> str:
+            return f"row of epoch {replica.placement.epoch}"
+
+        async def drop(id_: str, failed: dict[str, str]) -> None:
+            dropped.append((id_, list(failed)))
+            alone = msgspec.structs.replace(placement(2), members=placement(2).members[:1])
+            replica.learn(alone)
+
+        assert await promiser.reading(standing, look, drop) == "row of epoch 2"
+        assert dropped == [("p", ["s2"])]
+
+    asyncio.run(run())
+
+
+def test_while_no_mapper_drops_it_nothing_is_read() -> None:
+    async def run() -> None:
+        promiser, _, standing = make("s1", placement(1))
+        now = boot_time()
+        promiser.standings.pulse.failed("s2", now - 3.5, now - 1.5, 2.0)
+
+        async def look() -> str:
+            return "row"
+
+        async def drop(_: str, __: dict[str, str]) -> None:
+            raise UnavailableError("no mapper answers")
+
+        with pytest.raises(UnavailableError):
+            await promiser.reading(standing, look, drop)
+
+    asyncio.run(run())

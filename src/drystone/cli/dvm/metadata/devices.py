@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from drystone.base.errors import UsageError
-from drystone.cli.dvm.metadata.document import SIZE, group_options, ids, mutate, seed_option
+from drystone.cli.dvm.metadata.document import SIZE, group_options, mutate, seed_option
+from drystone.cli.dvm.plain.mutators import ids
 from drystone.cli.dvm.tool import Tool, errors_as_json, print_document
 from drystone.cli.input import name_input, read_input
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drystone.base.sizes import parse_size
+from drystone.cli.dvm.plain.mutators import read_group
 from drystone.cli.dvm.tool import errors_as_json, print_document
-from drystone.cli.input import name_input, read_input
 from drystone.cli.output import Function
 
 if TYPE_CHECKING:
     from drystone.dvm.groups.group import Group
-    from drystone.dvm.metadata.edit import Ids
 
 POLICIES = ("contiguous", "cling", "spread", "anywhere")
 DEVICES = "DEVICE is a path, a uuid, or @TAG for all that carry it; without any, all are allowed."
@@ -68,20 +67,6 @@ def join_option(function: Function) -> Function:
     """Whether a pool's last transaction is added to, as the parameter `join`."""
     text = "Add to the pool's last transaction, of which nothing was sent yet, instead of beginning another."
     return click.option("--join", is_flag=True, help=text)(function)
-
-
-def ids(seed: str | None) -> Ids:
-    """What gives out uuids."""
-    from drystone.dvm.metadata.edit import random_ids, seeded_ids
-
-    return random_ids if seed is None else seeded_ids(seed)
-
-
-def read_group(file: str) -> Group:
-    """The group in `file`, checked."""
-    from drystone.dvm.groups.rules import parse_group
-
-    return parse_group(read_input(file), name_input(file))
 
 
 def mutate(file: str, change: Callable[[Group], Group]) -> None:

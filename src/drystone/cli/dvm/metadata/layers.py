@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from drystone.cli.dvm.metadata.document import DEVICES, SIZE, group_options, ids, mutate, seed_option, space_options
+from drystone.cli.dvm.metadata.document import DEVICES, SIZE, group_options, mutate, seed_option, space_options
+from drystone.cli.dvm.plain.mutators import ids
 from drystone.cli.dvm.tool import Tool
 
 MODES = ("writethrough", "writeback", "passthrough")

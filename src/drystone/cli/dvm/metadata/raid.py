@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from drystone.base.errors import UsageError
-from drystone.cli.dvm.metadata.document import DEVICES, group_options, ids, mutate, seed_option, space_options
+from drystone.cli.dvm.metadata.document import DEVICES, group_options, mutate, seed_option, space_options
+from drystone.cli.dvm.plain.mutators import ids
 from drystone.cli.dvm.tool import Tool
 
 

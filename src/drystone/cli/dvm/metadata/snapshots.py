@@ -9,13 +9,13 @@ from drystone.cli.dvm.metadata.document import (
     DEVICES,
     SIZE,
     group_options,
-    ids,
     join_option,
     mutate,
     seed_option,
     space_options,
     tags_option,
 )
+from drystone.cli.dvm.plain import mutators
 from drystone.cli.dvm.tool import Tool
 from drystone.cli.input import name_input, read_input
 
@@ -49,23 +49,7 @@ def snapshot(
       dvm metadata snapshot db db-monday < vg.json
       dvm metadata snapshot old old-monday --size 1g < vg.json
     """
-    from drystone.dvm.metadata import snapshot as mutators
-
-    mutate(
-        file,
-        lambda group: mutators.snapshot(
-            group,
-            origin,
-            name,
-            ids(seed),
-            size=size,
-            chunk=chunk,
-            policy=policy,
-            devices=devices,
-            tags=tags,
-            join=join,
-        ),
-    )
+    mutate(file, mutators.snapshot(origin, name, seed, policy, devices, tags, size, join=join, chunk=chunk))
 
 
 @click.command(cls=Tool)
@@ -82,9 +66,9 @@ def rollback(file: str, join: bool, name: str, snapshot_name: str) -> None:
     Example:
       dvm metadata rollback db db-monday < vg.json > new.json
     """
-    from drystone.dvm.metadata import thin as mutators
+    from drystone.dvm.metadata.thin import rollback as make
 
-    mutate(file, lambda group: mutators.rollback(group, name, snapshot_name, join=join))
+    mutate(file, lambda group: make(group, name, snapshot_name, join=join))
 
 
 @click.command(cls=Tool)
@@ -105,7 +89,7 @@ def merge(file: str, finish: bool, live: str | None, merged: bool, names: tuple[
       dvm report live < vg.json > live.json; dvm metadata merge --finish --live live.json < vg.json
     """
     from drystone.dvm.groups.group import Group
-    from drystone.dvm.metadata import snapshot as mutators
+    from drystone.dvm.metadata.snapshot import begin_merge, finish_merge
     from drystone.dvm.planning.progress import merged_snapshots
     from drystone.dvm.reports.live import parse_live
 
@@ -117,9 +101,9 @@ def merge(file: str, finish: bool, live: str | None, merged: bool, names: tuple[
     def change(group: Group) -> Group:
         if not finish:
             for name in names:
-                group = mutators.begin_merge(group, name)
+                group = begin_merge(group, name)
             return group
         done = None if live is None else merged_snapshots(group, parse_live(read_input(live), name_input(live)))
-        return mutators.finish_merge(group, done, names)
+        return finish_merge(group, done, names)
 
     mutate(file, change)

@@ -8,13 +8,13 @@ from drystone.cli.dvm.metadata.document import (
     DEVICES,
     SIZE,
     group_options,
-    ids,
     join_option,
     mutate,
     seed_option,
     space_options,
     tags_option,
 )
+from drystone.cli.dvm.plain import mutators
 from drystone.cli.dvm.tool import Tool
 
 
@@ -48,15 +48,15 @@ def thin_pool(
     Example:
       dvm metadata thin-pool pool --size 100g < vg.json
     """
-    from drystone.dvm.metadata import thin as mutators
+    from drystone.dvm.metadata.thin import thin_pool as make
 
     mutate(
         file,
-        lambda group: mutators.thin_pool(
+        lambda group: make(
             group,
             name,
             size,
-            ids(seed),
+            mutators.ids(seed),
             block=block,
             metadata_size=metadata_size,
             policy=policy,
@@ -87,6 +87,4 @@ def thin(
     Example:
       dvm metadata thin pool db log --size 10g < vg.json
     """
-    from drystone.dvm.metadata import thin as mutators
-
-    mutate(file, lambda group: mutators.thin(group, pool, names, size, ids(seed), tags=tags, join=join))
+    mutate(file, mutators.thin(pool, names, seed, tags, size, join=join))

@@ -8,13 +8,13 @@ from drystone.cli.dvm.metadata.document import (
     DEVICES,
     SIZE,
     group_options,
-    ids,
     join_option,
     mutate,
     seed_option,
     space_options,
     tags_option,
 )
+from drystone.cli.dvm.plain import mutators
 from drystone.cli.dvm.tool import Tool
 
 
@@ -58,11 +58,7 @@ def create(
       dvm metadata create fast --size 10g --kind striped --legs 4 --on @ssd < vg.json
       dvm metadata create safe --size 10g --kind raid1 < vg.json
     """
-    from drystone.dvm.metadata.create import Wish
-    from drystone.dvm.metadata.create import create as make
-
-    wish = Wish(name, size, legs, chunk, policy, devices, tags, nosync)
-    mutate(file, lambda group: make(group, wish, ids(seed), kind))
+    mutate(file, mutators.create(name, seed, policy, devices, tags, size, kind, legs=legs, chunk=chunk, nosync=nosync))
 
 
 @click.command(cls=Tool, epilog=DEVICES)
@@ -78,9 +74,7 @@ def extend(file: str, policy: str, devices: tuple[str, ...], size: int | None, b
     Example:
       dvm metadata extend db --by 10g < vg.json
     """
-    from drystone.dvm.metadata import size as mutators
-
-    mutate(file, lambda group: mutators.extend(group, name, size=size, by=by, policy=policy, devices=devices))
+    mutate(file, mutators.extend(name, policy, devices, size, by))
 
 
 @click.command(cls=Tool)
@@ -96,9 +90,9 @@ def reduce(file: str, size: int | None, by: int | None, lose_data: bool, name: s
     Example:
       dvm metadata reduce db --size 5g --lose-data < vg.json > new.json
     """
-    from drystone.dvm.metadata import size as mutators
+    from drystone.dvm.metadata.size import reduce as make
 
-    mutate(file, lambda group: mutators.reduce(group, name, size=size, by=by, lose_data=lose_data))
+    mutate(file, lambda group: make(group, name, size=size, by=by, lose_data=lose_data))
 
 
 @click.command(cls=Tool)
@@ -112,9 +106,7 @@ def rename(file: str, name: str, new: str) -> None:
     Example:
       dvm metadata rename db db-old < vg.json > new.json
     """
-    from drystone.dvm.metadata import names
-
-    mutate(file, lambda group: names.rename(group, name, new))
+    mutate(file, mutators.rename(name, new))
 
 
 @click.command("rename-group", cls=Tool)
@@ -143,9 +135,7 @@ def remove(file: str, join: bool, names: tuple[str, ...]) -> None:
     Example:
       dvm metadata remove db db-monday < vg.json
     """
-    from drystone.dvm.metadata import remove as mutators
-
-    mutate(file, lambda group: mutators.remove(group, names, join=join))
+    mutate(file, mutators.remove(names, join=join))
 
 
 @click.command(cls=Tool)

@@ -16,6 +16,8 @@ from drystone.cli.output import print_line, print_table
 
 if TYPE_CHECKING:
     from drystone.dvm.discovery.devices import Devices
+    from drystone.dvm.program import Program
+    from drystone.dvm.result import Result
     from drystone.dvm.transactions.activation import Activation
     from drystone.dvm.transactions.survey import Survey
     from drystone.kernel.dm.abc import DeviceMapper
@@ -130,14 +132,20 @@ def read_devices(group: str, file: str | None, paths: tuple[str, ...]) -> Device
 
 def go_along(dm: DeviceMapper, found: Survey) -> Activation:
     """What changes device-mapper with the metadata."""
-    from drystone.dvm.dmexec import execute
     from drystone.dvm.transactions.activation import Activation
+
+    return Activation(dm, runner(dm), found.document)
+
+
+def runner(dm: DeviceMapper) -> Callable[[Program], Result]:
+    """What runs the programs of updates. Only the kernel's device-mapper holds back this machine's disks."""
+    from drystone.dvm.dmexec import execute
     from drystone.dvm.transactions.page_blocks import PageBlocks
     from drystone.kernel.dm.device_mapper import KernelDeviceMapper
     from drystone.kernel.memory import locked_memory
 
     memory = locked_memory if isinstance(dm, KernelDeviceMapper) else nullcontext
-    return Activation(dm, partial(execute, dm=dm, devices=PageBlocks(), memory=memory), found.document)
+    return partial(execute, dm=dm, devices=PageBlocks(), memory=memory)
 
 
 def make_nodes(dm: DeviceMapper) -> None:

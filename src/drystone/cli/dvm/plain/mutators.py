@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drystone.base.documents import encode
 from drystone.base.errors import DrystoneError
@@ -26,12 +26,13 @@ def create(
     tags: tuple[str, ...],
     size: int,
     kind: str,
+    **shape: Any,
 ) -> Change:
-    """A new volume."""
+    """A new volume. :param shape: further fields of `metadata.create.Wish`."""
     from drystone.dvm.metadata.create import Wish
     from drystone.dvm.metadata.create import create as make
 
-    wish = Wish(name, size, policy=policy, devices=devices, tags=tags)
+    wish = Wish(name, size, policy=policy, devices=devices, tags=tags, **shape)
     return lambda group: make(group, wish, ids(seed), kind)
 
 
@@ -66,12 +67,22 @@ def snapshot(
     size: int | None,
     *,
     join: bool,
+    chunk: int | None = None,
 ) -> Change:
     """A snapshot of a volume."""
     from drystone.dvm.metadata.snapshot import snapshot as make
 
     return lambda group: make(
-        group, origin, name, ids(seed), size=size, policy=policy, devices=devices, tags=tags, join=join
+        group,
+        origin,
+        name,
+        ids(seed),
+        size=size,
+        chunk=chunk,
+        policy=policy,
+        devices=devices,
+        tags=tags,
+        join=join,
     )
 
 

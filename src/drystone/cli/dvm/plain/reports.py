@@ -40,13 +40,14 @@ def report(
     parts: bool,
     text: bool,
     lvm_json: bool,
+    look: Callable[[Group], Live] | None = None,
 ) -> None:
-    """Report on the group in `file`."""
+    """Report on the group in `file`. :param look: asks device-mapper; the kernel's when None."""
     check_kinds(kinds, with_state=state is not None, ask=ask, text=text, lvm_json=lvm_json)
     group = read_group(file)
     live = read_live(state) if state is not None else None
     if live is None and (ask or kinds == ("live",)):
-        live = _look(group)
+        live = (look or _look)(group)
     print_report(group, kinds, live, paths=paths_of(group, found), parts=parts, text=text, lvm_json=lvm_json)
 
 

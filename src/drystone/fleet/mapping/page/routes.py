@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -27,6 +28,8 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 _AUDIT_LINES = 20
 _SAMPLE_SECONDS = 5.0
+_PAUSES = 9.0
+"""Between two boards: so many times what one took."""
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
@@ -43,7 +46,8 @@ class PageRoutes:
     """The handlers.
 
     :param open_to_all: whether no key is needed. :param kept: seconds for which a board is given again: many may look
-        at a time, and the mapper has other work.
+        at a time, and the mapper has other work. A board that took long is given again for longer, so that pages have a
+        tenth of the mapper's time at most.
     """
 
     def __init__(self, desk: Desk, *, open_to_all: bool, kept: float = 2.0) -> None:
@@ -101,19 +105,21 @@ class PageRoutes:
         async with self._making:
             now = asyncio.get_running_loop().time()
             if self._board is None or now >= self._until:
-                self._board = await self._desk.do(self._make_board)
-                self._until = now + self._kept
+                self._board, took = await self._desk.do(self._make_board)
+                self._until = asyncio.get_running_loop().time() + max(self._kept, took * _PAUSES)
             return self._board
 
-    def _make_board(self) -> Board:
-        """In the mapper's thread."""
+    def _make_board(self) -> tuple[Board, float]:
+        """The board, and how many seconds it took. In the mapper's thread."""
+        began = time.perf_counter()
         mapper = self._desk.mapper
         mapper.check_leads()
         view, now = mapper.view(), mapper.clock.now()
         note_copies(view, self._pace)
         status = fleet_status(view, mapper.waiting, now)
         audit = mapper.database.audit(_AUDIT_LINES)
-        return make_board(view, status, self._pace, audit, term=mapper.term, at=now.timestamp())
+        board = make_board(view, status, self._pace, audit, term=mapper.term, at=now.timestamp())
+        return board, time.perf_counter() - began
 
     async def page(self, _request: web.Request) -> web.Response:
         board = await self._find_board()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from drystone.base.errors import MismatchError, UnavailableError
+from drystone.fleet.documents import Placement
 from drystone.fleet.mapping.audit import describe
 from drystone.fleet.mapping.database import AuditEntry, Lease, NotLeadingError
-from drystone.fleet.mapping.model import Change, Model, PlacementChange, PlacementRemoval
+from drystone.fleet.mapping.model import Change, FleetChange, Model, PlacementChange, PlacementRemoval
 
 
 class MemoryDatabase:
@@ -16,11 +19,12 @@ class MemoryDatabase:
 
     :param now: the clock that leases are measured with, seconds.
     :ivar down: whether it answers nothing. :ivar lie: asked at each commit: whether it is done, and then reported as
-        not done.
+        not done. :ivar tally: what became of placements, how often.
     """
 
     def __init__(self, now: Callable[[], float], fleet: str = "fleet") -> None:
         self._now = now
+        self.tally: Counter[str] = Counter()
         self.fleet = fleet
         self.down = False
         self.lie: Callable[[], bool] = lambda: False
@@ -31,12 +35,12 @@ class MemoryDatabase:
 
     def snapshot(self) -> tuple[Model, Lease]:
         """A copy of everything, to be put back by `restore`."""
-        return copy.deepcopy(self.model), self.lease
+        return _copy(self.model), self.lease
 
     def restore(self, saved: tuple[Model, Lease] | None) -> None:
         """Be as it was then, and say so, as an operator has to; None: be a new one, which says nothing."""
         model, lease = saved or (Model(f"{self.fleet}-again", 1), Lease(0, "", ""))
-        self.model = copy.deepcopy(model)
+        self.model = _copy(model)
         self.model.recovering = saved is not None
         self.lease = Lease(lease.term, "", "")
         self.until = 0.0
@@ -75,7 +79,7 @@ class MemoryDatabase:
 
     def load(self) -> Model:
         self._check()
-        return copy.deepcopy(self.model)
+        return _copy(self.model)
 
     def commit(self, term: int, version: int, changes: Sequence[Change], at: float) -> int:
         self._check()
@@ -86,11 +90,26 @@ class MemoryDatabase:
         for change in changes:
             if isinstance(change, PlacementChange | PlacementRemoval):
                 self._compare(change)
+        for change in changes:
+            if isinstance(change, PlacementChange):
+                self._tell_apart(change.placement)
+            elif isinstance(change, FleetChange) and self.model.recovering and not change.recovering:
+                self.tally["maps rebuilt"] += 1
         self.model.apply(changes, self.model.version + 1)
         self.entries.extend(AuditEntry(at, term, *describe(change)) for change in changes)
         if self.lie():
             raise UnavailableError("the connection to the database broke")
         return self.model.version
+
+    def _tell_apart(self, after: Placement) -> None:
+        before = self.model.placements.get(after.id)
+        if before is None:
+            return
+        self.tally["changes of leader"] += before.leader != after.leader
+        synced = {each.server for each in before.in_sync()}
+        copying = {each.server for each in before.members} - synced
+        self.tally["copies completed"] += sum(each.server in copying for each in after.in_sync())
+        self.tally["copies given up"] += len(synced - {each.server for each in after.members})
 
     def _compare(self, change: PlacementChange | PlacementRemoval) -> None:
         id_ = change.id if isinstance(change, PlacementRemoval) else change.placement.id
@@ -105,3 +124,10 @@ class MemoryDatabase:
     def audit(self, limit: int) -> list[AuditEntry]:
         self._check()
         return list(reversed(self.entries))[:limit]
+
+
+def _copy(model: Model) -> Model:
+    """A model that changes by itself; the values in its tables never change."""
+    tables = {each.name: copy.copy(getattr(model, each.name)) for each in dataclasses.fields(model)}
+    tables["on_disk"] = {disk_id: dict(slots) for disk_id, slots in model.on_disk.items()}
+    return Model(**tables)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+from drystone.base.errors import DrystoneError
+from drystone.fleet.mapping.database import NotLeadingError
+from drystone.fleet.mapping.orders import Orders
+from drystone.fleet.orders import DiskMark, DiskOrder, LeadOrder
 from drystone.testing.fleet.world.world import World
 
 Fault = Callable[["Faults"], str]
@@ -14,13 +20,14 @@ _CALM = 4.0
 
 
 class Faults:
-    """Breaks things until `until`, then mends all. :ivar log: what was done, for people."""
+    """Breaks things until `until`, then mends all. :ivar log: what was done, for people. :ivar tally: how often."""
 
     def __init__(self, world: World, until: float) -> None:
         self.world = world
         self.random = world.random
         self.until = until
         self.log: list[str] = []
+        self.tally: Counter[str] = Counter()
         self.kept = world.database.snapshot()
         # A lost disk and a lost database together may cost data: nobody could know better. A run has one or the other.
         self.loses_database = self.random.random() < 0.4
@@ -43,6 +50,7 @@ class Faults:
         told = _FAULTS[name][1](self)
         if told:
             self.log.append(f"{self.world.timeline.time:8.3f} {name} {told}")
+            self.tally[f"fault: {name}"] += 1
         self._plan()
 
     def later(self, action: Callable[[], None]) -> None:
@@ -231,6 +239,61 @@ def _move_disk(faults: Faults) -> str:
     return f"{disk.id} from {giver.name} to {taker.name}"
 
 
+def _muddle(faults: Faults) -> str:
+    """Messages are late, and no mapper can help: what was given up comes after what was done since."""
+    network, database = faults.world.network, faults.world.database
+    slow, network.slow = network.slow, faults.random.choice((0.2, 0.5))
+    database.down = True
+
+    def end() -> None:
+        network.slow = slow
+        database.down = False
+
+    seconds = faults.random.uniform(4.0, 12.0)
+    faults.world.timeline.after(seconds, end)
+    return f"for {seconds:.1f} s"
+
+
+def _find_orders(faults: Faults) -> Orders | None:
+    """How an operator reaches the mapper that leads; None when that cannot be."""
+    now = faults.world.timeline.time
+    leading = [each for each in faults.world.mappers if each.up and each.hung_until < now and each.mapper.leads()]
+    return Orders(leading[0].mapper) if leading else None
+
+
+def _hand_over(faults: Faults) -> str:
+    """An operator has another copy lead."""
+    orders = _find_orders(faults)
+    placements = list(faults.world.database.model.placements.values())
+    if orders is None or not placements:
+        return ""
+    placement = faults.random.choice(placements)
+    heir = faults.random.choice(placement.members)
+    with contextlib.suppress(DrystoneError, NotLeadingError):
+        orders.lead(LeadOrder(placement.id, heir.server))
+        return f"{placement.id} to {heir.server}"
+    return ""
+
+
+def _drain(faults: Faults) -> str:
+    """An operator has a disk emptied, and changes their mind later."""
+    node = faults.random.choice(faults.world.nodes)
+    disk = faults.random.choice(node.disks).name if node.disks else ""
+
+    marked: list[DiskMark] = []
+
+    def mark(what: DiskMark) -> None:
+        orders = _find_orders(faults)
+        if orders is not None and disk:
+            with contextlib.suppress(DrystoneError, NotLeadingError):
+                orders.mark_disk(DiskOrder(node.name, disk, what))
+                marked.append(what)
+
+    mark("draining")
+    faults.later(lambda: mark(""))
+    return f"{node.name}/{disk}" if marked else ""
+
+
 _FAULTS: dict[str, tuple[float, Fault]] = {
     "stop": (3.0, _stop_node),
     "stop mapper": (1.5, _stop_mapper),
@@ -247,5 +310,8 @@ _FAULTS: dict[str, tuple[float, Fault]] = {
     "disk fails": (1.0, _fail_disk),
     "disk lost": (0.7, _lose_disk),
     "disk moved": (0.5, _move_disk),
+    "muddle": (1.0, _muddle),
+    "lead handed over": (1.5, _hand_over),
+    "disk drained": (0.7, _drain),
 }
 """Name to how often, and how."""

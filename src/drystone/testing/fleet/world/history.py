@@ -6,15 +6,15 @@ operation began must be older than what that one shows: so the numbers that oper
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Operation:
     """One of a client's.
 
-    :ivar kind: put, delete or get. :ivar value: that was put, unique; of a get, what was read, "" for nothing.
-    :ivar seqs: numbers that the change was given. :ivar seq: of what was acknowledged or read, 0 for nothing.
+    :ivar kind: put, create (put if there is nothing), delete or get. :ivar value: that was put, unique; of a get, what
+        was read, "" for nothing. :ivar seq: of what was acknowledged or read, 0 for nothing that ever was.
     :ivar ended: when the answer came, None while there is none.
     """
 
@@ -25,7 +25,6 @@ class Operation:
     value: str = ""
     seq: int = 0
     ended: float | None = None
-    seqs: set[int] = field(default_factory=set)
 
 
 class HistoryError(Exception):
@@ -39,7 +38,7 @@ class History:
         self.operations: list[Operation] = []
         self.leaders: dict[tuple[str, int], str] = {}
         self.removals: dict[tuple[str, str], set[int]] = {}
-        """Numbers with which a key was removed, or its absence was told to other members."""
+        """Numbers with which a key was removed, acknowledged or not, or its absence was told to other members."""
 
     def begin(self, kind: str, key: tuple[str, str], now: float, value: str = "") -> Operation:
         """A client asks."""
@@ -63,9 +62,11 @@ class History:
         for key, operations in by_key.items():
             ended = sorted(operations, key=lambda each: each.ended or 0.0)
             begun = sorted(operations, key=lambda each: each.begun)
-            self._check_key(key, begun, ended)
+            self._check_order(begun, ended)
+            self._check_values(operations, self.removals.get(key, set()))
 
-    def _check_key(self, key: tuple[str, str], begun: list[Operation], ended: list[Operation]) -> None:
+    @staticmethod
+    def _check_order(begun: list[Operation], ended: list[Operation]) -> None:
         newest = 0
         source: Operation | None = None
         done = 0
@@ -74,14 +75,28 @@ class History:
                 if ended[done].seq > newest:
                     newest, source = ended[done].seq, ended[done]
                 done += 1
-            if operation.seq == 0 and operation.kind == "get":
-                fits = newest == 0 or any(number >= newest for number in self.removals.get(key, ()))
-            elif operation.kind == "get":
-                fits = operation.seq >= newest
-            else:
-                fits = operation.seq > newest
+            fits = operation.seq >= newest if operation.kind == "get" else operation.seq > newest
             if not fits:
                 raise HistoryError(f"{_spell(operation)} came after {_spell(source) if source else 'nothing'}")
+
+    @staticmethod
+    def _check_values(operations: list[Operation], removals: set[int]) -> None:
+        """Of one key: a number stands for one value, and what was created found nothing there."""
+        by_seq: dict[int, Operation] = {}
+        for operation in operations:
+            same = by_seq.setdefault(operation.seq, operation)
+            if same.value != operation.value:
+                raise HistoryError(f"{_spell(operation)} and {_spell(same)} are the same change")
+        before: Operation | None = None
+        for _, operation in sorted(by_seq.items()):
+            if (
+                operation.kind == "create"
+                and before is not None
+                and before.value
+                and not any(before.seq < number < operation.seq for number in removals)
+            ):
+                raise HistoryError(f"{_spell(operation)} though there was {_spell(before)}")
+            before = operation
 
 
 def _spell(operation: Operation) -> str:

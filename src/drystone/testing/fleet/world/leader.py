@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from drystone.fleet.documents import Placement, Report
 from drystone.fleet.replica import Replica, make_seq
 from drystone.testing.fleet.world.history import Operation
-from drystone.testing.fleet.world.shelf import Entry
+from drystone.testing.fleet.world.shelf import Entry, Page
 from drystone.testing.fleet.world.surroundings import Peer
 
 _PROMISE_EVERY = 0.5
@@ -40,14 +40,6 @@ class Failure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a read answers: "" when there is nothing."""
-
-    seq: int
-    value: str
-
-
 class Leader:
     """The leading half of a node."""
 
@@ -57,7 +49,7 @@ class Leader:
 
     def idle(self, id_: str) -> bool:
         """Whether no change of a placement is under way."""
-        return not any(each.placement == id_ for each in self._changes.values())
+        return not self._under_way(id_)
 
     def work(self) -> None:
         """Ask for promises, mend dirty keys; again and again."""
@@ -95,27 +87,34 @@ class Leader:
             return None
         return replica if self._node.shelf(replica.placement) is not None else None
 
+    def _under_way(self, id_: str) -> list[int]:
+        """Numbers of the changes of a placement that have not ended."""
+        return [each.seq for each in self._changes.values() if each.placement == id_]
+
     # Writes
 
     def write(
         self, id_: str, key: str, value: str | None, operation: Operation | None, reply: Callable[[object], None]
     ) -> None:
-        """Change a key; None: tell its present state to all members, under a new number."""
+        """Change a key; None: tell its present state to all members, under a new number.
+
+        An operation "create" is refused where there is something.
+        """
         replica = self._may_write(id_)
         if replica is None or (id_, key) in self._changes:
             reply(Failure("not now"))
             return
         shelf = self._node.shelf(replica.placement)
         assert shelf is not None, "looked at"
+        known = shelf.find(key)
         if value is None:
-            known = shelf.entries.get(key)
-            value = known.value if known is not None else ""
+            value = known.value
+        elif known.value and operation is not None and operation.kind == "create":
+            reply(Failure("there is something"))
+            return
         seq = shelf.next_seq()
-        history = self._node.world.history
-        if operation is not None:
-            operation.seqs.add(seq)
         if not value:
-            history.removals.setdefault((replica.placement.host, key), set()).add(seq)
+            self._node.world.history.removals.setdefault((replica.placement.host, key), set()).add(seq)
         shelf.intents.add(key)
         change = Change(id_, key, value, seq, operation, reply, replica.placement.epoch)
         self._changes[id_, key] = change
@@ -150,7 +149,7 @@ class Leader:
     def _ask_member(self, change: Change, placement: Placement, server: str) -> None:
         node = self._node
         epoch = placement.epoch
-        floor = min(each.seq for each in self._changes.values() if each.placement == placement.id)
+        floor = min(self._under_way(placement.id))
 
         def done(answer: object) -> None:
             if not self._current(change):
@@ -209,16 +208,13 @@ class Leader:
         if shelf is None or not replica.leads() or change.epoch != replica.placement.epoch:
             self._spread(change)
             return
-        if change.value:
-            shelf.entries[change.key] = Entry(change.seq, change.value)
-        else:
-            shelf.entries.pop(change.key, None)
+        shelf.keep(change.key, Entry(change.seq, change.value), remember=False)
         shelf.intents.discard(change.key)
         shelf.dirty.discard(change.key)
         del self._changes[change.placement, change.key]
         if change.operation is not None:
             node.world.history.acknowledged(change.placement, change.epoch, node.name)
-        change.reply(Found(change.seq, change.value))
+        change.reply(Entry(change.seq, change.value))
 
     def _give_up(self, change: Change, reason: str) -> None:
         """Take the intent back; the key is dirty."""
@@ -252,7 +248,7 @@ class Leader:
             return
         epoch = replica.placement.epoch
         shelf = self._node.shelf(replica.placement)
-        found = None if shelf is None else shelf.entries.get(key)
+        found = None if shelf is None else shelf.find(key)
 
         def tell() -> None:
             mutants = self._node.world.mutants
@@ -260,10 +256,7 @@ class Leader:
                 allowed = replica.may_write(self._node.timeline.time)
             else:  # in another epoch by now: what was looked up may have been old
                 allowed = replica.may_read(self._node.timeline.time) and replica.placement.epoch == epoch
-            if not allowed or shelf is None:
-                reply(Failure("may not read"))
-            else:
-                reply(Found(found.seq, found.value) if found is not None else Found(0, ""))
+            reply(found if allowed and found is not None else Failure("may not read"))
 
         random = self._node.world.random
         slow = random.random() < _SLOW_READS
@@ -271,19 +264,19 @@ class Leader:
 
     # Copying, as the source
 
-    def page(self, id_: str, epoch: int) -> object:
-        """All keys with their entries, and up to which number they are complete; None: ask again."""
+    def page(self, id_: str, epoch: int) -> Page | None:
+        """All that is there; None: ask again."""
         replica = self._node.replicas.get(id_)
         if replica is None or not replica.may_write(self._node.timeline.time) or replica.placement.epoch != epoch:
             return None
         shelf = self._node.shelf(replica.placement)
         if shelf is None:
             return None
-        under_way = [each.seq for each in self._changes.values() if each.placement == id_]
+        under_way = self._under_way(id_)
         if any(seq >> 40 < epoch for seq in under_way):
             return None
         as_of = min([make_seq(epoch, shelf.count) + 1, *under_way]) - 1
-        return dict(shelf.entries), as_of
+        return Page(shelf.live(), dict(shelf.removed), as_of)
 
     def completed(self, id_: str, epoch: int, server: str) -> None:
         """A member has compared everything: report it as in sync."""

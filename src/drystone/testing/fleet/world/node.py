@@ -73,16 +73,21 @@ class Node(Host):
 
     def disk(self, disk_id: str) -> Disk | None:
         """A disk of ours that works."""
-        return next((each for each in self.disks if each.id == disk_id and each.healthy), None)
+        for each in self.disks:
+            if each.id == disk_id:
+                return each if each.healthy else None
+        return None
 
     def shelf(self, placement: Placement) -> Shelf | None:
         """Our own copy's place, None when its disk is not here. A disk that was away is told first what it missed."""
-        member = placement.member(self.name)
-        disk = None if member is None else self.disk(member.disk_id)
-        found = None if disk is None else disk.shelves.get(placement.id)
-        if found is not None and found.placement.epoch < placement.epoch:
-            found.placement = placement
-        return found
+        for member in placement.members:  # asked at every event: so no generators here
+            if member.server == self.name:
+                disk = self.disk(member.disk_id)
+                found = None if disk is None else disk.shelves.get(placement.id)
+                if found is not None and found.placement.epoch < placement.epoch:
+                    found.placement = placement
+                return found
+        return None
 
     def learn(self, placement: Placement) -> None:
         """Make a newer placement durable, then act on it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+import itertools
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -15,12 +17,17 @@ _DELAYS = (0.02, 0.02, 0.15)
 
 
 class Timeline:
-    """A clock (drystone.base.clock.Clock) and what happens when. Equal seeds give equal runs."""
+    """A clock (drystone.base.clock.Clock) and what happens when. Equal seeds give equal runs.
+
+    :ivar cuts: (from, to): what is under way from one process to another is lost. :ivar count: of what has happened.
+    """
 
     def __init__(self) -> None:
         self.time = 100.0
-        self._events: list[tuple[float, int, Action]] = []
-        self._count = 0
+        self.cuts: set[tuple[str, str]] = set()
+        self.count = 0
+        self._events: list[_Event] = []
+        self._numbers = itertools.count(1)
 
     def now(self) -> datetime:
         return _BEGIN + timedelta(seconds=self.time)
@@ -31,19 +38,30 @@ class Timeline:
     def sleep(self, seconds: float) -> None:
         self.time += seconds
 
-    def at(self, time: float, action: Action) -> None:
-        """Do something then."""
-        self._count += 1
-        heapq.heappush(self._events, (max(time, self.time), self._count, action))
-
     def after(self, seconds: float, action: Action) -> None:
         """Do something so many seconds from now."""
-        self.at(self.time + seconds, action)
+        heapq.heappush(self._events, (self.time + seconds, next(self._numbers), None, 0, None, action))
+
+    def inside(self, host: Host, seconds: float, action: Action, link: tuple[str, str] | None = None) -> None:
+        """Do something in a process so many seconds from now, if it is the same process still; later when it hangs.
+
+        :param link: the way that it comes on from another process, if it does: it must not be cut then.
+        """
+        event = (self.time + seconds, next(self._numbers), host, host.generation, link, action)
+        heapq.heappush(self._events, event)
 
     def run(self, until: float) -> None:
         """Let time pass."""
-        while self._events and self._events[0][0] <= until:
-            self.time, _, action = heapq.heappop(self._events)
+        events, cuts = self._events, self.cuts  # all the time of a run is spent here
+        while events and events[0][0] <= until:
+            self.time, _, host, generation, link, action = heapq.heappop(events)
+            if host is not None:
+                if not host.up or host.generation != generation or link in cuts:
+                    continue
+                if self.time < host.hung_until:
+                    heapq.heappush(events, (host.hung_until, next(self._numbers), host, generation, link, action))
+                    continue
+            self.count += 1
             action()
         self.time = until
 
@@ -63,16 +81,11 @@ class Host:
 
     def later(self, seconds: float, action: Action) -> None:
         """A timer of this process: it does not ring when the process has ended, and late when it hangs."""
-        generation = self.generation
+        self.timeline.inside(self, seconds, action)
 
-        def ring() -> None:
-            if self.up and self.generation == generation:
-                if self.timeline.time < self.hung_until:
-                    self.timeline.at(self.hung_until, ring)
-                else:
-                    action()
 
-        self.timeline.after(seconds, ring)
+_Event = tuple[float, int, Host | None, int, tuple[str, str] | None, Action]
+"""When, its number, in which process and start of it, on which way it comes, what."""
 
 
 class Network:
@@ -88,48 +101,50 @@ class Network:
         self.loss = 0.0
         self.double = 0.0
         self.slow = 0.0
-        self.cuts: set[tuple[str, str]] = set()
+        self.cuts = timeline.cuts
 
     def send(self, source: Host, target: Host, action: Action) -> None:
         """Have `action` done in `target`, when the message comes and if it is the same process still."""
-        if not target.up or (source.name, target.name) in self.cuts or self.random.random() < self.loss:
+        link = (source.name, target.name)
+        chance = self.random.random
+        if not target.up or link in self.cuts or chance() < self.loss:
             return
-        generation = target.generation
-        for _ in range(1 + (self.random.random() < self.double)):
-            delay = self.random.expovariate(1 / self.delay)
-            if self.random.random() < self.slow:
-                delay += self.random.uniform(0, 8)
-            self.timeline.after(delay, lambda: self._arrive(source, target, generation, action))
-
-    def _arrive(self, source: Host, target: Host, generation: int, action: Action) -> None:
-        if not target.up or target.generation != generation or (source.name, target.name) in self.cuts:
-            return
-        if self.timeline.time < target.hung_until:
-            self.timeline.at(target.hung_until, lambda: self._arrive(source, target, generation, action))
-            return
-        action()
+        for _ in range(2 if chance() < self.double else 1):
+            delay = -math.log(1.0 - chance()) / (1 / self.delay)
+            if chance() < self.slow:
+                delay += 8 * chance()
+            self.timeline.inside(target, delay, action, link)
 
 
 class Call:
-    """A request and its answer, with a deadline: exactly one of `done` and `failed` is called, in the caller."""
+    """A request and its answer, with a deadline: at most one of `done` and `failed` is called, in the caller.
+
+    :param failed: called at the deadline, if the answer has not come; None: nobody waits for that.
+    """
+
+    __slots__ = ("_caller", "_deadline", "_done", "_failed", "_generation", "_open")
 
     def __init__(
-        self, caller: Host, done: Callable[[object], None], failed: Callable[[], None], seconds: float
+        self, caller: Host, done: Callable[[object], None], failed: Callable[[], None] | None, seconds: float
     ) -> None:
         self._caller = caller
         self._generation = caller.generation
+        self._deadline = caller.timeline.time + seconds
         self._done = done
         self._failed = failed
         self._open = True
-        caller.later(seconds, self._expire)
+        if failed is not None:
+            caller.later(seconds, self._expire)
 
     def _expire(self) -> None:
-        if self._open:
+        if self._open and self._failed is not None:
             self._open = False
             self._failed()
 
     def answer(self, value: object) -> None:
         """The answer came."""
-        if self._open and self._caller.up and self._caller.generation == self._generation:
+        caller = self._caller
+        if self._open and caller.up and caller.generation == self._generation:
             self._open = False
-            self._done(value)
+            if self._failed is not None or caller.timeline.time < self._deadline:
+                self._done(value)

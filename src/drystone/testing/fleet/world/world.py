@@ -12,31 +12,42 @@ from drystone.fleet.mapping.model import BucketChange
 from drystone.fleet.mapping.rules import Rules
 from drystone.testing.fleet.world.database import MemoryDatabase
 from drystone.testing.fleet.world.history import History, Operation
-from drystone.testing.fleet.world.leader import Found
 from drystone.testing.fleet.world.mappers import MapperHost
 from drystone.testing.fleet.world.node import Node
+from drystone.testing.fleet.world.shelf import Entry
 from drystone.testing.fleet.world.surroundings import Peer, Taker
 from drystone.testing.fleet.world.time import Action, Call, Host, Network, Timeline
 
 _SERVERS = ("s1", "s2", "s3")
 _RULES = Rules(lease=3.0, dead=3.0, replace=8.0, leftover=15.0, pause=2.0, servers=frozenset(_SERVERS))
 HOSTS = ("one", "two")
-KEYS = ("a", "b", "c")
+_NUMBERS_OF_KEYS = (3, 3, 12)
+"""Of each host: one of these in each run. With few, changes of a key meet; with many, each stays for a while."""
+_KINDS = ("put", "create", "get", "delete")
+_MIXES = ((4, 5, 9, 10), (4, 5, 9, 10), (3, 4, 7, 10))
+"""How often up to and with each of them: one of these in each run."""
 _CLIENTS_END = 160.0
 _DEADLINE = 6.0
 
 
 class World:
-    """One run. :param mutants: rules that are broken in it, by name."""
+    """One run.
+
+    :param mutants: rules that are broken in it, by name.
+    :ivar refused: operations that were answered with a refusal.
+    """
 
     def __init__(self, seed: int, mutants: frozenset[str] = frozenset()) -> None:
         self.seed = seed
         self.mutants = mutants
         self.random = Random(seed)  # noqa: S311  # a schedule, not a secret
+        self.keys = tuple(f"k{number}" for number in range(self.random.choice(_NUMBERS_OF_KEYS)))
+        self._mix = self.random.choice(_MIXES)
         self.timeline = Timeline()
         self.network = Network(self.timeline, self.random)
         self.rules = _RULES
         self.history = History()
+        self.refused = 0
         self.database = MemoryDatabase(self.timeline.monotonic)
         self._ids = 0
         self._values = 0
@@ -44,6 +55,7 @@ class World:
         self.client = Host("client", self.timeline)
         self.mappers = [MapperHost(f"m{number}", self) for number in (1, 2)]
         self.nodes = [Node(name, self, 2) for name in _SERVERS]
+        self._by_name = {each.name: each for each in self.nodes}
 
     def make_id(self) -> str:
         """An id for a placement."""
@@ -52,7 +64,7 @@ class World:
 
     def node(self, name: str) -> Node:
         """The storage server of that name."""
-        return next(each for each in self.nodes if each.name == name)
+        return self._by_name[name]
 
     # Messages
 
@@ -133,22 +145,19 @@ class World:
         """A client does something, again and again."""
         if self.timeline.time < _CLIENTS_END:
             self.timeline.after(self.random.expovariate(12.0), self._act)
-        kind = self.random.choices(("put", "get", "delete"), (4, 5, 1))[0]
-        self.do(kind, self.random.choice(HOSTS), self.random.choice(KEYS))
+        kind = self.random.choices(_KINDS, cum_weights=self._mix)[0]
+        self.do(kind, self.random.choice(HOSTS), self.random.choice(self.keys))
 
-    def do(self, kind: str, host: str, key: str, done: Callable[[Found], None] = lambda _: None) -> None:
+    def do(self, kind: str, host: str, key: str, done: Callable[[Entry], None] = lambda _: None) -> None:
         """One operation, sent to a server that believes it leads, if there is one, else to any."""
-        leading = [
-            each
-            for each in self.nodes
-            if any(replica.placement.host == host and replica.leads() for replica in each.replicas.values())
-        ]
+        leading = [each for each in self.nodes if self._find_led(each, host)]
         target = self.random.choice(leading or self.nodes)
-        if kind == "put":
+        value = ""
+        if kind in {"put", "create"}:
             self._values += 1
-        value = f"v{self._values}" if kind == "put" else ""
+            value = f"v{self._values}"
         operation = self.history.begin(kind, (host, key), self.timeline.time, value)
-        call = Call(self.client, lambda answer: self._ended(operation, answer, done), lambda: None, _DEADLINE)
+        call = Call(self.client, lambda answer: self._ended(operation, answer, done), None, _DEADLINE)
 
         def reply(answer: object) -> None:
             self.network.send(target, self.client, lambda: call.answer(answer))
@@ -157,16 +166,23 @@ class World:
 
     def _serve(self, node: Node, operation: Operation, reply: Callable[[object], None]) -> None:
         host, key = operation.key
+        id_ = self._find_led(node, host)
+        if id_ and operation.kind == "get":
+            node.leader.read(id_, key, reply)
+        elif id_:
+            node.leader.write(id_, key, operation.value, operation, reply)
+
+    @staticmethod
+    def _find_led(node: Node, host: str) -> str:
+        """The placement of a host that a server believes to lead, "" when there is none."""
         for id_, replica in node.replicas.items():
             if replica.placement.host == host and replica.leads():
-                if operation.kind == "get":
-                    node.leader.read(id_, key, reply)
-                else:
-                    node.leader.write(id_, key, operation.value, operation, reply)
-                return
+                return id_
+        return ""
 
-    def _ended(self, operation: Operation, answer: object, done: Callable[[Found], None]) -> None:
-        if not isinstance(answer, Found):
+    def _ended(self, operation: Operation, answer: object, done: Callable[[Entry], None]) -> None:
+        if not isinstance(answer, Entry):
+            self.refused += 1
             return
         operation.ended = self.timeline.time
         operation.seq = answer.seq

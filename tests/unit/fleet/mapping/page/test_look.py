@@ -47,7 +47,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_written_into_the_page() -> 
 
 
 def test_without_scripts_the_page_is_loaded_anew() -> None:
-    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in Look().page(draw(Sketch()))
+    assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in Look().page(draw(Sketch()))
 
 
 def test_the_changing_part_is_the_one_that_the_page_has() -> None:

@@ -1,7 +1,7 @@
 "use strict";
 // Puts the newest board in the page every few seconds, and says so when it cannot: an old page must not look like a new one.
 (() => {
-  const EVERY = 3000, PATIENCE = 10000;
+  const EVERY = 3000, PATIENCE = 6000; // a mapper answers within 4 s, also when its database does not
   const board = document.getElementById("board"), live = document.getElementById("live");
   let shown = board.innerHTML, last = new Date(), busy = false;
 
