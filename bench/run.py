@@ -51,6 +51,8 @@ BENCHMARKS = {
     "backup-growth": Benchmark(
         "backup_growth.py", arguments=("--sizes", "1G,4G,16G", "--peer-most", "4G", "--runs", "2")
     ),
+    "fleet-nginx": Benchmark("fleet_nginx.py"),
+    "fleet-swift": Benchmark("fleet_swift.py"),
 }
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from drystone.base.errors import DamagedError
 from drystone.fleet.disk.changes import PartRecord
+from drystone.fleet.disk.identity import initialize
 from drystone.fleet.objects import PutOptions, UploadInfo
 from drystone.testing.fleet.disk_crashes import Event, RecordedFiles, Tree, crash_states
-from drystone.testing.fleet.disk_world import PLACEMENT, DiskWorld, State, make_disk, quick_folder, try_state
+from drystone.testing.fleet.disk_world import FLEET, PLACEMENT, DiskWorld, State, make_disk, quick_folder, try_state
 
 MOST = int(os.environ.get("DRYSTONE_CRASH_STATES", "8"))
 """States tried for each place of a power cut."""
@@ -24,7 +25,7 @@ Step = Callable[[DiskWorld], None]
 def restart(world: DiskWorld) -> None:
     """Everything is settled, and opened again."""
     world.disk.close()
-    world.disk.open("fleet-of-tests")
+    world.disk.open(FLEET)
 
 
 def begin_parts(world: DiskWorld) -> None:
@@ -117,6 +118,9 @@ def try_scenario(name: str, folder: Path, left_out: Callable[[Event], bool] = la
     :param left_out: syncs that did nothing.
     """
     root = folder / "disk"
+    root.mkdir()
+    initialize(root, FLEET)
+    index = (root / ".drystone/index.db").read_bytes()
     files = RecordedFiles(root)
     disk = make_disk(root, files, on_commit=files.on_commit)
     start = Tree({".drystone/disk.json": -1}, {"", ".drystone", "primary", "secondary"})
@@ -135,7 +139,7 @@ def try_scenario(name: str, folder: Path, left_out: Callable[[Event], bool] = la
     for at in reversed(range(len(events) + 1)):
         before = max(number for number, each in enumerate(history) if each[0] <= at)
         allowed = [history[before][1], history[min(before + 1, len(history) - 1)][1]]
-        for state in crash_states(events, start, at, MOST, seed=1):
+        for state in crash_states(events, start, index, at, MOST, seed=1):
             state.contents[-1] = identity
             if (digest := state.digest() + repr(allowed).encode()) in seen:
                 continue

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drystone.base.errors import DrystoneError, ExhaustedError, UnavailableError
+from drystone.base.errors import DrystoneError, ExhaustedError, KernelError, UnavailableError
 from drystone.testing.fleet.disk_faults import FaultyFiles
 from drystone.testing.fleet.disk_world import (
     FLEET,
@@ -38,6 +38,13 @@ STEPS: list[Step] = [
 ]
 
 
+KINDS: dict[int, type[DrystoneError]] = {
+    errno.ENOSPC: ExhaustedError,
+    errno.EIO: UnavailableError,
+    errno.EMFILE: KernelError,
+}
+
+
 def run(root: Path, at: int, number: int, *, for_good: bool) -> list[str]:
     """All steps up to the fault, and on when the disk is full only; then what must be so is. The calls made."""
     files = FaultyFiles(root, -1, number, for_good=for_good)
@@ -46,12 +53,12 @@ def run(root: Path, at: int, number: int, *, for_good: bool) -> list[str]:
     files.arm(at)
     world = DiskWorld(disk)
     allowed = [world.state]
-    kinds = (ExhaustedError,) if number == errno.ENOSPC else (UnavailableError,)
+    kind = KINDS[number]
     try:
         for step in STEPS:
             try:
                 step(world)
-            except kinds:
+            except kind:
                 allowed = [world.state, world.next]
                 if for_good or number != errno.ENOSPC:
                     break
@@ -78,7 +85,7 @@ def run(root: Path, at: int, number: int, *, for_good: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["full", "failing"])
+@pytest.mark.parametrize("number", KINDS, ids=["full", "failing", "refused"])
 def test_every_call_fails(number: int, for_good: bool) -> None:
     with quick_folder() as folder:
         calls = run(folder / "none", -1, number, for_good=False)

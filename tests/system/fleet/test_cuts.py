@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,25 @@ BUCKET = "cuts"
 Cut = Literal["hold", "reset"]
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[FleetProcesses]:
-    with FleetProcesses(tmp_path / "fleet", disks=1) as started:
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetProcesses]:
+    """Two servers with a disk each, whose clients are not made to wait for long while nobody can lead."""
+    folder: Path = tmp_path_factory.mktemp("fleet")
+    with FleetProcesses(folder, disks=1, storage_words=("--patience", "2")) as started:
         started.start()
         assert started.client.ask(started.storage[0].url, "PUT", f"/{BUCKET}").status == 200
-        assert put(started, started.storage[0], b"first") == 200
         yield started
+
+
+@pytest.fixture
+def fleet(servers: FleetProcesses) -> Iterator[FleetProcesses]:
+    """The same for every test: whole, with one object as it was put first."""
+    wait_until("all is protected", servers.is_protected)
+    assert put(servers, servers.storage[0], b"first") == 200
+    yield servers
+    for each in servers.everybody:
+        each.resume()
+    heal(servers, *itertools.combinations(servers.everybody, 2))
 
 
 def ask(fleet: FleetProcesses, server: Server, method: str, body: bytes = b"") -> Reply | None:

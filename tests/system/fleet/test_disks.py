@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,41 +16,58 @@ from drystone.testing.fleet.client import LostError, Reply
 from drystone.testing.fleet.mounts import can_mount
 from drystone.testing.fleet.processes import FleetProcesses, Server, flip_byte, truncate, wait_until
 
-BUCKET = "disks"
 SIZES = {"host/empty": 0, "host/small": 1000, "host/sub/one": PIECE, "host/sub/large": 2 * PIECE + 5}
 DISK_SIZE = 256 << 20
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[FleetProcesses]:
-    """Two servers with two disks each, file systems of their own where they can be made, with a few objects."""
+class Fleet(FleetProcesses):
+    """A fleet that all tests use, each with a bucket of its own."""
+
+    bucket = ""
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Two servers with two disks each, file systems of their own where they can be made."""
     size = DISK_SIZE if can_mount() else 0
     words = ("--dead", "3", "--replace", "4")
-    with FleetProcesses(tmp_path / "fleet", disks=2, disk_size=size, mapper_words=words) as started:
+    folder: Path = tmp_path_factory.mktemp("fleet")
+    with Fleet(folder, disks=2, disk_size=size, mapper_words=words) as started:
         started.start()
-        assert started.client.ask(started.storage[0].url, "PUT", f"/{BUCKET}").status == 200
-        for key, length in SIZES.items():
-            assert put(started, key, content(key, length)) == 200
         yield started
+
+
+@pytest.fixture
+def fleet(servers: Fleet, request: pytest.FixtureRequest) -> Fleet:
+    """The same for every test: whole, with a few objects in a new bucket."""
+    for each in servers.everybody:
+        if not each.pid:
+            each.begin()
+    wait_until("all is protected", servers.is_protected)
+    servers.bucket = re.sub("[^a-z]+", "-", request.node.name)[:60].strip("-")
+    assert servers.client.ask(servers.storage[0].url, "PUT", f"/{servers.bucket}").status == 200
+    for key, length in SIZES.items():
+        assert put(servers, key, content(key, length)) == 200
+    return servers
 
 
 def content(key: str, length: int) -> bytes:
     return make_bytes(length, len(key))
 
 
-def put(fleet: FleetProcesses, key: str, body: bytes, server: int = 0) -> int:
-    return fleet.client.ask(fleet.storage[server].url, "PUT", f"/{BUCKET}/{key}", body=body).status
+def put(fleet: Fleet, key: str, body: bytes, server: int = 0) -> int:
+    return fleet.client.ask(fleet.storage[server].url, "PUT", f"/{fleet.bucket}/{key}", body=body).status
 
 
-def get(fleet: FleetProcesses, key: str, server: int = 0) -> Reply | None:
+def get(fleet: Fleet, key: str, server: int = 0) -> Reply | None:
     """None: the answer broke off."""
     try:
-        return fleet.client.ask(fleet.storage[server].url, "GET", f"/{BUCKET}/{key}")
+        return fleet.client.ask(fleet.storage[server].url, "GET", f"/{fleet.bucket}/{key}")
     except LostError:
         return None
 
 
-def check_all(fleet: FleetProcesses) -> None:
+def check_all(fleet: Fleet) -> None:
     """Everything is as it was put, through either server."""
     for number in range(len(fleet.storage)):
         for key, length in SIZES.items():
@@ -59,24 +77,26 @@ def check_all(fleet: FleetProcesses) -> None:
             assert reply.body == content(key, length)
 
 
-def placement_of(fleet: FleetProcesses, host: str = "host") -> Placement:
-    return next(each for each in fleet.map().placements if each.host == host)
+def placement_of(fleet: Fleet, host: str = "host") -> Placement:
+    return next(each for each in fleet.map().placements if (each.namespace, each.host) == (fleet.bucket, host))
 
 
-def server_of(fleet: FleetProcesses, member: Member) -> Server:
+def server_of(fleet: Fleet, member: Member) -> Server:
     return next(each for each in fleet.storage if each.name == member.server)
 
 
-def disk_of(fleet: FleetProcesses, member: Member) -> Path:
+def disk_of(fleet: Fleet, member: Member) -> Path:
     return fleet.root / member.server / member.disk
 
 
-def stored(fleet: FleetProcesses, member: Member, name: str) -> Path:
+def stored(fleet: Fleet, member: Member, name: str) -> Path:
     """The file of an object on a member's disk."""
-    return next(path for path in fleet.stored_files(disk_of(fleet, member)) if path.name == name)
+    folder = placement_of(fleet).folder
+    files = fleet.stored_files(disk_of(fleet, member))
+    return next(path for path in files if path.name == name and folder in path.parts)
 
 
-def swap_leaders(fleet: FleetProcesses) -> None:
+def swap_leaders(fleet: Fleet) -> None:
     """Have the other copy lead, and wait until both are in sync again."""
     placement = placement_of(fleet)
     other = next(each for each in placement.in_sync() if each.server != placement.leader)
@@ -85,7 +105,7 @@ def swap_leaders(fleet: FleetProcesses) -> None:
 
 
 @pytest.mark.parametrize("which", ["leader", "other"])
-def test_a_dead_disk_is_a_non_event(fleet: FleetProcesses, which: str) -> None:
+def test_a_dead_disk_is_a_non_event(fleet: Fleet, which: str) -> None:
     """All that was on it is gone; another disk takes its place without anybody doing anything."""
     placement = placement_of(fleet)
     member = placement.members[0] if which == "leader" else placement.members[1]
@@ -110,15 +130,16 @@ def test_a_dead_disk_is_a_non_event(fleet: FleetProcesses, which: str) -> None:
         reply = get(fleet, key, survivor)
         assert reply is not None
         assert (reply.status, reply.body) == (200, content(key, length))
+    fleet.mount(disk)
 
 
-def test_a_disk_that_comes_back_old_is_not_trusted(fleet: FleetProcesses) -> None:
+def test_a_disk_that_comes_back_old_is_not_trusted(fleet: Fleet) -> None:
     placement = placement_of(fleet)
     disk = disk_of(fleet, placement.members[0])
     fleet.unmount(disk)
     wait_until("it can be written", lambda: put(fleet, "host/small", b"newer") == 200)
     for number in (0, 1):
-        assert fleet.client.ask(fleet.storage[number].url, "DELETE", f"/{BUCKET}/host/sub/one").status == 204
+        assert fleet.client.ask(fleet.storage[number].url, "DELETE", f"/{fleet.bucket}/host/sub/one").status == 204
     fleet.mount(disk)
     for _ in range(20):
         for number in (0, 1):
@@ -136,7 +157,7 @@ def test_a_disk_that_comes_back_old_is_not_trusted(fleet: FleetProcesses) -> Non
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "lengthen"])
-def test_damage_is_mended_from_the_other_copy(fleet: FleetProcesses, damage: str) -> None:
+def test_damage_is_mended_from_the_other_copy(fleet: Fleet, damage: str) -> None:
     placement = placement_of(fleet)
     for member in (placement.members[0], placement.members[1]):
         for name, at in (("small", 500), ("large", PIECE + 7)):
@@ -156,26 +177,29 @@ def test_damage_is_mended_from_the_other_copy(fleet: FleetProcesses, damage: str
         check_all(fleet)
 
 
-def test_what_is_damaged_twice_is_not_served(fleet: FleetProcesses) -> None:
+def test_what_is_damaged_twice_is_not_served(fleet: Fleet) -> None:
     for member in placement_of(fleet).members:
         flip_byte(stored(fleet, member, "large"), PIECE + 7)
     for number in (0, 1):
         reply = get(fleet, "host/sub/large", number)
         assert reply is None or reply.status >= 500, "the damaged bytes were served"
         part = fleet.client.ask(
-            fleet.storage[number].url, "GET", f"/{BUCKET}/host/sub/large", headers={"range": f"bytes=0-{PIECE - 1}"}
+            fleet.storage[number].url,
+            "GET",
+            f"/{fleet.bucket}/host/sub/large",
+            headers={"range": f"bytes=0-{PIECE - 1}"},
         )
         assert part.body == content("host/sub/large", SIZES["host/sub/large"])[:PIECE], "what is good can be had"
 
 
 @pytest.mark.skipif(not can_mount(), reason="no mount namespace can be made here")
-def test_a_full_disk_says_so_and_can_be_emptied(fleet: FleetProcesses) -> None:
+def test_a_full_disk_says_so_and_can_be_emptied(fleet: Fleet) -> None:
     for server in fleet.storage:
         for disk in fleet.disks(server):
             fleet.fill(disk)
     assert put(fleet, "host/more", bytes(100_000)) in {503, 507}
     check_all(fleet)
-    assert fleet.client.ask(fleet.storage[1].url, "DELETE", f"/{BUCKET}/host/sub/large").status == 204
+    assert fleet.client.ask(fleet.storage[1].url, "DELETE", f"/{fleet.bucket}/host/sub/large").status == 204
     for server in fleet.storage:
         for disk in fleet.disks(server):
             fleet.drain(disk)
@@ -186,8 +210,9 @@ def test_a_full_disk_says_so_and_can_be_emptied(fleet: FleetProcesses) -> None:
     check_all(fleet)
 
 
-def test_the_map_is_made_anew_from_the_disks_alone(fleet: FleetProcesses) -> None:
+def test_the_map_is_made_anew_from_the_disks_alone(fleet: Fleet) -> None:
     """The database and everything else that servers kept beside their disks is gone."""
+    hosts = len(fleet.map().placements)
     for each in fleet.everybody:
         assert each.stop() == 0
     fleet.fold_database()
@@ -197,7 +222,7 @@ def test_the_map_is_made_anew_from_the_disks_alone(fleet: FleetProcesses) -> Non
     for each in fleet.everybody:
         each.begin()
     wait_until("a mapper takes the key", lambda: fleet.make_key(fleet.key))
-    wait_until("all is protected", lambda: fleet.is_protected() and len(fleet.map().placements) == 1)
+    wait_until("all is protected", lambda: fleet.is_protected() and len(fleet.map().placements) == hosts)
     check_all(fleet)
     swap_leaders(fleet)
     check_all(fleet)

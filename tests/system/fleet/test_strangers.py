@@ -21,9 +21,20 @@ from drystone.testing.fleet.processes import FleetProcesses, wait_until
 BUCKET = "guarded"
 EMPTY = hashlib.sha256(b"").hexdigest()
 SECONDS = 120.0
+PATIENCE = 5.0
+"""Seconds that the servers wait for a client that stands still."""
 UNKNOWN = Key("DRYNOBODY", "a-secret-of-nobody", {})
 READER = Key("DRYREADER", "readers-secret-text", {BUCKET: "read"})
 OUTSIDER = Key("DRYOUTSIDER", "outsiders-secret-text", {"another": "admin"})
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetProcesses]:
+    """One that soon has enough of slow clients."""
+    words = ("--head-seconds", f"{PATIENCE}", "--still-seconds", f"{PATIENCE}")
+    with FleetProcesses(tmp_path_factory.mktemp("fleet"), storage_words=words) as started:
+        started.start()
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +54,8 @@ def host_of(fleet: FleetProcesses) -> str:
     return fleet.storage[0].url.removeprefix("http://")
 
 
-def send(fleet: FleetProcesses, data: bytes, *, end: bool = False) -> bytes:
-    """Send bytes to a server; all that it answers until it closes, or says nothing for some seconds."""
+def send(fleet: FleetProcesses, data: bytes, *, end: bool = False, until: bytes = b"") -> bytes:
+    """Send bytes to a server; all that it answers until it closes, says `until`, or says nothing for some seconds."""
     answer = b""
     with socket.create_connection(("127.0.0.1", fleet.storage[0].port), timeout=SECONDS) as connection:
         with contextlib.suppress(OSError):
@@ -52,7 +63,7 @@ def send(fleet: FleetProcesses, data: bytes, *, end: bool = False) -> bytes:
             if end:
                 connection.shutdown(socket.SHUT_WR)
         with contextlib.suppress(OSError):
-            while piece := connection.recv(65536):
+            while not (until and until in answer) and (piece := connection.recv(65536)):
                 answer += piece
                 connection.settimeout(3.0)
     return answer
@@ -317,7 +328,7 @@ def test_a_body_that_is_another_than_was_signed_is_not_kept(guarded: FleetProces
 
 
 def test_more_than_an_object_may_have_is_refused_at_once(guarded: FleetProcesses) -> None:
-    answer = send(guarded, start_put(guarded, "host/huge", (5 << 40) + 1))
+    answer = send(guarded, start_put(guarded, "host/huge", (5 << 40) + 1), until=b"</Error>")
     assert statuses(answer) == [400]
     assert b"EntityTooLarge" in answer
 

@@ -26,6 +26,7 @@ from drystone.cli.output import json_option, print_line
 @click.option("--domain", help="Of S3 requests that name their bucket in the host name.")
 @click.option("--copy-rate", type=int, help="Bytes a second of copying, to each disk; 0 is no limit.")
 @click.option("--scrub-rate", type=int, help="Bytes a second of reading back, from each disk; 0 for never.")
+@click.option("--patience", type=float, help="Seconds that a request waits while leaders change.  [default: 12]")
 @click.option("--head-seconds", type=float, help="That a client may take for a request's head.  [default: 60]")
 @click.option("--still-seconds", type=float, help="That a body or an answer may stand still.  [default: 30]")
 @click.option("--debug", is_flag=True, help="Log more.")

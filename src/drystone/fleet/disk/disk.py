@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from drystone.base.errors import BusyError, RefusedError, UnavailableError
-from drystone.fleet.disk import adoption, health, listing, places, reading, removal, rows, uploads, writing
+from drystone.fleet.disk import health, listing, places, reading, removal, rows, uploads, writing
 from drystone.fleet.disk.ballast import Ballast
 from drystone.fleet.disk.changes import Change, Compared, ComparedPage, Dirty, Entry, PartRecord
 from drystone.fleet.disk.counters import Counters
@@ -90,7 +90,7 @@ class Disk:
 
         :raises UnavailableError: the disk is missing or bad. :raises RefusedError: it is another fleet's.
         :raises BusyError: another process has it open.
-        :raises DamagedError: its index is damaged: see drystone.fleet.disk.adoption.
+        :raises DamagedError: its index is damaged or gone.
         """
         self.close()
         identity = read_identity(self.root)
@@ -168,10 +168,6 @@ class Disk:
         with self._probing, self._trouble.told("probe"):  # one at a time: all use one file
             health.probe_disk(self.root)
 
-    def condemn(self, reason: str) -> None:
-        """Somebody says that the disk is bad: so it is, until it is opened again."""
-        self._trouble.note(reason)
-
     # ------------------------------------------------------------------------------------------------ placements
 
     def hold(self, placement: Placement, slot: Slot) -> None:
@@ -203,12 +199,6 @@ class Disk:
         """
         home = self._disk.homes.all().get(placement_id)
         return home is None or removal.leave_placement(self._disk, home, Pace(rate, stop))
-
-    def make_spare(self, slot: Slot, *, rate: float = math.inf, stop: Callable[[], bool] = _never) -> bool:
-        """Delete all placements of a slot, as `leave` does."""
-        homes = [home for home in self._disk.homes.all().values() if home.slot == slot]
-        left = [self.leave(home.placement.id, rate=rate, stop=stop) for home in homes]
-        return all(left)
 
     # ------------------------------------------------------------------------------------------------ version numbers
 
@@ -340,17 +330,6 @@ class Disk:
     def strays(self) -> Iterator[str]:
         """Files that the index does not know: places relative to the root."""
         return find_strays(self._disk)
-
-    def adopt(self, placement_id: str, entry: Entry, pieces: bytes) -> bool:
-        """After the index was lost: take a peer's row over for the file that is here; False: it is another, or none.
-
-        :param pieces: `Reader.sums` of the peer.
-        """
-        return adoption.adopt_row(self._disk, self._disk.homes.find(placement_id), entry, pieces)
-
-    def adopt_files(self, placement_id: str) -> Iterator[str]:
-        """After the index was lost and no peer has one: make rows for the files that are here; their keys."""
-        return adoption.adopt_files(self._disk, self._disk.homes.find(placement_id))
 
     # ------------------------------------------------------------------------------------------------ copying
 

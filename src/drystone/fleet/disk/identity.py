@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from drystone.base import documents, names
 from drystone.base.errors import DamagedError, RefusedError, UnavailableError, UsageError
 from drystone.base.files import replace_file, sync_folder
 from drystone.fleet.disk import places
+from drystone.fleet.disk.index import Index
 
 _LONGEST = 65536
 
@@ -53,11 +55,12 @@ def read_identity(root: Path) -> Identity:
 
 
 def initialize(root: Path, fleet: str) -> Identity:
-    """Make a disk of `root`, an existing folder: its folders and identity, durable when it returns.
+    """Make a disk of `root`, an existing folder: its folders, index and identity, durable when it returns.
 
     One that is a disk of this fleet stays as it is.
 
     :raises RefusedError: it is a disk of another fleet. :raises OSError: the file system refuses.
+    :raises DamagedError: so does SQLite.
     """
     if (root / places.IDENTITY).exists():
         identity = read_identity(root)
@@ -68,6 +71,10 @@ def initialize(root: Path, fleet: str) -> Identity:
         return identity
     for folder in places.FOLDERS:
         (root / folder).mkdir(mode=0o755, exist_ok=True)
+    try:
+        Index(root / places.INDEX).create()  # before the identity: from then on a disk without an index has lost it
+    except sqlite3.Error as error:
+        raise DamagedError(f"{root / places.INDEX} cannot be made: {error}") from error
     sync_folder(root / places.OWN)
     sync_folder(root)
     identity = Identity(fleet=fleet, disk_id=names.new_uuid(), made=time.time())

@@ -18,13 +18,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from drystone.base.errors import UnavailableError
+from drystone.base.errors import DamagedError, UnavailableError
 
 T = TypeVar("T")
 Step = Callable[[sqlite3.Connection], T]
 
 FORMAT = 1
 _MOST = 512
+_LOST = "make a new file system on the disk: what it had is copied from the other copies"
 _ROW = """
     placement INTEGER NOT NULL, key BLOB NOT NULL, version TEXT NOT NULL, made INTEGER NOT NULL, seq INTEGER NOT NULL,
     size INTEGER NOT NULL, modified REAL NOT NULL, etag TEXT NOT NULL, digest BLOB NOT NULL, place TEXT NOT NULL,
@@ -80,17 +81,33 @@ class Index:
         self._guard = threading.Lock()
         self._is_open = False
 
-    def open(self) -> None:
-        """Open the file, making it and its tables when it is not there; SQLite finishes what a crash left.
+    def create(self) -> None:
+        """Make the file with its tables, unless it has them. Durable, but for its name, when this returns.
 
-        :raises sqlite3.Error: it cannot be opened, or is damaged. :raises UnavailableError: a later version's.
+        :raises sqlite3.Error: the file system refuses, or another file is there.
         """
         connection = self._connect()
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
+            if _version_of(connection) == 0:
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-            elif version != FORMAT:
+        finally:
+            connection.close()
+
+    def open(self) -> None:
+        """Open the file; SQLite finishes what a crash left.
+
+        :raises sqlite3.Error: it cannot be opened, or is damaged. :raises DamagedError: it is not there, or empty: what
+            the disk had is not known any more, and an index without it would pass for that of a disk that never had it.
+        :raises UnavailableError: a later version's.
+        """
+        if not self._path.exists():
+            raise DamagedError(f"{self._path} is gone", hint=_LOST)
+        connection = self._connect()
+        try:
+            version = _version_of(connection)
+            if version == 0:
+                raise DamagedError(f"{self._path} is empty", hint=_LOST)
+            if version != FORMAT:
                 raise UnavailableError(f"{self._path} has format {version}, which this version does not know")
         except BaseException:
             connection.close()
@@ -227,3 +244,8 @@ class Index:
             future.set_exception(reason)
         for future, result in done:
             future.set_result(result)
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)

@@ -387,6 +387,11 @@ class Mapper:
             recovering=model.recovering,
         )
 
+    def check_certain(self, placement: Placement) -> None:
+        """:raises UnavailableError: the map is being rebuilt, and a disk may know the placement in a newer epoch."""
+        if self.model.recovering and all(each.id != placement.id for each in self._certain()):
+            raise UnavailableError("the map is being rebuilt from the disks", hint="try again")
+
     def allocate(self, wanted: Allocation) -> Placement:
         """The placement of a host, made when there is none.
 
@@ -423,8 +428,7 @@ class Mapper:
             raise NotFoundError(f"there is no placement {report.placement}")
         if report.epoch != placement.epoch or report.server != placement.leader:
             return placement, False
-        if self.model.recovering and all(each.id != placement.id for each in self._certain()):
-            raise UnavailableError("the map is being rebuilt from the disks", hint="try again")
+        self.check_certain(placement)
         own = placement.member(report.server)
         if report.drop and own is not None and self.view().state(own) is DiskState.BAD:
             raise UnavailableError(

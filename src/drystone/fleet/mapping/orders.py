@@ -100,7 +100,11 @@ class Orders:
         self._mapper.commit(changes)
 
     def lead(self, order: orders.LeadOrder) -> Placement:
-        """:raises NotFoundError: no such placement or member. :raises RefusedError: it would lose writes."""
+        """Make another member the leader.
+
+        :raises NotFoundError: no such placement or member. :raises RefusedError: it would lose writes, or its disk does
+            not serve. :raises UnavailableError: the map is being rebuilt: somebody else may lead in that epoch already.
+        """
         self._mapper.check_leads()
         placement = self._mapper.model.placements.get(order.placement)
         member = None if placement is None else placement.member(order.server)
@@ -116,6 +120,7 @@ class Orders:
             )
         if placement.leader == order.server:
             return placement
+        self._mapper.check_certain(placement)
         why = "an operator's order" if member.state == "in_sync" else "an operator's order, accepting loss"
         change = lead(placement, member, why)
         self._mapper.commit([change])
@@ -124,12 +129,13 @@ class Orders:
     def end_host(self, id_: str) -> None:
         """End a placement: its host is not known any more, its data is left over, and deleted like all leftovers.
 
-        :raises NotFoundError: there is none.
+        :raises NotFoundError: there is none. :raises UnavailableError: the map is being rebuilt: it may be another's.
         """
         self._mapper.check_leads()
         placement = self._mapper.model.placements.get(id_)
         if placement is None:
             raise NotFoundError(f"there is no placement {id_}")
+        self._mapper.check_certain(placement)
         self._mapper.commit([end(placement, "an operator's order")])
 
     def rebalance(self, order: orders.Moves) -> orders.Moves:

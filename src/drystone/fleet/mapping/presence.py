@@ -1,13 +1,12 @@
 """The mappers that use one SQLite file, on one machine: one that hangs within a change of it is ended by another.
 
 SQLite's locks end with their process only, so that such a one would keep all others from the database for ever. Linux
-tells in /proc/locks which process holds which lock (proc(5)). Every mapper holds a shared lock on a file beside the
-database for as long as it uses it: who has none there is no mapper, and is never ended.
+tells in /proc/locks which process holds which lock (proc(5)). Every mapper holds a lock on a byte of its own of a file
+beside the database for as long as it uses it: who has none there is no mapper, and is never ended.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
@@ -48,7 +47,8 @@ class Presence:
         """Be known as a mapper, until `end` or the end of the process. :raises OSError: the file cannot be made."""
         if self._file is None:
             self._file = os.open(self._marks, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.lockf(self._file, fcntl.LOCK_SH)
+            os.lseek(self._file, os.getpid(), os.SEEK_SET)
+            os.lockf(self._file, os.F_TLOCK, 1)
 
     def end(self) -> None:
         """Be known as none any more."""

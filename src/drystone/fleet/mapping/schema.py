@@ -10,7 +10,6 @@ from sqlalchemy import (
     Float,
     Integer,
     MetaData,
-    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -24,96 +23,77 @@ VERSION = 1
 
 TABLES = MetaData()
 
+
+def _name(name: str) -> Column[str]:
+    """A column that the row is found by."""
+    return Column(name, Text, primary_key=True)
+
+
+def _texts(*names: str) -> list[Column[str]]:
+    return [Column(name, Text, nullable=False) for name in names]
+
+
+def _number(name: str) -> Column[int]:
+    """64 bits."""
+    return Column(name, BigInteger, nullable=False)
+
+
+def _seconds(name: str) -> Column[float]:
+    """Since 1970, by the database's clock for leases, by the mapper's for all else."""
+    return Column(name, Float(53), nullable=False)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+def _one() -> Column[int]:
+    """The key of a table of one row."""
+    return Column("one", Integer, primary_key=True, autoincrement=False)
+
+
 schema_version = Table("schema_version", TABLES, Column("version", Integer, nullable=False))
 
-fleet = Table(
-    "fleet",
-    TABLES,
-    Column("one", Integer, primary_key=True, autoincrement=False),
-    Column("id", Text, nullable=False),
-    Column("version", BigInteger, nullable=False),
-    Column("recovering", Boolean, nullable=False),
-)
+fleet = Table("fleet", TABLES, _one(), *_texts("id"), _number("version"), _flag("recovering"))
 """One row: the fleet's id, the version of the map, and whether it is being rebuilt from what the disks hold."""
 
-lease = Table(
-    "lease",
-    TABLES,
-    Column("one", Integer, primary_key=True, autoincrement=False),
-    Column("term", BigInteger, nullable=False),
-    Column("holder", Text, nullable=False),
-    Column("url", Text, nullable=False),
-    Column("until", Float(53), nullable=False),
-)
-"""One row: who leads the mappers, until when by the database's clock (seconds since 1970)."""
+lease = Table("lease", TABLES, _one(), _number("term"), *_texts("holder", "url"), _seconds("until"))
+"""One row: who leads the mappers, until when by the database's clock."""
 
-servers = Table(
-    "servers",
-    TABLES,
-    Column("id", Text, primary_key=True),
-    Column("url", Text, nullable=False),
-    Column("alive", Boolean, nullable=False),
-)
+servers = Table("servers", TABLES, _name("id"), *_texts("url"), _flag("alive"))
 
-disks = Table(
-    "disks",
-    TABLES,
-    Column("disk_id", Text, primary_key=True),
-    Column("server", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("mark", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-)
+disks = Table("disks", TABLES, _name("disk_id"), *_texts("server", "name", "mark", "reason"))
 
 placements = Table(
     "placements",
     TABLES,
-    Column("id", Text, primary_key=True),
-    Column("namespace", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("leader", Text, nullable=False),
-    Column("document", Text, nullable=False),
+    _name("id"),
+    *_texts("namespace", "host"),
+    _number("epoch"),
+    *_texts("leader", "document"),
     UniqueConstraint("namespace", "host"),
 )
 """`document` is the Placement as JSON; the columns before it are what is searched by or compared."""
 
-removed = Table("removed", TABLES, Column("id", Text, primary_key=True), Column("folder", Text, nullable=False))
+removed = Table("removed", TABLES, _name("id"), *_texts("folder"))
 """Placements that have ended: what disks hold of them is left over."""
 
-leftovers = Table(
-    "leftovers",
-    TABLES,
-    Column("placement", Text, nullable=False),
-    Column("disk_id", Text, nullable=False),
-    Column("since", Float(53), nullable=False),
-    Column("due", Boolean, nullable=False),
-    PrimaryKeyConstraint("placement", "disk_id"),
-)
+leftovers = Table("leftovers", TABLES, _name("placement"), _name("disk_id"), _seconds("since"), _flag("due"))
 
-buckets = Table("buckets", TABLES, Column("name", Text, primary_key=True), Column("document", Text, nullable=False))
+buckets = Table("buckets", TABLES, _name("name"), *_texts("document"))
 
-keys = Table("access_keys", TABLES, Column("name", Text, primary_key=True), Column("document", Text, nullable=False))
+keys = Table("access_keys", TABLES, _name("name"), *_texts("document"))
 
-groups = Table(
-    "vbucket_groups",
-    TABLES,
-    Column("namespace", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("vbuckets", Text, nullable=False),
-    PrimaryKeyConstraint("namespace", "host"),
-)
+groups = Table("vbucket_groups", TABLES, _name("namespace"), _name("host"), *_texts("vbuckets"))
 """`vbuckets`: a JSON list of numbers."""
 
 audit = Table(
     "audit",
     TABLES,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", Float(53), nullable=False),
-    Column("term", BigInteger, nullable=False),
-    Column("what", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("why", Text, nullable=False),
+    _seconds("at"),
+    _number("term"),
+    *_texts("what", "subject", "why"),
 )
 
 

@@ -22,8 +22,6 @@ Drop = Callable[[str, dict[str, str]], Awaitable[None]]
 PATH = "/internal/members/promise"
 LEARN_PATH = "/internal/members/learn"
 _EVERY = 0.5
-WAIT_SECONDS = 8.0
-"""How long a read waits for the right to read: a failover takes about six seconds."""
 
 
 class Promiser:
@@ -32,7 +30,7 @@ class Promiser:
     :param patience: seconds for which a read waits for the right to read.
     """
 
-    def __init__(self, standings: Standings, calls: Calls, *, patience: float = WAIT_SECONDS) -> None:
+    def __init__(self, standings: Standings, calls: Calls, *, patience: float) -> None:
         self.standings = standings
         self._patience = patience
         self._calls = calls

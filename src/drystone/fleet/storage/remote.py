@@ -31,16 +31,19 @@ class RemoteObjects:
     """`Objects` of the placements that one server leads, over HTTP. Errors are those that the leader raised.
 
     :param url: of the server. :param map_: term and version of the map that we know: it goes by none that is older.
+    :param read_seconds: how long it may take for what changes nothing.
     """
 
-    def __init__(self, calls: Calls, url: str, map_: tuple[int, int]) -> None:
+    def __init__(self, calls: Calls, url: str, map_: tuple[int, int], *, read_seconds: float) -> None:
         self._calls = calls
+        self._read_seconds = read_seconds
         self._url = url + PATH
         self._headers = {MAP_HEADER: f"{map_[0]}.{map_[1]}"}
 
     async def _ask(self, call: requests.Plain) -> object:
         body = msgspec.json.encode(call)
-        answer = await self._calls.call("POST", self._url, body, headers=self._headers, seconds=_SECONDS)
+        seconds = self._read_seconds if isinstance(call, requests.READS) else _SECONDS
+        answer = await self._calls.call("POST", self._url, body, headers=self._headers, seconds=seconds)
         if answer.status != 200:
             raise decode_failure(answer)
         return answer.document(requests.ANSWERS[type(call)])
@@ -75,7 +78,9 @@ class RemoteObjects:
         call = requests.Read(bucket, key, info, begin, end)
         left = end - begin
         body = msgspec.json.encode(call)
-        async with self._calls.open("POST", self._url, body=body, headers=self._headers, seconds=_SECONDS) as stream:
+        async with self._calls.open(
+            "POST", self._url, body=body, headers=self._headers, seconds=self._read_seconds
+        ) as stream:
             if stream.status != 200:
                 raise decode_failure(await stream.read())
             async for piece in stream.pieces():

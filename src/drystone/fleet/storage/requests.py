@@ -115,6 +115,8 @@ class BodyEnd(msgspec.Struct, frozen=True):
 Bodied = Put | PutPart
 Plain = Head | Delete | ListKeys | Update | BeginUpload | ListParts | ListUploads | CompleteUpload | AbortUpload
 Call = Bodied | Plain | Read
+READS = (Head, ListKeys, ListParts, ListUploads)
+"""Those that change nothing; a Read too, whose answer is a stream."""
 
 ANSWERS: dict[type, Any] = {
     Put: ObjectInfo,

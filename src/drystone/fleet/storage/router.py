@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Somewhere = LocalObjects | RemoteObjects
 
-PATIENCE_SECONDS = 12.0
-"""How long a call is tried again while leaders change: a failover takes about six."""
 _PAUSE = 0.25
 _LAST_SECONDS = 1.0
 """How long a leader may still take for a call when another one is known: it may hang, and then never answers."""
@@ -37,7 +35,7 @@ _LAST_SECONDS = 1.0
 class Router:
     """`Objects`. Finds the placement, has one allocated when a put needs it, and follows the leader.
 
-    :param local: what this server leads. :param patience: seconds for which a call is tried again.
+    :param local: what this server leads. :param patience: seconds for which a call is tried again while leaders change.
     """
 
     def __init__(
@@ -47,7 +45,7 @@ class Router:
         calls: Calls,
         mappers: Mappers,
         *,
-        patience: float = PATIENCE_SECONDS,
+        patience: float,
     ) -> None:
         self._local = local
         self._patience = patience
@@ -109,7 +107,7 @@ class Router:
         if not url:
             raise UnavailableError(f"server {placement.leader} is not known")
         atlas = self._standings.atlas
-        return RemoteObjects(self._calls, url, (atlas.term, atlas.version))
+        return RemoteObjects(self._calls, url, (atlas.term, atlas.version), read_seconds=2 * self._patience)
 
     async def route(
         self,

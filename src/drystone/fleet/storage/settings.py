@@ -10,7 +10,6 @@ import msgspec
 from drystone.base.errors import UsageError
 from drystone.base.names import check_name
 from drystone.fleet.configuration import check_tls, load
-from drystone.fleet.storage.router import PATIENCE_SECONDS
 from drystone.wire.tcp import parse_address
 
 Legacy = Literal["auto", "open", "key"]
@@ -27,6 +26,7 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         this machine can reach it ("auto").
     :ivar domain: of virtual-host style requests. :ivar copy_rate: bytes a second, of copying, a disk; 0 is no limit.
     :ivar scrub_rate: bytes a second of reading back, a disk; 0 for never. :ivar scrub_days: between two scrubs.
+    :ivar patience: seconds for which a request waits for a leader while it changes: a failover takes about six.
     :ivar head_seconds: that a client may take for a request's head. :ivar still_seconds: without a byte of its body, or
         without taking one of the answer.
     """
@@ -46,7 +46,7 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     copy_rate: int = 100 << 20
     scrub_rate: int = 20 << 20
     scrub_days: float = 7.0
-    patience: float = PATIENCE_SECONDS
+    patience: float = 12.0
     head_seconds: float = 60.0
     still_seconds: float = 30.0
 
@@ -75,3 +75,5 @@ def check_settings(settings: StorageSettings) -> None:
     check_tls(settings.certificate, settings.key_file)
     if settings.patience <= 0:
         raise UsageError(f"patience = {settings.patience:g}: give the seconds that a request may wait for a leader")
+    if min(settings.head_seconds, settings.still_seconds) <= 0:
+        raise UsageError("head_seconds and still_seconds are above 0", hint="--head-seconds 60 --still-seconds 30")

@@ -23,6 +23,7 @@ from drystone.fleet.storage.failures import FAILURES, decode_failure
 from drystone.fleet.storage.leader import Leader
 from drystone.fleet.storage.member import find_versions
 from drystone.fleet.storage.members import Apply, FindVersions, Order, Versions
+from drystone.fleet.storage.reading import Mender, read_checked
 from drystone.fleet.storage.standing import Standing
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,14 @@ _AT_A_TIME = 8
 
 
 class Settler:
-    """Settles keys: the dirty ones in the background, others when a member asks."""
+    """Settles keys: the dirty ones in the background, others when a member asks.
 
-    def __init__(self, leader: Leader) -> None:
+    :param mender: of what is damaged here: it must be sent whole.
+    """
+
+    def __init__(self, leader: Leader, mender: Mender) -> None:
         self._leader = leader
+        self._mender = mender
         self._standings = leader.standings
         self._suspects: set[str] = set()
         self._at_a_time = asyncio.Semaphore(_AT_A_TIME)
@@ -139,4 +144,7 @@ class Settler:
             with disk.open_version(placement_id, info.key, info.version_id) as reader:
                 yield from reader.read(0, info.size)
 
+        # Members that have this very version can mend it; once it has a new number nobody could.
+        async for _ in read_checked(self._mender, standing, info.key, info, 0, info.size):
+            pass
         await self._leader.make(standing, describe, order=order, read=None if info.delete_marker else read)

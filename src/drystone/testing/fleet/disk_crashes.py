@@ -174,12 +174,12 @@ class CrashState:
     at: int
     tree: Tree
     contents: dict[int, bytes]
-    index: bytes | None
+    index: bytes
     lost: tuple[int, ...]
 
     def digest(self) -> bytes:
         """Equal for equal states."""
-        hasher = blake3(self.index or b"")
+        hasher = blake3(self.index)
         hasher.update(repr((sorted(self.tree.folders), sorted(self.tree.files.items()))).encode())
         hasher.update(repr([(each, self.contents.get(each)) for each in sorted(self.tree.files.values())]).encode())
         return hasher.digest()
@@ -196,19 +196,18 @@ class CrashState:
             else:
                 path.write_bytes(self.contents.get(number, b""))
                 by_number[number] = path
-        if self.index is not None:
-            (root / ".drystone/index.db").write_bytes(self.index)
+        (root / ".drystone/index.db").write_bytes(self.index)
 
 
-def crash_states(events: list[Event], start: Tree, at: int, most: int, seed: int) -> Iterator[CrashState]:
+def crash_states(events: list[Event], start: Tree, made: bytes, at: int, most: int, seed: int) -> Iterator[CrashState]:
     """States after a power cut before event `at`: all of them, or `most` when there are more, chosen by `seed`.
 
-    :param start: what was durable before the first event.
+    :param start: what was durable before the first event; :param made: the index then.
     """
     done = events[:at]
     unsure = [number for number, each in enumerate(done) if each.kind in _NAMES and not _is_durable(done, number)]
     chooser = random.Random(f"{seed}.{at}")  # noqa: S311  # a test's choice
-    index = next((each.data for each in reversed(done) if each.kind == "index"), None)
+    index = next((each.data for each in reversed(done) if each.kind == "index"), made)
     for lost in _subsets(unsure, most, chooser):
         tree = Tree(dict(start.files), set(start.folders))
         gone = set(lost)

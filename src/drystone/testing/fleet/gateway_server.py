@@ -6,9 +6,7 @@ with start_gateway() as server:
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,13 +18,13 @@ from drystone.base.errors import TimedOutError, UnavailableError
 from drystone.fleet.documents import Key
 from drystone.fleet.gateway.gateway import Gateway
 from drystone.fleet.gateway.messages import GatewaySettings, Request
+from drystone.testing.fleet.background import serving
 from drystone.testing.fleet.memory_objects import MemoryCatalog, MemoryObjects
 from drystone.wire.tcp import Limits, end_after, iterate_body, serve_tcp, write_answer
 
 ADMIN = Key("DRYSTONEADMIN", "administrators-secret", {"*": "admin"})
 READER = Key("DRYSTONEREADER", "readers-secret", {"*": "read"})
 STRANGER = Key("DRYSTONESTRANGER", "strangers-secret", {})
-_READY_SECONDS = 120.0
 
 
 @dataclass(slots=True)
@@ -82,30 +80,13 @@ def start_gateway(
     catalog = MemoryCatalog(ADMIN, READER, STRANGER, *keys)
     server = GatewayServer(catalog, settings=settings or GatewaySettings())
     gateway = Gateway(MemoryObjects(catalog, server.now), catalog, server.settings, now=server.now)
-    ready = threading.Event()
-    ends: list[Callable[[], object]] = []
 
-    async def serve() -> None:
-        allowed, loop, ended = limits or Limits(), asyncio.get_running_loop(), asyncio.Event()
-        ends.append(lambda: loop.call_soon_threadsafe(ended.set))
-        async with serve_tcp(make_handler(gateway, allowed), "127.0.0.1:0", limits=allowed) as url:  # type: ignore[arg-type]
-            server.url = url
-            ready.set()
-            await ended.wait()
+    @contextlib.asynccontextmanager
+    async def serve() -> AsyncIterator[str]:
+        allowed = limits or Limits()
+        handler = make_handler(gateway, allowed)
+        async with serve_tcp(handler, "127.0.0.1:0", limits=allowed) as url:  # type: ignore[arg-type]
+            yield url
 
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=run, name="gateway")
-    thread.start()
-    try:
-        if not ready.wait(_READY_SECONDS) or not server.url:
-            raise UnavailableError("the gateway did not start")
+    with serving(serve, "gateway") as server.url:
         yield server
-    finally:
-        if thread.is_alive():
-            ends[0]()
-        thread.join(_READY_SECONDS)

@@ -36,6 +36,7 @@ class FleetServers:
     :param folder: where everything lies. :param servers: how many storage servers, called s1, s2, ...
     :param legacy: who may use the storage servers' legacy interface.
     :param dead: seconds of silence after which the mapper takes a server for dead.
+    :param patience: seconds for which a request waits while leaders change.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class FleetServers:
         policy: Policy = "shared",
         dead: float = 6.0,
         legacy: Legacy = "auto",
+        patience: float = 12.0,
     ) -> None:
         self.folder = folder
         self._ids = [f"s{number}" for number in range(1, servers + 1)]
         self._disks = disks
         self._legacy = legacy
+        self._patience = patience
         self._rules = Rules(dead=dead, policy=policy)
         self._stack = contextlib.AsyncExitStack()
         self._running: dict[str, tuple[Running, asyncio.Event, asyncio.Task[None]]] = {}
@@ -131,6 +134,7 @@ class FleetServers:
             secret=self._secret,
             copy_rate=0,
             legacy=self._legacy,
+            patience=self._patience,
         )
         ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
         told = asyncio.Event()

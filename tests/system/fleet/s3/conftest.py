@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,54 +14,31 @@ from botocore.config import Config  # type: ignore[import-untyped]
 
 from drystone.fleet.calls import Calls, Mappers
 from drystone.fleet.documents import Key
+from drystone.testing.fleet.background import serving
 from drystone.testing.fleet.gateway_server import ADMIN, READER, STRANGER, start_gateway
 from drystone.testing.fleet.servers import SECRET, FleetServers
 
-_SECONDS = 120.0
 _numbers = itertools.count(1)
 
 
-@contextmanager
-def _start_fleet(folder: Path) -> Iterator[str]:
-    """A fleet in a thread; the URL of its second server, which leads about half of the hosts."""
-    ready, urls, ends = threading.Event(), [], []
-
-    async def serve() -> None:
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        ends.append(lambda: loop.call_soon_threadsafe(ended.set))
-        async with FleetServers(folder) as fleet:
-            async with Calls(SECRET) as calls:
-                for key in (READER, STRANGER):
-                    await Mappers(calls, (fleet.mapper_url,)).call("POST", "/internal/keys", key)
-            server = fleet.server("s2")
-            assert await server.catalog.find_key(STRANGER.access_key) is not None
-            urls.append(server.url)
-            ready.set()
-            await ended.wait()
-
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        finally:
-            ready.set()
-
-    thread = threading.Thread(target=run, name="fleet")
-    thread.start()
-    try:
-        assert ready.wait(_SECONDS)
-        assert urls, "the fleet did not start"
-        yield urls[0]
-    finally:
-        if thread.is_alive():
-            ends[0]()
-        thread.join(_SECONDS)
+@asynccontextmanager
+async def _start_fleet(folder: Path) -> AsyncIterator[str]:
+    """A fleet; the URL of its second server, which leads about half of the hosts."""
+    async with FleetServers(folder) as fleet:
+        async with Calls(SECRET) as calls:
+            for key in (READER, STRANGER):
+                await Mappers(calls, (fleet.mapper_url,)).call("POST", "/internal/keys", key)
+        server = fleet.server("s2")
+        assert await server.catalog.find_key(STRANGER.access_key) is not None
+        yield server.url
 
 
 @pytest.fixture(scope="session", params=["memory", "fleet"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of the gateway."""
     if request.param == "fleet":
-        with _start_fleet(tmp_path_factory.mktemp("fleet")) as url:
+        folder = tmp_path_factory.mktemp("fleet")
+        with serving(lambda: _start_fleet(folder), "fleet") as url:
             yield url
     else:
         with start_gateway() as server:

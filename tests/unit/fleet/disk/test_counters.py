@@ -15,6 +15,7 @@ from drystone.fleet.replica import make_seq
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
     index = Index(tmp_path / "i.db")
+    index.create()
     index.open()
     yield index
     index.close()

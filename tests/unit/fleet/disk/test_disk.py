@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from drystone.base.errors import (
+    DamagedError,
     ExhaustedError,
     MismatchError,
     NotFoundError,
@@ -197,9 +198,13 @@ def test_an_intent_that_nobody_decided_is_taken_back_and_its_key_is_dirty(world:
     assert len(world.disk.dirty(PLACEMENT)) == 1
     world.disk.clear_dirty(PLACEMENT, "h/a", change.info.seq)
     assert world.disk.dirty(PLACEMENT) == ()
-    world.disk.mark_dirty(PLACEMENT, "h/b", 7)
-    world.disk.mark_dirty(PLACEMENT, "h/b", 5)
-    assert [each.seq for each in world.disk.dirty(PLACEMENT)] == [7]
+
+
+def test_of_two_marks_the_later_change_counts(world: DiskWorld) -> None:
+    changes = [world.put_change("h/b", "null", None, None) for _ in range(2)]
+    for intent in reversed([world.disk.prepare(each) for each in changes]):
+        world.disk.abort(intent, dirty=True)
+    assert [each.seq for each in world.disk.dirty(PLACEMENT)] == [changes[1].info.seq]
 
 
 def test_an_intent_is_decided_once(world: DiskWorld) -> None:
@@ -284,6 +289,17 @@ def test_a_disk_of_another_fleet_is_refused(tmp_path: Path) -> None:
         disk.open("f2")
     with pytest.raises(UnavailableError, match="not open"):
         disk.placements()
+
+
+def test_a_disk_that_lost_its_index_does_not_pass_for_one_that_had_nothing(world: DiskWorld) -> None:
+    world.put("h/a", 5)
+    world.disk.close()
+    (world.disk.root / ".drystone/index.db").unlink()
+    for _ in range(2):
+        with pytest.raises(DamagedError, match="is gone"):
+            world.disk.open(FLEET)
+        assert world.disk.report().health == "missing"
+        initialize(world.disk.root, FLEET)
 
 
 def test_a_full_disk_takes_no_body(tmp_path: Path) -> None:

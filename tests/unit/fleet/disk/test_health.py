@@ -17,6 +17,7 @@ from drystone.base.errors import (
 )
 from drystone.fleet.disk.health import Trouble
 from drystone.fleet.disk.identity import initialize
+from drystone.testing.fleet.disk_faults import FaultyFiles
 from drystone.testing.fleet.disk_world import FLEET, PLACEMENT, DiskWorld, make_disk
 
 
@@ -96,20 +97,25 @@ def test_a_folder_whose_disk_was_taken_away_is_missing(world: DiskWorld) -> None
     assert world.disk.report().health == "missing"
 
 
-def test_a_bad_disk_takes_nothing_more_until_it_is_opened_again(world: DiskWorld) -> None:
+def test_a_bad_disk_takes_nothing_more_until_it_is_opened_again(tmp_path: Path) -> None:
+    files = FaultyFiles(tmp_path / "d", -1, errno.EIO)
+    world = DiskWorld(make_disk(tmp_path / "d", files))
     world.put("h/a", 5)
-    world.disk.condemn("the operator says so")
-    report = world.disk.report()
-    assert (report.health, report.reason) == ("bad", "the operator says so")
-    with pytest.raises(UnavailableError, match="the operator"):
+    files.arm(len(files.calls))
+    with pytest.raises(UnavailableError, match="Input/output error"):
         world.disk.receive()
-    with pytest.raises(UnavailableError, match="the operator"):
+    report = world.disk.report()
+    assert (report.health, report.reason) == ("bad", "receive: Input/output error")
+    with pytest.raises(UnavailableError, match="receive: Input"):
+        world.disk.receive()
+    with pytest.raises(UnavailableError, match="receive: Input"):
         world.disk.take_seq(PLACEMENT, 3)
     with world.disk.open_version(PLACEMENT, "h/a") as reader:
         assert reader.pieces == 1
     world.disk.close()
     world.disk.open(FLEET)
     assert world.disk.report().health == "good"
+    world.disk.close()
 
 
 def test_a_disk_that_is_unmounted_under_way_is_missing_and_nothing_is_taken_for_done(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def commits() -> list[int]:
 @pytest.fixture
 def index(tmp_path: Path, commits: list[int]) -> Iterator[Index]:
     index = Index(tmp_path / "index.db", lambda each: commits.append(each.total_changes))
+    index.create()
     index.open()
     yield index
     index.close()

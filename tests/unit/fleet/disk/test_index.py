@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drystone.base.errors import UnavailableError
+from drystone.base.errors import DamagedError, UnavailableError
 from drystone.fleet.disk.index import Index
 
 INSERT = "INSERT INTO garbage VALUES (?, 1)"
@@ -22,6 +22,7 @@ def commits() -> list[int]:
 @pytest.fixture
 def index(tmp_path: Path, commits: list[int]) -> Iterator[Index]:
     index = Index(tmp_path / "index.db", lambda each: commits.append(each.total_changes))
+    index.create()
     index.open()
     yield index
     index.close()
@@ -114,6 +115,20 @@ def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(UnavailableError, match="format 7"):
         Index(tmp_path / "i.db").open()
+
+
+@pytest.mark.parametrize(("is_there", "said"), [(False, "is gone"), (True, "is empty")])
+def test_a_lost_one_is_not_made_anew(tmp_path: Path, *, is_there: bool, said: str) -> None:
+    if is_there:
+        (tmp_path / "i.db").touch()
+    with pytest.raises(DamagedError, match=said):
+        Index(tmp_path / "i.db").open()
+
+
+def test_what_is_there_is_not_made_again(index: Index) -> None:
+    index.write(lambda each: each.execute(INSERT, ("a",)))
+    index.create()
+    assert count(index) == 1
 
 
 def test_no_index_at_all_is_told(tmp_path: Path) -> None:

@@ -62,13 +62,13 @@ def test_it_goes_on_after_a_stop_and_a_restart(world: DiskWorld) -> None:
 def test_somebody_elses_file_stays(world: DiskWorld) -> None:
     fill(world)
     (world.disk.root / "primary/h/mine").write_text("mine")
-    assert world.disk.make_spare("primary")
+    assert world.disk.leave(PLACEMENT)
     assert files_left(world) == ["mine"]
 
 
-def test_a_slot_is_made_spare(world: DiskWorld) -> None:
+def test_what_others_have_stays(world: DiskWorld) -> None:
     fill(world)
-    assert world.disk.make_spare("secondary")
+    assert world.disk.leave("p2")
     assert list(world.disk.placements()) == [PLACEMENT]
     assert len(read_state(world.disk)) > 300
 

@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from drystone.base.errors import ExistsError, NotFoundError, RefusedError, UsageError
+from drystone.base.errors import ExistsError, NotFoundError, RefusedError, UnavailableError, UsageError
 from drystone.fleet.documents import Allocation, Key
 from drystone.fleet.mapping.mapper import Mapper
+from drystone.fleet.mapping.model import FleetChange
 from drystone.fleet.mapping.orders import Orders
 from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.orders import BucketChange, DiskOrder, LeadOrder, NewBucket, VbucketOrder
@@ -82,6 +83,24 @@ def test_who_leads_can_be_ordered() -> None:
     third = ({"s1", "s2", "s3"} - {each.server for each in placement.members}).pop()
     with pytest.raises(NotFoundError):
         orders.lead(LeadOrder(placement.id, third))
+
+
+def test_while_the_map_is_rebuilt_nothing_is_ordered_that_a_disk_may_know_better() -> None:
+    mapper, orders = make()
+    orders.make_bucket(NewBucket("ns1"))
+    placement = mapper.allocate(Allocation("ns1", "h"))
+    mapper.commit([FleetChange(mapper.model.fleet, recovering=True, why="the database was put back")])
+    other = placement.members[1].server
+    for order in (
+        lambda: orders.lead(LeadOrder(placement.id, other)),
+        lambda: orders.lead(LeadOrder(placement.id, other, accept_loss=True)),
+        lambda: orders.end_host(placement.id),
+    ):
+        with pytest.raises(UnavailableError, match="being rebuilt"):
+            order()
+    assert mapper.model.placements == {placement.id: placement}
+    mapper.end_recovery("an operator says so")
+    assert orders.lead(LeadOrder(placement.id, other)).leader == other
 
 
 def test_vbuckets_are_put_into_groups_a_disk_each() -> None:

@@ -1,5 +1,6 @@
 """The fleet's state for people."""
 
+from collections import UserDict
 from collections.abc import ValuesView
 from datetime import UTC, datetime
 
@@ -22,7 +23,7 @@ def test_what_a_second_failure_would_cost() -> None:
 
 
 def test_the_placements_are_gone_through_once_however_many_servers_there_are() -> None:
-    class Counted(dict[str, Placement]):
+    class Counted(UserDict[str, Placement]):
         looks = 0
 
         def values(self) -> ValuesView[Placement]:
@@ -31,7 +32,8 @@ def test_the_placements_are_gone_through_once_however_many_servers_there_are() -
 
     sketch = Sketch(servers=9)
     sketch.place("h", copy_on("s1/1"), copy_on("s2/1"))
-    sketch.model.placements = placements = Counted(sketch.model.placements)
+    placements = Counted(sketch.model.placements)
+    sketch.model.placements = placements  # type: ignore[assignment]  # what is looked at is there
     found = {each.id: each for each in fleet_status(sketch.view(), [], NOW).servers}
     assert placements.looks == 1
     assert [(found[each].leads, found[each].copies) for each in ("s1", "s2", "s3")] == [(1, 1), (0, 1), (0, 0)]

@@ -16,7 +16,7 @@ from drystone.testing.fleet.lone_leader import LoneLeader, lone_leader
 
 
 def make_objects(lone: LoneLeader) -> LocalObjects:
-    promiser = Promiser(lone.standings, lone.calls)
+    promiser = Promiser(lone.standings, lone.calls, patience=1.0)
     return LocalObjects(lone.leader, promiser, Mender(lone.standings, lone.calls))
 
 

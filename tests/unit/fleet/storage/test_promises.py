@@ -71,7 +71,7 @@ async def drop_nobody(_: str, failed: dict[str, str]) -> None:
 def make(server: str, known: Placement) -> tuple[Promiser, Replica, Standing]:
     replica = Replica(known, server, started=boot_time() - 100)
     standings = OneStanding(replica, server)
-    promiser = Promiser(cast("Standings", standings), Calls("a-secret"))
+    promiser = Promiser(cast("Standings", standings), Calls("a-secret"), patience=8.0)
     return promiser, replica, Standing(replica, cast("Any", None))
 
 
@@ -128,7 +128,7 @@ def test_nothing_is_promised_of_what_is_not_known() -> None:
 def test_a_member_whose_disk_went_away_promises_nothing() -> None:
     replica = Replica(placement(3), "s2", started=boot_time() - 100)
     standings = OneStanding(replica, "s2", bay=OneBay(None))
-    promiser = Promiser(cast("Standings", standings), Calls("a-secret"))
+    promiser = Promiser(cast("Standings", standings), Calls("a-secret"), patience=8.0)
     assert promiser.give(AskPromises("s1", (Ask("p", 3),))).kept == ()
     standings.bay.disk = "it is back"
     assert promiser.give(AskPromises("s1", (Ask("p", 3),))).kept == ("p",)

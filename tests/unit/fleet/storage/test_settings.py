@@ -28,6 +28,8 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         ({"id": "s1", "mappers": ("http://m:1",), "certificate": "/c"}, "certificate"),
         ({"id": "s1", "mappers": ("http://m:1",), "copy_rate": "fast"}, "copy_rate"),
         ({"id": "s1", "mappers": ("http://m:1",), "unknown": 1}, "unknown"),
+        ({"id": "s1", "mappers": ("http://m:1",), "head_seconds": 0}, "head_seconds"),
+        ({"id": "s1", "mappers": ("http://m:1",), "still_seconds": -1}, "still_seconds"),
         ({"id": "s1", "mappers": ("http://m:1",), "listen": ":80"}, "every address"),
         ({"id": "s1", "mappers": ("http://m:1",), "listen": "host"}, "HOST:PORT"),
     ],

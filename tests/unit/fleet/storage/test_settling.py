@@ -9,13 +9,14 @@ from pathlib import Path
 
 from drystone.fleet.disk.changes import Dirty
 from drystone.fleet.disk.disk import Disk
+from drystone.fleet.storage.reading import Mender
 from drystone.fleet.storage.settling import Settler
 from drystone.testing.fleet.lone_leader import ID, LoneLeader, lone_leader
 
 
 @contextlib.asynccontextmanager
 async def settling(lone: LoneLeader) -> AsyncIterator[None]:
-    task = asyncio.create_task(Settler(lone.leader).run())
+    task = asyncio.create_task(Settler(lone.leader, Mender(lone.standings, lone.calls)).run())
     try:
         yield
     finally:

@@ -105,7 +105,8 @@ class PageRoutes:
         async with self._making:
             now = asyncio.get_running_loop().time()
             if self._board is None or now >= self._until:
-                self._board, took = await self._desk.do(self._make_board)
+                board, took = await self._desk.do(self._make_board)
+                self._board = board
                 self._until = asyncio.get_running_loop().time() + max(self._kept, took * _PAUSES)
             return self._board
 

@@ -13,6 +13,7 @@ from drystone.testing.fleet.world.surroundings import Peer
 
 _PROMISE_EVERY = 0.5
 _MEMBER_SECONDS = 1.0
+_FLOOR_EVERY = 0.05
 _DISK_SECONDS = 0.004
 _SLOW_READS = 0.05
 """How many reads take up to 4 seconds of the disk."""
@@ -46,6 +47,8 @@ class Leader:
     def __init__(self, node: Peer) -> None:
         self._node = node
         self._changes: dict[tuple[str, str], Change] = {}
+        self._given_up: dict[tuple[str, str], int] = {}
+        """Numbers of changes that members may still make, as they were on their way when they were given up."""
 
     def idle(self, id_: str) -> bool:
         """Whether no change of a placement is under way."""
@@ -133,12 +136,21 @@ class Leader:
         if not replica.leads():
             self._give_up(change, "deposed")
             return
+        if self._must_wait(change):
+            node.later(_FLOOR_EVERY, lambda: self._spread(change))
+            return
         change.epoch = placement.epoch
         wanted = self._wanted(placement) - change.answered
         if not wanted:
             node.later(_DISK_SECONDS, lambda: self._finish(change))
         for server in wanted:
             self._ask_member(change, placement, server)
+
+    def _must_wait(self, change: Change) -> bool:
+        """Whether members would not be told to refuse the change of the same key that was given up before."""
+        if "a key that was given up does not wait" in self._node.world.mutants:
+            return False
+        return min(self._under_way(change.placement)) <= self._given_up.get((change.placement, change.key), 0)
 
     def _wanted(self, placement: Placement) -> set[str]:
         """Members whose answer is waited for."""
@@ -212,12 +224,14 @@ class Leader:
         shelf.intents.discard(change.key)
         shelf.dirty.discard(change.key)
         del self._changes[change.placement, change.key]
+        self._given_up.pop((change.placement, change.key), None)
         if change.operation is not None:
             node.world.history.acknowledged(change.placement, change.epoch, node.name)
         change.reply(Entry(change.seq, change.value))
 
     def _give_up(self, change: Change, reason: str) -> None:
         """Take the intent back; the key is dirty."""
+        self._given_up[change.placement, change.key] = change.seq
         del self._changes[change.placement, change.key]
         shelf = self._node.shelf(self._node.replicas[change.placement].placement)
         if shelf is not None:

@@ -177,7 +177,7 @@ def test_many_who_look_share_a_board(tmp_path: Path, kept: float, database: type
 
 def test_a_board_is_made_anew_once_it_is_old(tmp_path: Path) -> None:
     async def look(client: Browser, _desk: Desk) -> None:
-        boards = set()
+        boards: set[bytes] = set()
         while len(boards) < 3:
             async with client.get("/status.json") as answer:
                 boards.add(await answer.read())
