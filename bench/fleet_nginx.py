@@ -3,14 +3,15 @@
     python bench/fleet_nginx.py [--runs N] [NAME...]
 
 Ours checks every byte it reads, and acknowledges a write when it is durable (fsync) on two disks of two servers, with
-MD5 and BLAKE3; nginx sends files as they are, and keeps one copy of what is put (WebDAV) without fsync and sums. The
-client is the same for both: threads with a socket each, kept open, whose requests were signed before. Both are asked
+MD5 and BLAKE3; nginx sends files as they are, and keeps one copy of what is put (WebDAV) without fsync and sums. What
+the disk itself takes for two durable copies is shown by two dd's at once, with fdatasync. The client is the same for both: threads with a socket each, kept open, whose requests were signed before. Both are asked
 for the same, in turn. Prints a JSON list as bench/run.py describes it.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import socket
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from drystone.fleet.s3.signing import sign_request
@@ -190,6 +192,31 @@ def signer(fleet: FleetProcesses, port: int) -> Sign:
     return sign
 
 
+def run_numbered(case: Case, port: int, sign: Sign, numbers: Iterator[int]) -> None:
+    """Do all requests of a case, as its next run."""
+    run_case(case, port, sign, next(numbers))
+
+
+def find_peers(case: Case, port: int, folder: Path) -> dict[str, Callable[[], None]]:
+    """What a case is compared with. :param port: of nginx."""
+    peers: dict[str, Callable[[], None]] = {
+        "nginx": partial(run_numbered, case, port, sign_for_nginx, itertools.count()),
+    }
+    if case.method == "PUT" and case.size > 100 * MIB:
+        peers["two dd with fdatasync"] = partial(write_twice, folder, case.size)
+    return peers
+
+
+def write_twice(folder: Path, size: int) -> None:
+    """Two durable copies of `size` bytes, without a network and without sums."""
+    copies = [folder / f"copy-{number}" for number in range(2)]
+    words = ["dd", "if=/dev/zero", "bs=1M", f"count={size // MIB}", "conv=fdatasync", "status=none"]
+    writers = [subprocess.Popen([*words, f"of={copy}"]) for copy in copies]
+    assert not any([writer.wait() for writer in writers])
+    for copy in copies:
+        copy.unlink()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="The fleet's S3 against nginx.")
@@ -204,27 +231,21 @@ def main() -> None:
     found = []
     try:
         with (
-            FleetProcesses(folder / "fleet", disks=1, mapper_words=()) as fleet,
+            FleetProcesses(folder / "fleet", disks=1, mapper_words=(), relays=False) as fleet,
             serving_nginx(folder / "nginx") as port,
         ):
             fleet.start()
             ours = find_leader(fleet)
             sign = signer(fleet, ours)
+            numbers = itertools.count()
             for case in cases:
                 if case.method == "GET":
                     fill(case, ours, sign)
                     fill(case, port, sign_for_nginx)
-                numbers = iter(range(10_000))
-                found.append(
-                    measure(
-                        case.name,
-                        lambda case=case, numbers=numbers: run_case(case, ours, sign, next(numbers)),  # type: ignore[misc]
-                        "nginx",
-                        lambda case=case, numbers=numbers: run_case(case, port, sign_for_nginx, next(numbers)),  # type: ignore[misc]
-                        runs=asked.runs or case.runs,
-                    )
-                )
-                print(json.dumps(found[-1]), file=sys.stderr, flush=True)
+                for peer, ask in find_peers(case, port, folder).items():
+                    act = partial(run_numbered, case, ours, sign, numbers)
+                    found.append(measure(case.name, act, peer, ask, runs=asked.runs or case.runs))
+                    print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     finally:
         shutil.rmtree(folder)
     print(json.dumps(found))

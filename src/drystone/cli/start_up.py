@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 _ALLOCATIONS = 20_000
 """Objects that are made before garbage is looked for: the interpreter's own 700 come 60 times while numpy is imported.
@@ -12,6 +18,9 @@ A stream's work leaves no garbage that must be looked for."""
 
 _SELDOM_USED = ("inspect", "ipaddress", "textwrap", "msgspec.inspect", "msgspec.toml", "msgspec.yaml")
 """Modules that msgspec, dataclasses, pathlib and click import, and use for what few commands do: help, JSON Schema."""
+
+_JSON_SCHEMA = "msgspec._json_schema"
+"""Two functions of it are taken by name as msgspec is imported."""
 
 _BETTER_WITHOUT = "typing_extensions"
 """msgspec prefers it to typing where it is there, for kinds of types that none of our documents has."""
@@ -48,6 +57,8 @@ def spare_msgspec() -> None:
     for name in _SELDOM_USED:
         defer(name)
     defer("platform", system=lambda: os.uname().sysname)  # all that the module uuid asks for
+    defer(_JSON_SCHEMA, **{name: partial(_call_later, _JSON_SCHEMA, name) for name in ("schema", "schema_components")})
+    _spare_datetime()
     is_free = _BETTER_WITHOUT not in sys.modules
     if is_free:
         sys.modules[_BETTER_WITHOUT] = None  # type: ignore[assignment]  # importing it fails then, says the language
@@ -56,6 +67,31 @@ def spare_msgspec() -> None:
     finally:
         if is_free:
             del sys.modules[_BETTER_WITHOUT]
+
+
+def _spare_datetime() -> None:
+    """Let the part of datetime that is in C be the whole module, as it is from Python 3.12 on.
+
+    Before, all of it is there in Python, too, and is made first, to be replaced by that.
+    """
+    if "datetime" not in sys.modules:
+        with contextlib.suppress(ImportError):  # an interpreter that has none goes on with the other
+            import _datetime  # type: ignore[import-not-found]  # CPython's own
+
+            sys.modules["datetime"] = _datetime
+
+
+def _call_later(module: str, name: str, *arguments: Any, **others: Any) -> Any:
+    return getattr(_import(module), name)(*arguments, **others)
+
+
+def _import(name: str) -> ModuleType:
+    """The real module, in the place of its stand-in where that is still there."""
+    if sys.modules[name].__spec__ is None:
+        del sys.modules[name]
+    import importlib
+
+    return importlib.import_module(name)
 
 
 def defer(name: str, **known: object) -> None:
@@ -72,11 +108,7 @@ def defer(name: str, **known: object) -> None:
     def find(attribute: str) -> object:
         if attribute.startswith("__"):
             raise AttributeError(attribute)
-        if sys.modules.get(name) is stand_in:
-            del sys.modules[name]
-        import importlib
-
-        return getattr(importlib.import_module(name), attribute)
+        return getattr(_import(name), attribute)
 
     vars(stand_in).update(known)
     stand_in.__getattr__ = find  # type: ignore[method-assign]  # as PEP 562 has it

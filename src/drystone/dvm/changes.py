@@ -7,7 +7,6 @@ the names agree.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 import msgspec
 
@@ -32,8 +31,7 @@ class Kind(enum.Enum):
     GONE = "remove, parents first"
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """Two states by one set of names.
 
     :ivar renames: (old, new) in an order in which every new name is free.

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import errno as errno_names
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NoReturn
+
+import msgspec
+from msgspec.structs import replace
 
 from drystone.base.errors import UsageError
 from drystone.base.sizes import SECTOR
@@ -54,8 +56,7 @@ _QUIET = (Label, Note, Begin, End, LiteralValue, Jmp, JmpFail, JmpErrno, ClearFa
 _ERRNOS = frozenset(name for name in vars(errno_names) if name.startswith("E"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(msgspec.Struct, frozen=True):
     """What is known at a place. `known`, `made`, `leftover`: on every path; the others: on some path.
 
     :ivar leftover: (pool, id) that could not be made a moment ago, as it exists.

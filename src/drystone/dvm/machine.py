@@ -6,7 +6,6 @@ import contextlib
 import errno
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from drystone.base.clock import Clock
@@ -397,7 +396,10 @@ def _place_of(error: BaseException) -> str:
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
-    return f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "?"
+    if place is None:
+        return "?"
+    file = place.tb_frame.f_code.co_filename.rpartition("/")[2]
+    return f"{file}:{place.tb_lineno}"
 
 
 def _failure(pc: int, each: AnyInstruction, error: DrystoneError) -> Failure:

@@ -17,9 +17,10 @@ LONGEST_NAME = 127
 LONGEST_UUID = 128
 """Bytes in a device-mapper UUID: DM_UUID_LEN (129) less its end."""
 
-_REFERENCE = re.compile(r"\{([^{}]*)\}")
-_NUMBER = re.compile(r"([0-9]{1,4}):([0-9]{1,7})")
-_NAME = re.compile(r"[^\s/{}\x00-\x20\x7f]+")
+_REFERENCE = r"\{([^{}]*)\}"
+_NUMBER = r"([0-9]{1,4}):([0-9]{1,7})"
+_NAME = r"[^\s/{}\x00-\x20\x7f]+"
+"""Patterns, compiled when they are needed."""
 
 
 def check_device_name(name: str, what: str = "device name") -> str:
@@ -27,7 +28,7 @@ def check_device_name(name: str, what: str = "device name") -> str:
 
     :raises UsageError: otherwise.
     """
-    if _NAME.fullmatch(name) is None or name in (".", "..") or not name.isprintable():
+    if re.fullmatch(_NAME, name) is None or name in (".", "..") or not name.isprintable():
         raise UsageError(
             f"{what} {name!r} cannot stand in a document",
             hint="one or more printable characters without blanks, slashes and braces",
@@ -52,7 +53,7 @@ def names_in(params: str) -> tuple[str, ...]:
     """The names that `params` refers to, in order, each as often as it stands there."""
     if "{" not in params:
         return ()
-    found = (_REFERENCE.fullmatch(word) for word in params.split())
+    found = (re.fullmatch(_REFERENCE, word) for word in params.split())
     return tuple(match[1] for match in found if match)
 
 
@@ -67,7 +68,7 @@ def with_names_replaced(params: str, number_of: Callable[[str], str]) -> str:
     if "{" not in params:
         return " ".join(words)
     for position, word in enumerate(words):
-        match = _REFERENCE.fullmatch(word)
+        match = re.fullmatch(_REFERENCE, word)
         if match:
             words[position] = number_of(match[1])
     return " ".join(words)
@@ -82,7 +83,7 @@ def with_numbers_replaced(params: str, names: Mapping[DeviceNumber, str]) -> str
     """`params` with the numbers of devices in `names` turned into references; blanks at the ends are dropped."""
     words = params.split()
     for position, word in enumerate(words):
-        match = _NUMBER.fullmatch(word)
+        match = re.fullmatch(_NUMBER, word)
         if match:
             name = names.get(DeviceNumber(int(match[1]), int(match[2])))
             if name is not None:

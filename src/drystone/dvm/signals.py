@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -22,13 +22,19 @@ SIGNALLED = 128
 """Added to a signal's number it is the exit code of what that ended, as shells count it."""
 
 
+def is_main_thread() -> bool:
+    """Whether this is the thread in which Python runs handlers. Where nobody imported threading there is no other."""
+    threading = sys.modules.get("threading")
+    return threading is None or threading.current_thread() is threading.main_thread()
+
+
 @contextlib.contextmanager
 def unwound_by_signals() -> Iterator[None]:
     """While the block runs, the first of ENDING raises SystemExit in it; later ones do nothing.
 
     Changes nothing for a signal that is handled or ignored already, and in other threads than the main one.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         yield
         return
     came: list[int] = []
@@ -67,7 +73,7 @@ class HeldSignals:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the signals; those that came are raised again, once each, when the outermost block ends."""
-        if self._is_held or threading.current_thread() is not threading.main_thread():
+        if self._is_held or not is_main_thread():
             yield
             return
         self._is_held = True
@@ -89,7 +95,7 @@ class HeldSignals:
     @contextlib.contextmanager
     def let_through(self) -> Iterator[None]:
         """Signals end this block by InterruptedWaitError, and are delivered after the outer one all the same."""
-        if threading.current_thread() is not threading.main_thread():
+        if not is_main_thread():
             yield
             return
         self._is_open = True

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 import msgspec
@@ -30,8 +29,7 @@ _WORD = re.compile(r'(?P<key>[a-z_]+=)?(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<bare
 _BARE = re.compile(r'[^\s"=#\\\x00-\x20\x7f]+')
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(msgspec.Struct, frozen=True):
     """How an opcode is spelt: its positional fields, its `key=value` options, its flags (word -> field, value).
 
     Fields in `numbers` hold whole numbers. `quoted` fields are quoted always.
@@ -39,7 +37,7 @@ class _Form:
 
     positional: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    flags: Mapping[str, tuple[str, bool]] = field(default_factory=dict)
+    flags: Mapping[str, tuple[str, bool]] = msgspec.field(default_factory=dict)
     numbers: frozenset[str] = frozenset({"offset", "sector", "event_nr"})
     quoted: frozenset[str] = frozenset({"text"})
 

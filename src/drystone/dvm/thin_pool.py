@@ -24,7 +24,8 @@ pool is at T and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from drystone.base.errors import MismatchError, UsageError
 from drystone.dvm.instructions import ClearFail, Jmp, Label, Message, Resume, Suspend, insisting
@@ -36,8 +37,7 @@ LARGEST_ID = (1 << 24) - 1
 """Thin device ids have 24 bits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
+class Making(msgspec.Struct, frozen=True):
     """A message that makes thin device `dev_id`, empty or as a snapshot of `origin`."""
 
     dev_id: int
@@ -45,8 +45,7 @@ class Making:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What a pool is to be told: first what makes something, then the ids to delete, then the new transaction id."""
 
     pool: str

@@ -15,8 +15,9 @@ of its data without the lost legs goes on without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from drystone.base.errors import RefusedError, UsageError
 from drystone.base.sizes import SECTOR
@@ -65,16 +66,14 @@ Paths = Mapping[str, str]
 """Device uuid -> path or major:minor, of those that are there."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True):
     """A volume that is not activated: `missing` are the uuids of devices that it cannot be without."""
 
     name: str
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(msgspec.Struct, frozen=True):
     """The desired state, and what is not in it.
 
     :ivar degraded: raid sets that go on without the legs on these devices.
@@ -85,8 +84,7 @@ class Activation:
     degraded: tuple[LeftOut, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Blank:
+class Blank(msgspec.Struct, frozen=True):
     """Bytes [offset, offset + length) of the device at `path` are to be zeros."""
 
     path: str

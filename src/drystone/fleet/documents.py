@@ -111,7 +111,14 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class FleetMap(msgspec.Struct, frozen=True):
-    """All that a storage server must know. :ivar version: grows with every change."""
+    """All that a storage server must know, or what is new of it to one that has a map.
+
+    :ivar version: grows with every change. :ivar edition: of the mapper that tells it, since it read its database: a
+        version says what it holds within its edition only.
+    :ivar since: 0: this is the whole map. Else a version of the same edition: of placements, buckets and keys only what
+        changed after it is here, as it is now, and those that are no more are in `gone_...`. It can be applied to the
+        map of that version, and to any between that and this.
+    """
 
     fleet: str
     term: int
@@ -124,12 +131,18 @@ class FleetMap(msgspec.Struct, frozen=True):
     """(placement id, disk id) that may be deleted now."""
     recovering: bool = False
     """The map is being rebuilt from the disks: what is not in it may be there all the same."""
+    edition: str = ""
+    since: int = 0
+    gone_placements: tuple[str, ...] = ()
+    gone_buckets: tuple[str, ...] = ()
+    gone_keys: tuple[str, ...] = ()
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
     """POST /internal/heartbeat, every second. :ivar map_version: of the map the server has, 0 for none.
 
-    :ivar boot: different after each start. :ivar held: sent after a start and when it changed, else None.
+    :ivar boot: different after each start. :ivar held: sent after a start, when the mapper asks, and from time to time,
+        else None.
     :ivar fleet: id of the fleet that its disks belong to, "" when none has an identity yet. :ivar term: the highest
         that the server knows: a mapper whose database was lost or put back sees by both that it was.
     :ivar uptime: monotonic seconds from the start to when this was sent: so that one that was overtaken is not
@@ -137,6 +150,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     :ivar told: ids of the disks of which `held` has everything: the map is rebuilt from no others.
     :ivar known: with `held`: the last map that the server had from a mapper that was not rebuilding it, without
         placements and servers: a lost database gets its buckets and keys back from it.
+    :ivar edition: of its map, "" when it takes whole maps only.
     """
 
     server: str
@@ -150,17 +164,50 @@ class Heartbeat(msgspec.Struct, frozen=True):
     uptime: float = 0.0
     told: tuple[str, ...] = ()
     known: FleetMap | None = None
+    edition: str = ""
+
+
+class Drill(msgspec.Struct, frozen=True):
+    """A restore drill: the leader of a placement is to read its newest objects back whole, from every copy.
+
+    :ivar id: of its own; until its result is known it stands in every answer. :ivar objects: so many at most.
+    :ivar size: bytes together at most, but one object at least.
+    """
+
+    id: str
+    placement: str
+    objects: int
+    size: int
+
+
+class DrillResult(msgspec.Struct, frozen=True):
+    """POST /internal/drills, by the leader. The answer: 204.
+
+    :ivar objects: that were read. :ivar size: bytes of them, of all copies together. :ivar copies: that were read, as
+        SERVER/DISK. :ivar findings: what was wrong, a line each; none: all is as it was stored. :ivar reason: why the
+        drill could not be made, "" when it was; then it is made again.
+    """
+
+    id: str
+    placement: str
+    objects: int = 0
+    size: int = 0
+    copies: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class HeartbeatAnswer(msgspec.Struct, frozen=True):
     """Its answer.
 
     :ivar map: when the server's is old. :ivar want_held: the mapper must be told what the disks hold.
+    :ivar drills: that the server is to make.
     """
 
     term: int
     map: FleetMap | None = None
     want_held: bool = False
+    drills: tuple[Drill, ...] = ()
 
 
 class Allocation(msgspec.Struct, frozen=True):

@@ -124,6 +124,12 @@ class Objects(Protocol):
     async def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         """Of the latest version when none is named. A delete marker is returned as one, not raised."""
 
+    async def open(
+        self, bucket: str, key: str, version_id: str | None = None
+    ) -> tuple[ObjectInfo, AsyncIterator[bytes | memoryview] | None]:
+        """As `head`, and all bytes of the version as `read` gives them where the first are at hand by then; else None:
+        to be had by `read`."""
+
     async def read(
         self, bucket: str, key: str, info: ObjectInfo, begin: int, end: int
     ) -> AsyncIterator[bytes | memoryview]:

@@ -58,6 +58,20 @@ class LeadOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accept_loss: bool = False
 
 
+class DrillOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /internal/drill: have a placement's newest objects read back whole, next of all. The answer: 204."""
+
+    placement: str
+
+
+class RememberOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /internal/remember: have a host back that was forgotten, of which disks hold data still. The answer is the
+    Placement."""
+
+    namespace: str
+    host: str
+
+
 class VbucketOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /internal/vbuckets: groups of `per_disk` of the vbuckets 0 to `total` - 1, a placement a group."""
 

@@ -31,7 +31,7 @@ class Replica:
         self.placement = placement
         self.server = server
         self._promised_until = started + PROMISE_SECONDS
-        self._promises: dict[str, tuple[int, float]] = {}
+        self._promises: dict[str, float] = {}  # of this epoch, by server: until when
 
     def learn(self, placement: Placement) -> bool:
         """Take over what a mapper says, if it is newer. Whoever calls makes it durable before acting on it."""
@@ -65,7 +65,7 @@ class Replica:
     def may_read(self, now: float) -> bool:
         """Whether we may read for clients: as for writing, and every other in-sync member promised us not to lead."""
         return self.may_write(now) and all(
-            self._promises.get(each.server, (0, 0.0)) > (self.placement.epoch, now)
+            self._promises.get(each.server, 0.0) > now
             for each in self.placement.in_sync()
             if each.server != self.server
         )
@@ -87,4 +87,4 @@ class Replica:
     def promised_by(self, server: str, epoch: int, asked: float) -> None:
         """Note the promise of `server`, for `epoch`, that we asked for at `asked` (when we sent, not when it came)."""
         if epoch == self.placement.epoch:
-            self._promises[server] = (epoch, asked + PROMISE_SECONDS)
+            self._promises[server] = asked + PROMISE_SECONDS

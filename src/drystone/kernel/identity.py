@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from pathlib import Path
+
+import msgspec
 
 from drystone.base.errors import BusyError, NotFoundError
 from drystone.kernel.dm.abc import DeviceNumber
@@ -30,8 +30,7 @@ _LASTING = (
 """Files below a device's folder in sysfs that name it for good, the best one first."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileNumber:
+class FileNumber(msgspec.Struct, frozen=True):
     """A plain file: its file system's device number as stat has it, and its inode."""
 
     device: int
@@ -70,7 +69,7 @@ def find_place(path: str) -> Place:
     :raises NotFoundError: no such path.
     """
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116  # once a device, and small tools start without pathlib
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(f"there is no {path}") from error
     if stat.S_ISBLK(found.st_mode):

@@ -12,9 +12,8 @@ import ctypes
 import errno
 import os
 import re
-import threading
+from _thread import allocate_lock  # threading is 60 pages of memory that a tool without threads does not need
 from collections.abc import Iterator
-from pathlib import Path
 
 from drystone.base.errors import KernelError
 
@@ -23,11 +22,11 @@ _MCL_CURRENT = 1
 _MCL_FUTURE = 2
 _MCL_ONFAULT = 4
 _MADV_POPULATE_READ = 22
-_MAPS = Path("/proc/self/maps")
-_STATUS = Path("/proc/self/status")
+_MAPS = "/proc/self/maps"
+_STATUS = "/proc/self/status"
 _PR_SET_IO_FLUSHER = 57
 
-_LOCK = threading.Lock()
+_LOCK = allocate_lock()
 _HOLDERS = 0
 
 
@@ -74,9 +73,9 @@ def _read_in() -> bool:
     User-Mode Linux each of its pages would be a mapping of the host's, of which a process has 65,530.
     """
     _LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    swapped = re.search(r"^VmSwap:\s+[1-9]", _STATUS.read_text(), re.MULTILINE) is not None
+    swapped = re.search(r"^VmSwap:\s+[1-9]", _read(_STATUS), re.MULTILINE) is not None
     done = False
-    for line in _MAPS.read_text().splitlines():
+    for line in _read(_MAPS).splitlines():
         place, rights, _, _, inode = line.split(None, 5)[:5]
         if "r" not in rights or (inode == "0" and not swapped):
             continue
@@ -93,3 +92,8 @@ def _call(operation: str, function: ctypes._NamedFuncPointer, flags: int) -> Non
     _LIBC.munlockall()
     hint = "raise the limit (ulimit -l unlimited), or run as root" if number in (errno.EPERM, errno.ENOMEM) else ""
     raise KernelError(operation, number, hint=hint, pid=os.getpid())
+
+
+def _read(path: str) -> str:
+    with open(path) as file:  # noqa: PTH123  # small tools start without pathlib
+        return file.read()

@@ -20,7 +20,12 @@ from drystone.kernel.dm.number import DeviceNumber
 PAGE = 4096
 """Bytes in a page. All access is by whole pages, which suits disks with sectors of 512 and of 4096 bytes."""
 
+_BLKROGET = 0x125E
+"""Linux `include/uapi/linux/fs.h`."""
 _AT_ONCE = 1 << 20
+_LEAST_ROOM = 16 * PAGE
+_ROOMS: list[mmap.mmap] = []
+"""Memory for direct access that nobody uses now. Taken and put back by one step each, which threads do not disturb."""
 _PAUSE_S = 0.02
 
 
@@ -43,7 +48,6 @@ class PageDevice:
         self.pages = size // PAGE
         self.number = number
         self.is_cached = is_cached
-        self._room: mmap.mmap | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -59,20 +63,26 @@ class PageDevice:
 
     def read(self, page: int, count: int) -> bytes:
         """`count` pages from `page` on."""
+        most = _AT_ONCE // PAGE
+        if count <= most:
+            with self.viewed(page, count) as view:
+                return bytes(view)
+        return b"".join(self.read(at, min(most, page + count - at)) for at in range(page, page + count, most))
+
+    @contextlib.contextmanager
+    def viewed(self, page: int, count: int) -> Iterator[memoryview]:
+        """`count` pages (of 1 MiB at most) from `page` on, in memory that is somebody else's when the block ends."""
         self._check(page, count)
-        begin, end = page * PAGE, (page + count) * PAGE
-        parts = []
-        with self._told("read", begin, end - begin):
-            for at in range(begin, end, _AT_ONCE):
-                view = self._buffer(min(_AT_ONCE, end - at))
+        begin = page * PAGE
+        with _room(count * PAGE) as view:
+            with self._told("read", begin, count * PAGE):
                 done = 0
                 while done < len(view):
-                    taken = os.preadv(self.handle, [view[done:]], at + done)
+                    taken = os.preadv(self.handle, [view[done:]], begin + done)
                     if not taken:
                         raise OSError(errno.EIO, "the device has become shorter")
                     done += taken
-                parts.append(bytes(view))
-        return b"".join(parts)
+            yield view
 
     def read_rest(self) -> bytes:
         """What is behind the last whole page; read through the page cache."""
@@ -93,11 +103,11 @@ class PageDevice:
         with self._told("write", begin, len(data)):
             for at in range(0, len(data), _AT_ONCE):
                 piece = data[at : at + _AT_ONCE]
-                view = self._buffer(len(piece))
-                view[:] = piece
-                done = 0
-                while done < len(view):
-                    done += os.pwritev(self.handle, [view[done:]], begin + at + done)
+                with _room(len(piece)) as view:
+                    view[:] = piece
+                    done = 0
+                    while done < len(view):
+                        done += os.pwritev(self.handle, [view[done:]], begin + at + done)
 
     def flush(self) -> None:
         """fdatasync: what was written before is durable when this returns, through the disk's own cache."""
@@ -108,12 +118,6 @@ class PageDevice:
         if page < 0 or count < 0 or page + count > self.pages:
             raise UsageError(f"pages {page} to {page + count} are not within {self.path} of {self.pages} pages")
 
-    def _buffer(self, size: int) -> memoryview:
-        """Memory that begins with a page, as direct access wants it."""
-        if self._room is None or len(self._room) < size:
-            self._room = mmap.mmap(-1, size)
-        return memoryview(self._room)[:size]
-
     @contextlib.contextmanager
     def _told(self, operation: str, offset: int | None = None, length: int | None = None) -> Iterator[None]:
         try:
@@ -121,6 +125,21 @@ class PageDevice:
         except OSError as error:
             number = error.errno or errno.EIO
             raise KernelError(operation, number, device=self.path, offset=offset, length=length) from error
+
+
+@contextlib.contextmanager
+def _room(size: int) -> Iterator[memoryview]:
+    """Memory that begins with a page, as direct access wants it; what others are done with, where that is enough."""
+    try:
+        room = _ROOMS.pop()
+    except IndexError:
+        room = mmap.mmap(-1, _LEAST_ROOM)
+    if len(room) < size:
+        room = mmap.mmap(-1, size)
+    try:
+        yield memoryview(room)[:size]
+    finally:
+        _ROOMS.append(room)
 
 
 def open_pages(path: str, *, write: bool = False, exclusive: bool = False) -> PageDevice:
@@ -136,13 +155,13 @@ def open_pages(path: str, *, write: bool = False, exclusive: bool = False) -> Pa
         if not is_device and not stat.S_ISREG(found.st_mode):
             raise UsageError(f"{path} is neither a block device nor a plain file")
         number = DeviceNumber(os.major(found.st_rdev), os.minor(found.st_rdev)) if is_device else None
-        if write and number is not None and _is_read_only(number):
-            raise OSError(errno.EROFS, "the device is read-only")
         flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | (os.O_EXCL if exclusive and is_device else 0)
         handle, is_direct = _open(path, flags, direct=not found.st_size % PAGE)
     except OSError as error:
         _refuse_open(path, error)
     try:
+        if write and is_device and _is_read_only(handle):
+            raise OSError(errno.EROFS, "the device is read-only")
         size = os.lseek(handle, 0, os.SEEK_END)
     except OSError as error:
         os.close(handle)
@@ -151,8 +170,10 @@ def open_pages(path: str, *, write: bool = False, exclusive: bool = False) -> Pa
 
 
 @contextlib.contextmanager
-def locked_paths(paths: Iterable[str], *, shared: bool, patience: float = 10.0) -> Iterator[None]:
+def locked_paths(paths: Iterable[str], *, shared: bool, patience: float = 10.0) -> Iterator[frozenset[str]]:
     """Within the block these devices and files are locked (flock) against other processes that lock them so.
+
+    Gives the paths that were there.
 
     udev holds the same lock for a moment, shared, while it looks at a device. Paths that are not there are passed over.
 
@@ -161,6 +182,7 @@ def locked_paths(paths: Iterable[str], *, shared: bool, patience: float = 10.0) 
     """
     with contextlib.ExitStack() as stack:
         known: set[tuple[int, int]] = set()
+        there: set[str] = set()
         for path in sorted(set(paths)):
             try:
                 handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -169,11 +191,12 @@ def locked_paths(paths: Iterable[str], *, shared: bool, patience: float = 10.0) 
                     continue
                 _refuse_open(path, error)
             stack.callback(os.close, handle)
+            there.add(path)
             found = os.fstat(handle)
             if (found.st_dev, found.st_ino) not in known:
                 known.add((found.st_dev, found.st_ino))
                 _lock(handle, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, patience)
-        yield
+        yield frozenset(there)
 
 
 def _lock(handle: int, path: str, how: int, patience: float) -> None:
@@ -190,10 +213,9 @@ def _lock(handle: int, path: str, how: int, patience: float) -> None:
             return
 
 
-def _is_read_only(number: DeviceNumber) -> bool:
-    from drystone.kernel.sysfs import is_read_only
-
-    return is_read_only(number)
+def _is_read_only(handle: int) -> bool:
+    """Whether a block device takes no writes, whoever asks (blkdev_roset and what the driver says)."""
+    return fcntl.ioctl(handle, _BLKROGET, bytes(4)) != bytes(4)
 
 
 def _open(path: str, flags: int, *, direct: bool) -> tuple[int, bool]:

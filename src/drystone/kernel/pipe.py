@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from drystone.base.errors import KernelError, NotFoundError, TimedOutError
 
 
-@dataclass(frozen=True, slots=True)
-class Piped:
+class Piped(msgspec.Struct, frozen=True):
     """What came of it: the exit code (negative: the signal that ended it), and both outputs."""
 
     code: int

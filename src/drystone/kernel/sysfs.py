@@ -6,18 +6,21 @@ mounted, so that a test can hand over one of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from drystone.base.errors import NotFoundError
 from drystone.base.sizes import SECTOR
 from drystone.kernel.dm.number import DeviceNumber
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SYSFS = "/sys"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Size and limits of a block device, in bytes. A device that does not discard has `discard_largest` 0."""
 
     size: int
@@ -33,6 +36,8 @@ def block_folder(number: DeviceNumber, sysfs: str = SYSFS) -> Path:
 
     :raises NotFoundError: the kernel has no such device.
     """
+    from pathlib import Path
+
     folder = Path(sysfs, "dev", "block", str(number))
     if not folder.exists():
         raise NotFoundError(f"there is no block device {number}")
@@ -64,14 +69,6 @@ def read_limits(number: DeviceNumber, sysfs: str = SYSFS) -> Limits:
         discard_granularity=_read_number(queue / "discard_granularity", 0),
         discard_largest=_read_number(queue / "discard_max_bytes", 0),
     )
-
-
-def is_read_only(number: DeviceNumber, sysfs: str = SYSFS) -> bool:
-    """Whether the device takes no writes, whoever asks.
-
-    :raises NotFoundError: the kernel has no such device.
-    """
-    return _read_number(block_folder(number, sysfs) / "ro", 0) != 0
 
 
 def holders(number: DeviceNumber, sysfs: str = SYSFS) -> list[DeviceNumber]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-SLOW_S = 0.001
-"""Seconds that one group must have waited before threads are started for the others: several times what one costs."""
-MOST_THREADS = 16
+WORTH_S = 0.05
+"""Seconds of waiting that must lie ahead before threads are started: several times what they cost, in a guest too."""
+MOST_THREADS = 8
 
 Action = Callable[[], None]
 
 
-def run_together(groups: Sequence[Sequence[Action]], *, slow_s: float = SLOW_S) -> None:
+def run_together(groups: Sequence[Sequence[Action]], *, worth_s: float = WORTH_S) -> None:
     """Do all actions; those of a group one after another, in one thread.
 
-    The groups are served in turn while that is quick, and from the first one on that waited (for a disk, not for the
-    processor) the others at once, by threads that have ended when this returns. Whatever fails, all are tried.
+    The groups are served in turn. When those that were have waited for so long (for a disk, not for the processor) that
+    the others would take more than `worth_s` of waiting, these are served at once, by threads that have ended when this
+    returns. Whatever fails, all are tried.
 
     :raises BaseException: the first failure in the order of the groups.
     """
@@ -33,12 +34,13 @@ def run_together(groups: Sequence[Sequence[Action]], *, slow_s: float = SLOW_S) 
                 failures[number, place] = error
 
     waiting = list(range(len(groups)))
-    while waiting:
-        began, used = time.monotonic(), time.thread_time()
+    began = time.monotonic() - time.thread_time()
+    for served in range(1, len(groups) + 1):
         serve(waiting.pop(0))
-        waited = time.monotonic() - began - (time.thread_time() - used)
-        if waited > slow_s and len(waiting) > 1:
+        waited = time.monotonic() - time.thread_time() - began
+        if len(waiting) > 1 and waited / served * len(waiting) > worth_s:
             _serve_at_once(serve, waiting)
+            break
     if failures:
         raise failures[min(failures)]
 

@@ -18,7 +18,7 @@ from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.storage.reading import Mender
 from drystone.fleet.storage.server import Running
 from drystone.fleet.storage.upkeep import Scrubber, ScrubState
-from drystone.testing.fleet.bodies import make_bytes, put, read
+from drystone.testing.fleet.bodies import BytesBody, make_bytes, put, read
 from drystone.testing.fleet.objects import CONFORMANCE
 from drystone.testing.fleet.servers import FleetServers
 
@@ -152,8 +152,7 @@ def test_a_write_that_nobody_can_decide_is_refused_and_taken_back(tmp_path: Path
         with pytest.raises(S3Error) as raised:
             await put(leading.objects, BUCKET, "web/file", b"after")
         assert raised.value.code is Code.SlowDown
-        await fleet.start(other)
-        await fleet.start_mapper()
+        await asyncio.gather(fleet.start(other), fleet.start_mapper())
         standing = leading.standings.find(placement.id)
         assert standing is not None
         await fleet.wait_for(lambda: not standing.disk.dirty(placement.id) and whole(leading))
@@ -232,6 +231,74 @@ def test_a_dirty_key_whose_bytes_are_damaged_here_is_mended_before_it_is_settled
         await fleet.wait_for(lambda: not standing.disk.dirty(standing.placement.id) and whole(leading))
         assert await read_key(leading, "web/file") == data
         assert [path.read_bytes() for path in files_of(fleet, "file")] == [data, data]
+
+    run_fleet(tmp_path, check)
+
+
+def upload_ids(fleet: FleetServers, id_: str) -> dict[str, list[int]]:
+    """Uploads in parts that lie on a server's disk, with the numbers of their parts."""
+    (standing,) = fleet.server(id_).standings.own()
+    disk, placement_id = standing.disk, standing.placement.id
+    return {
+        each.upload_id: [part.number for part in disk.parts(placement_id, each.upload_id)[1]]
+        for each in disk.uploads(placement_id)
+    }
+
+
+async def put_part(server: Running, upload_id: str, number: int, data: bytes) -> str:
+    body = BytesBody(data)
+    return (await server.objects.put_part(BUCKET, "web/large", upload_id, number, body, PutOptions())).etag
+
+
+def test_parts_are_copied_and_what_ended_meanwhile_does_not_come_back(tmp_path: Path) -> None:
+    async def check(fleet: FleetServers) -> None:
+        parts = [make_bytes(5 << 20, 1), make_bytes((5 << 20) + 7, 2), make_bytes(1000, 3)]
+        first = fleet.server("s1")
+        begin = first.objects.begin_upload
+        kept, dropped = [(await begin(BUCKET, "web/large", PutOptions())).upload_id for _ in range(2)]
+        etags = [await put_part(first, kept, 1, parts[0])]
+        await put_part(first, dropped, 1, parts[2])
+        leader = placement_of(first).leader
+        other = "s2" if leader == "s1" else "s1"
+        await fleet.stop(other)
+        leading = fleet.server(leader)
+        await put_until_taken(leading, "web/degraded", b"so the other one is no member any more")
+        await leading.objects.abort_upload(BUCKET, "web/large", dropped)
+        etags.append(await put_part(leading, kept, 2, parts[1]))
+        later = (await leading.objects.begin_upload(BUCKET, "web/later", PutOptions())).upload_id
+        await fleet.start(other)
+        await fleet.wait_for(lambda: whole(leading))
+        assert upload_ids(fleet, other) == {kept: [1, 2], later: []}
+        await fleet.stop(leader)
+        survivor = fleet.server(other)
+        await fleet.wait_for(lambda: placement_of(survivor).leader == other)
+        etags.append(await put_part(survivor, kept, 3, parts[2]))
+        named = tuple(enumerate(etags, 1))
+        info = await survivor.objects.complete_upload(BUCKET, "web/large", kept, named, PutOptions())
+        assert await read(survivor.objects, BUCKET, info) == b"".join(parts)
+
+    run_fleet(tmp_path, check, dead=3.0)
+
+
+def test_a_damaged_part_is_not_copied_and_stops_nothing_else(tmp_path: Path) -> None:
+    async def check(fleet: FleetServers) -> None:
+        first = fleet.server("s1")
+        upload_id = (await first.objects.begin_upload(BUCKET, "web/large", PutOptions())).upload_id
+        leader = placement_of(first).leader
+        other = "s2" if leader == "s1" else "s1"
+        await fleet.stop(other)
+        leading = fleet.server(leader)
+        for number in (1, 2):
+            await put_part(leading, upload_id, number, make_bytes((2 << 20) + number, number))
+        (damaged,) = [
+            path
+            for path in fleet.folder.glob(f"{leader}/data_*/.drystone/parts/**/*")
+            if path.is_file() and path.stat().st_size == (2 << 20) + 1
+        ]
+        flip(damaged, (1 << 20) + 5)
+        await fleet.start(other)
+        await fleet.wait_for(lambda: whole(leading))
+        assert upload_ids(fleet, other) == {upload_id: [2]}
 
     run_fleet(tmp_path, check)
 

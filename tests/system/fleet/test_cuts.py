@@ -118,14 +118,30 @@ def test_two_servers_that_do_not_hear_each_other(fleet: FleetProcesses, how: Cut
     assert reply.body == b"second"
     reply = ask(fleet, other, "GET")
     assert reply is None or reply.status >= 500 or reply.body == b"second"
-    status = fleet.status()
-    assert status is not None
-    assert [each.state for each in status.hosts] == ["degraded"], "one copy is said to be one"
+    assert is_degraded(fleet), "one copy is said to be one"
     heal(fleet, (leader, other))
     wait_until("all is protected", fleet.is_protected)
     reply = ask(fleet, other, "GET")
     assert reply is not None
     assert reply.body == b"second"
+
+
+@pytest.mark.parametrize("how", ["hold", "reset"])
+def test_reads_go_on_at_a_leader_that_the_other_one_promises_nothing(fleet: FleetProcesses, how: Cut) -> None:
+    """The mapper hears both, so it is for the leader to have the other one dropped, though nobody writes."""
+    leader, other = find_servers(fleet)
+    cut(fleet, how, (leader, other))
+    wait_until("the other one is dropped", lambda: ask(fleet, leader, "GET") is not None and is_degraded(fleet))
+    reply = ask(fleet, leader, "GET")
+    assert reply is not None
+    assert (reply.status, reply.body) == (200, b"first")
+    heal(fleet, (leader, other))
+    wait_until("all is protected", fleet.is_protected)
+
+
+def is_degraded(fleet: FleetProcesses) -> bool:
+    status = fleet.status()
+    return status is not None and [each.state for each in status.hosts] == ["degraded"]
 
 
 def test_a_leader_that_hung_tells_nothing_old(fleet: FleetProcesses) -> None:

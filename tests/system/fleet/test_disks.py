@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from drystone.base.errors import BusyError, RefusedError
 from drystone.fleet.documents import Member, Placement
 from drystone.fleet.orders import LeadOrder
 from drystone.testing.fleet.bodies import PIECE, make_bytes
@@ -43,12 +47,18 @@ def fleet(servers: Fleet, request: pytest.FixtureRequest) -> Fleet:
     for each in servers.everybody:
         if not each.pid:
             each.begin()
-    wait_until("all is protected", servers.is_protected)
+    wait_until("all is protected, and there is room", lambda: servers.is_protected() and has_room(servers))
     servers.bucket = re.sub("[^a-z]+", "-", request.node.name)[:60].strip("-")
     assert servers.client.ask(servers.storage[0].url, "PUT", f"/{servers.bucket}").status == 200
     for key, length in SIZES.items():
         assert put(servers, key, content(key, length)) == 200
     return servers
+
+
+def has_room(fleet: Fleet) -> bool:
+    """Whether the mapper has heard that no disk is full any more."""
+    status = fleet.status()
+    return status is not None and all(each.free > each.capacity / 4 for each in status.disks if each.state == "good")
 
 
 def content(key: str, length: int) -> bytes:
@@ -190,6 +200,8 @@ def test_what_is_damaged_twice_is_not_served(fleet: Fleet) -> None:
             headers={"range": f"bytes=0-{PIECE - 1}"},
         )
         assert part.body == content("host/sub/large", SIZES["host/sub/large"])[:PIECE], "what is good can be had"
+    # A host is protected again only when all that it stored can be copied.
+    assert fleet.client.ask(fleet.storage[0].url, "DELETE", f"/{fleet.bucket}/host/sub/large").status == 204
 
 
 @pytest.mark.skipif(not can_mount(), reason="no mount namespace can be made here")
@@ -208,6 +220,90 @@ def test_a_full_disk_says_so_and_can_be_emptied(fleet: Fleet) -> None:
     )
     wait_until("all is protected", fleet.is_protected)
     check_all(fleet)
+
+
+def ask_until_done(fleet: Fleet, server: Server, method: str, query: dict[str, str], body: bytes = b"") -> Reply:
+    """As a client does: again while it is told to try again."""
+    replies: list[Reply] = []
+
+    def is_done() -> bool:
+        replies.append(fleet.client.ask(server.url, method, f"/{fleet.bucket}/host/parts", query, body))
+        return replies[-1].status != 503
+
+    wait_until(f"{method} {query} is answered", is_done)
+    assert replies[-1].status == 200, replies[-1]
+    return replies[-1]
+
+
+def test_an_upload_in_parts_goes_on_after_a_failover_to_a_copy_that_was_made_meanwhile(fleet: Fleet) -> None:
+    parts = [make_bytes(5 * PIECE, 1), make_bytes(5 * PIECE + 7, 2), make_bytes(1000, 3)]
+    placement = placement_of(fleet)
+    leader, other = (server_of(fleet, each) for each in placement.members)
+    begun = ask_until_done(fleet, leader, "POST", {"uploads": ""})
+    upload = re.search(rb"<UploadId>(.*)</UploadId>", begun.body)
+    assert upload is not None
+    query = {"uploadId": upload[1].decode()}
+    etags = []
+
+    def put_part(server: Server, number: int) -> None:
+        reply = ask_until_done(fleet, server, "PUT", {**query, "partNumber": f"{number}"}, parts[number - 1])
+        etags.append(reply.headers["etag"])
+
+    put_part(leader, 1)
+    other.kill()
+    put_part(leader, 2)
+    shutil.rmtree(fleet.root / other.name / "state")
+    other.begin()
+    wait_until("all is protected", fleet.is_protected)
+    leader.kill()
+    put_part(other, 3)
+    named = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in enumerate(etags, 1)
+    )
+    document = f"<CompleteMultipartUpload>{named}</CompleteMultipartUpload>".encode()
+    assert b"<Error>" not in ask_until_done(fleet, other, "POST", query, document).body
+    reply = get(fleet, "host/parts", fleet.storage.index(other))
+    assert reply is not None
+    assert reply.body == b"".join(parts)
+
+
+def run_start_over(fleet: Fleet, disk: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "drystone.cli.main", "fleet", "disk", "start-over", str(disk), *words]
+    command += ["--mapper", fleet.mappers[0].url, "--secret", str(fleet.root / "fleet.secret"), "--json"]
+    if fleet.mounts is not None:
+        command = fleet.mounts.inside(command)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_disk_whose_index_is_lost_begins_anew(fleet: Fleet) -> None:
+    """Until somebody says so it is not used; then it is another disk, and what lay on it is beside it."""
+    member = placement_of(fleet).members[1]
+    disk, server = disk_of(fleet, member), server_of(fleet, member)
+    assert run_start_over(fleet, disk, "--yes").returncode == BusyError.exit_code, "a disk in use began anew"
+    assert server.stop() == 0
+    assert run_start_over(fleet, disk, "--yes").returncode == RefusedError.exit_code, "a whole disk began anew"
+    for path in fleet.seen(disk).glob(".drystone/index.db*"):
+        path.unlink()
+    planned = json.loads(run_start_over(fleet, disk).stdout)
+    assert (planned["disk"], planned["done"], planned["new_disk"]) == (member.disk_id, False, "")
+    server.begin()
+    wait_until(
+        "the other copy answers", lambda: (found := get(fleet, "host/small", 0)) is not None and found.status == 200
+    )
+    wait_until(
+        "the disk has no copy", lambda: member.disk_id not in {each.disk_id for each in placement_of(fleet).members}
+    )
+    ended = run_start_over(fleet, disk, "--yes")
+    assert ended.returncode == 0, ended.stderr
+    done = json.loads(ended.stdout)
+    assert (done["disk"], done["done"], done["files"]) == (member.disk_id, True, planned["files"])
+    wait_until("all is protected", fleet.is_protected)
+    check_all(fleet)
+    aside = [path for path in fleet.seen(disk).glob("given-up-*/*/host*/small") if path.is_file()]
+    assert [path.read_bytes() for path in aside if placement_of(fleet).folder in path.parts] == [
+        content("host/small", SIZES["host/small"])
+    ]
+    shutil.rmtree(fleet.seen(Path(disk, Path(done["aside"]).name)))
 
 
 def test_the_map_is_made_anew_from_the_disks_alone(fleet: Fleet) -> None:

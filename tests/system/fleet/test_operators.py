@@ -1,6 +1,7 @@
 """What operators do, by the command line, on a fleet of real processes."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,6 +92,18 @@ def test_5_a_host_is_forgotten_only_when_that_is_said_twice(three: FleetProcesse
     assert run(three, "forget", "backups/host5", "--yes").returncode == 0
     wait_until("it is gone", lambda: three.client.ask(three.storage[0].url, "GET", "/backups/host5/file").status == 404)
     assert run(three, "forget", "backups/host5", "--yes").returncode == 3
+    wait_until("it can be had back", lambda: "forgotten: backups/host5, 1 objects" in run(three, "status").stdout)
+    assert run(three, "remember", "backups/host5").stdout.startswith("backups/host5 is there again")
+
+    def is_back() -> bool:
+        reply = three.client.ask(three.storage[0].url, "GET", "/backups/host5/file")
+        return (reply.status, reply.body) == (200, b"first")
+
+    wait_until("it is back", is_back)
+    wait_until("all are protected", three.is_protected)
+    assert "forgotten: " not in run(three, "status").stdout
+    assert run(three, "remember", "backups/host5").returncode == 4
+    assert run(three, "remember", "backups/never").returncode == 3
 
 
 def test_6_keys_and_buckets(three: FleetProcesses) -> None:
@@ -102,9 +115,26 @@ def test_6_keys_and_buckets(three: FleetProcesses) -> None:
     assert run(three, "key", "create", "nonsense").returncode == 2
     assert run(three, "bucket", "create", "more", "--policy", "exclusive", "--quota", "5G").returncode == 0
     assert "more" in run(three, "bucket", "list").stdout
+    words = ("--quota", "6G", "--keep-deleted", "7", "--expire", "30")
+    changed = json.loads(run(three, "bucket", "set", "more", *words, "--json").stdout)
+    assert (changed["quota"], changed["keep_deleted_days"], changed["expire_days"]) == (6 << 30, 7, 30)
+    assert run(three, "bucket", "set", "none", "--expire", "1").returncode == 3
     assert run(three, "bucket", "create", "more").returncode == 4
     assert run(three, "bucket", "delete", "more").returncode == 2
     assert run(three, "bucket", "delete", "more", "--yes").returncode == 0
+
+
+def test_7_what_was_deleted_can_be_had_back_where_that_is_kept(three: FleetProcesses) -> None:
+    url = three.storage[0].url
+    assert run(three, "bucket", "set", "backups", "--keep-deleted", "7").returncode == 0
+    wait_until("all servers know", three.is_whole)
+    assert put(three, 3, b"kept").status == 200
+    assert three.client.ask(url, "DELETE", "/backups/host3/file").status == 204
+    assert three.client.ask(url, "GET", "/backups/host3/file").status == 404
+    listing = three.client.ask(url, "GET", "/backups", {"versions": "", "prefix": "host3/"}).body.decode()
+    versions = re.findall(r"<Version>.*?<VersionId>(.*?)</VersionId>", listing, re.DOTALL)
+    bodies = [three.client.ask(url, "GET", "/backups/host3/file", {"versionId": each}).body for each in versions]
+    assert bodies == [b"kept", b"first"]
 
 
 def test_without_a_mapper_it_is_said_in_a_line(tmp_path: Path) -> None:

@@ -91,6 +91,22 @@ print(inspect.cleandoc(" a"), typing_extensions.__name__)
     ]
 
 
+def test_dates_are_what_they_are_otherwise() -> None:
+    program = """
+import sys
+from drystone.cli.start_up import spare_msgspec
+spare_msgspec()
+import copy, pickle
+from datetime import UTC, datetime, timedelta, timezone
+moment = datetime(2026, 1, 2, 15, 4, 5, tzinfo=timezone(timedelta(hours=1)))
+print(moment.isoformat(), moment.astimezone(UTC).strftime("%H"), datetime.strptime("2026", "%Y").year)
+print(datetime.fromisoformat(moment.isoformat()) == moment, pickle.loads(pickle.dumps(moment)) == copy.copy(moment))
+import msgspec, email.utils, zoneinfo
+print(msgspec.json.decode(msgspec.json.encode(moment), type=datetime) == moment, "_pydatetime" in sys.modules)
+"""
+    assert run(program).splitlines() == ["2026-01-02T15:04:05+01:00 14 2026", "True True", "True False"]
+
+
 def test_msgspec_that_is_there_stays() -> None:
     program = """
 import sys, msgspec

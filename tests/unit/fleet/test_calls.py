@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from drystone.base.errors import DrystoneError, NotFoundError, RefusedError, TimedOutError, UnavailableError, UsageError
 from drystone.fleet.calls import Calls, Mappers, authorize, read_secret
 from drystone.fleet.documents import Allocation
+from drystone.testing.fleet.certificates import make_certificate
 from drystone.wire.problems import to_problem
 from drystone.wire.tcp import Limits, TlsFiles, serve_tcp
 
@@ -162,31 +157,6 @@ def test_a_secret_file(tmp_path: Path) -> None:
             read_secret(path)
     path.write_text("0123456789abcdef\n")
     assert read_secret(path) == "0123456789abcdef"
-
-
-def make_certificate(folder: Path) -> TlsFiles:
-    """A certificate for 127.0.0.1 that vouches for itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a storage server")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = TlsFiles(folder / "certificate.pem", folder / "key.pem")
-    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files.key.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files
 
 
 def test_tls_is_spoken_with_those_that_are_trusted(tmp_path: Path) -> None:

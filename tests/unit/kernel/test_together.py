@@ -13,15 +13,15 @@ ALWAYS = -1.0
 NEVER = 1e9
 
 
-@pytest.mark.parametrize("slow_s", [ALWAYS, NEVER])
+@pytest.mark.parametrize("worth_s", [ALWAYS, NEVER])
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 100])
-def test_every_action_is_done_once_and_a_group_in_order(count: int, slow_s: float) -> None:
+def test_every_action_is_done_once_and_a_group_in_order(count: int, worth_s: float) -> None:
     done: list[tuple[int, int, int]] = []
 
     def act(group: int, place: int) -> None:
         done.append((group, place, threading.get_ident()))
 
-    run_together([[partial(act, group, place) for place in range(3)] for group in range(count)], slow_s=slow_s)
+    run_together([[partial(act, group, place) for place in range(3)] for group in range(count)], worth_s=worth_s)
     assert sorted((group, place) for group, place, _ in done) == [(g, p) for g in range(count) for p in range(3)]
     for group in range(count):
         own = [(place, thread) for number, place, thread in done if number == group]
@@ -31,12 +31,12 @@ def test_every_action_is_done_once_and_a_group_in_order(count: int, slow_s: floa
 
 def test_there_are_not_more_threads_than_allowed() -> None:
     names: set[str] = set()
-    run_together([[lambda: names.add(threading.current_thread().name)] for _ in range(200)], slow_s=ALWAYS)
+    run_together([[lambda: names.add(threading.current_thread().name)] for _ in range(200)], worth_s=ALWAYS)
     assert 1 <= len(names) <= MOST_THREADS + 1
 
 
-@pytest.mark.parametrize("slow_s", [ALWAYS, NEVER])
-def test_the_first_failure_is_raised_when_all_were_tried(slow_s: float) -> None:
+@pytest.mark.parametrize("worth_s", [ALWAYS, NEVER])
+def test_the_first_failure_is_raised_when_all_were_tried(worth_s: float) -> None:
     tried: list[int] = []
 
     def act(number: int) -> None:
@@ -45,5 +45,5 @@ def test_the_first_failure_is_raised_when_all_were_tried(slow_s: float) -> None:
             raise ValueError(number)
 
     with pytest.raises(ValueError, match="2"):
-        run_together([[partial(act, number)] for number in range(8)], slow_s=slow_s)
+        run_together([[partial(act, number)] for number in range(8)], worth_s=worth_s)
     assert sorted(tried) == list(range(8))

@@ -211,3 +211,29 @@ def test_an_application_is_served_too() -> None:
                 assert (await reader.read()).endswith(b"hello")
 
     asyncio.run(run())
+
+
+def test_a_request_that_does_not_end_has_the_time_that_is_said_and_no_more() -> None:
+    async def run() -> None:
+        events: list[str] = []
+        asked = asyncio.Event()
+
+        async def hang(_: web.BaseRequest) -> web.StreamResponse:
+            asked.set()
+            try:
+                return await asyncio.Future[web.StreamResponse]()
+            finally:
+                events.append("the request ended")
+
+        async with contextlib.AsyncExitStack() as client:
+            async with serve_tcp(hang, "127.0.0.1:0", limits=Limits(end_seconds=0.2)) as url:
+                _, writer = await client.enter_async_context(talking(url))
+                writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                await asked.wait()
+                loop = asyncio.get_running_loop()
+                loop.call_later(0.1, events.append, "half of the time")  # of one loop's clock: in order on any machine
+                loop.call_later(0.3, events.append, "one and a half of it")
+            await asyncio.sleep(0.4)
+        assert events == ["half of the time", "the request ended", "one and a half of it"]
+
+    asyncio.run(run())

@@ -104,7 +104,7 @@ def read(
     """
     from drystone.dvm.transactions.transact import read as read_version
 
-    with _open(configuration, group, file, paths) as found:
+    with _open(configuration, group, file, paths, closely=False) as found:
         _, version = read_version(found, reference, partial=partial)
     click.echo(bytes(version.metadata))
 
@@ -142,7 +142,7 @@ def update(
     from drystone.dvm.transactions.mutator import run_mutator
     from drystone.dvm.transactions.transact import update as update_metadata
 
-    with _open(configuration, group, file, paths, write=not dry_run) as found:
+    with _open(configuration, group, file, paths, write=not dry_run, closely=False) as found:
         outcome = update_metadata(
             found,
             lambda metadata: run_mutator(mutator, metadata, run=_run_program(ctx)),
@@ -403,6 +403,8 @@ def _open(
     *,
     write: bool = False,
     without: tuple[str, ...] = (),
+    closely: bool = True,
 ) -> AbstractContextManager[Survey]:
     """The group's regions, open."""
-    return open_group(group, file, paths, write=write, wait_s=configuration.common.wait_s, without=without)
+    wait_s = configuration.common.wait_s
+    return open_group(group, file, paths, write=write, wait_s=wait_s, without=without, closely=closely)

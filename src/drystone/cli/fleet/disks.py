@@ -1,4 +1,4 @@
-"""`drystone fleet disk`, `forget`, `lead`, `rebalance` and `recovered`: what operators decide."""
+"""`drystone fleet disk`, `drill`, `forget`, `lead`, `rebalance`, `recovered`, `remember`: what operators decide."""
 
 from __future__ import annotations
 
@@ -84,6 +84,63 @@ def good(mappers: tuple[str, ...], secret: Path, place: str, reason: str, as_jso
     _mark(mappers, secret, place, "", reason, as_json=as_json)
 
 
+@disk.command("start-over")
+@fleet_options
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do it; else it is only said what would be done.")
+@json_option
+def start_over(mappers: tuple[str, ...], secret: Path, folder: Path, yes: bool, as_json: bool) -> None:
+    """Have the disk at FOLDER begin anew, whose index is lost or damaged: as another, empty disk of its fleet.
+
+    To be run where the disk is. All that lies on it is set aside on the disk itself, for people to read or delete;
+    hosts get their copies from the other disks.
+
+    \b
+    Examples:
+      drystone fleet disk start-over /data_2          says what would be done
+      drystone fleet disk start-over /data_2 --yes
+    """
+    from drystone.fleet.disk.renewal import plan_renewal, renew
+
+    plan = plan_renewal(folder)
+    alone = ask_mapper(mappers, secret, lambda asked: _find_alone(asked, plan.identity.disk_id))
+    made = renew(plan).disk_id if yes else ""
+    if as_json:
+        print_json(
+            {
+                "disk": plan.identity.disk_id,
+                "trouble": plan.trouble,
+                "files": plan.files,
+                "size": plan.size,
+                "aside": str(plan.aside),
+                "only_copies": alone,
+                "done": yes,
+                "new_disk": made,
+            }
+        )
+        return
+    print_line(f"{folder} is disk {plan.identity.disk_id} of fleet {plan.identity.fleet}: {plan.trouble}")
+    for host in alone:
+        print_line(f"no other copy of {host} is whole: what it stored is in those files only")
+    was, becomes = ("were", "is now") if yes else ("would be", "would become")
+    print_line(f"{plan.files} files with {plan.size} bytes {was} set aside in {plan.aside}, to be deleted by hand")
+    print_line(f"it {becomes} an empty disk{f' {made}' if made else ''}, to which hosts are copied")
+    if not yes:
+        print_line("nothing was changed; --yes does it")
+
+
+async def _find_alone(mappers: Mappers, disk_id: str) -> list[str]:
+    """The hosts (NAMESPACE/HOST) of which a disk has the only copy in sync."""
+    from drystone.fleet.documents import FleetMap
+
+    found = (await fetch(mappers, "/internal/map")).document(FleetMap)
+    return [
+        f"{each.namespace}/{each.host}"
+        for each in found.placements
+        if [member.disk_id for member in each.in_sync()] == [disk_id]
+    ]
+
+
 async def _find_host(mappers: Mappers, host: str) -> str:
     """The id of the placement of NAMESPACE/HOST. :raises NotFoundError: there is none."""
     from drystone.fleet.documents import FleetMap
@@ -102,7 +159,9 @@ async def _find_host(mappers: Mappers, host: str) -> str:
 @click.option("--yes", is_flag=True, help="Do it: all that the host stored is deleted after a while.")
 @json_option
 def forget(mappers: tuple[str, ...], secret: Path, host: str, yes: bool, as_json: bool) -> None:
-    """Forget HOST (NAMESPACE/HOST): its slots are free, and its data is deleted as any that is left over.
+    """Forget HOST (NAMESPACE/HOST): its slots are free, and its data is deleted after a week (mapper's --forgotten).
+
+    Until then `drystone fleet remember` has it back.
 
     \b
     Example:
@@ -120,6 +179,31 @@ def forget(mappers: tuple[str, ...], secret: Path, host: str, yes: bool, as_json
     ask_mapper(mappers, secret, act)
     if as_json:
         print_json({"forgotten": host})
+
+
+@click.command()
+@fleet_options
+@click.argument("host")
+@json_option
+def remember(mappers: tuple[str, ...], secret: Path, host: str, as_json: bool) -> None:
+    """Have HOST (NAMESPACE/HOST) back that was forgotten, with all that it had stored until then.
+
+    `drystone fleet status` lists those whose data is not deleted yet.
+
+    \b
+    Example:
+      drystone fleet remember backups/web1
+    """
+    from drystone.fleet.documents import Placement
+    from drystone.fleet.orders import RememberOrder
+
+    namespace, _, name = host.partition("/")
+    order = RememberOrder(namespace, name)
+    placement = ask_mapper(mappers, secret, lambda asked: asked.ask("/internal/remember", order, Placement))
+    if as_json:
+        print_json({"host": host, "leader": placement.leader, "epoch": placement.epoch})
+    else:
+        print_line(f"{host} is there again; {placement.leader} leads it")
 
 
 @click.command()
@@ -148,6 +232,29 @@ def lead(mappers: tuple[str, ...], secret: Path, host: str, server: str, accept_
         print_json({"host": host, "leader": server, "epoch": placement.epoch})
     else:
         print_line(f"{server} leads {host} in epoch {placement.epoch}")
+
+
+@click.command()
+@fleet_options
+@click.argument("host")
+@json_option
+def drill(mappers: tuple[str, ...], secret: Path, host: str, as_json: bool) -> None:
+    """Have the newest objects of HOST (NAMESPACE/HOST) read back whole from all copies, before any other drill.
+
+    The result stands in `drystone fleet status` and `audit`. A drill is made of every host once a day by itself.
+
+    \b
+    Example:
+      drystone fleet drill backups/web1
+    """
+    from drystone.fleet.orders import DrillOrder
+
+    async def act(asked: Mappers) -> None:
+        await _post(asked, "/internal/drill", DrillOrder(await _find_host(asked, host)))
+
+    ask_mapper(mappers, secret, act)
+    if as_json:
+        print_json({"ordered": host})
 
 
 @click.command()

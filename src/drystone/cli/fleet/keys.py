@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import NotFoundError, UsageError
 from drystone.cli.fleet.options import ask_mapper, fleet_options
 from drystone.cli.fleet.status import fetch
 from drystone.cli.output import json_option, print_json, print_line, print_pairs, print_table
 
 if TYPE_CHECKING:
     from drystone.fleet.calls import Mappers
-    from drystone.fleet.documents import FleetMap
+    from drystone.fleet.documents import Bucket, FleetMap
 
 _RIGHTS = ("read", "write", "admin")
 
@@ -132,6 +132,72 @@ def create_bucket(mappers: tuple[str, ...], secret: Path, name: str, policy: str
         print_json({"name": made.name, "policy": made.policy, "quota": made.quota})
 
 
+@bucket.command("set")
+@fleet_options
+@click.argument("name")
+@click.option("--quota", help="Most bytes, as 10G; 0 for no limit.")
+@click.option("--keep-deleted", "deleted", type=int, metavar="DAYS", help="Of what is deleted or replaced; 0: none.")
+@click.option("--lock", "locked", type=int, metavar="DAYS", help="In which a new object cannot be deleted for good.")
+@click.option("--expire", type=int, metavar="DAYS", help="After which an object is deleted; 0: never.")
+@json_option
+def set_bucket(
+    mappers: tuple[str, ...],
+    secret: Path,
+    name: str,
+    quota: str | None,
+    deleted: int | None,
+    locked: int | None,
+    expire: int | None,
+    as_json: bool,
+) -> None:
+    """Change how much a bucket may hold and how long it keeps what it is given. What is not named stays.
+
+    Kept are earlier versions, as S3 knows them: `aws s3api list-object-versions` shows them. Days are whole ones, and
+    end at midnight UTC. A lock is S3's GOVERNANCE: who has admin on the bucket can ask to pass over it.
+
+    \b
+    Examples:
+      drystone fleet bucket set backups --keep-deleted 14 --quota 2T
+      drystone fleet bucket set archive --lock 90 --expire 400
+    """
+    from urllib.parse import quote as escape
+
+    from drystone.base.sizes import parse_size
+    from drystone.fleet.documents import Bucket
+    from drystone.fleet.orders import BucketChange
+    from drystone.fleet.retention import change_settings
+
+    size = None if quota is None else 0 if quota == "0" else parse_size(quota)
+
+    async def act(asked: Mappers) -> Bucket:
+        known = next((each for each in (await _fetch_map(asked)).buckets if each.name == name), None)
+        if known is None:
+            raise NotFoundError(f"there is no bucket {name!r}")
+        settings = change_settings(known.settings, deleted=deleted, locked=locked, expire=expire)
+        order = BucketChange(settings, size)
+        return await asked.ask(f"/internal/buckets/{escape(name, safe='')}", order, Bucket)
+
+    found = ask_mapper(mappers, secret, act)
+    if as_json:
+        print_json(_describe_bucket(found))
+
+
+def _describe_bucket(found: Bucket) -> dict[str, object]:
+    from drystone.fleet.retention import read_retention
+
+    kept = read_retention(found.settings)
+    return {
+        "name": found.name,
+        "policy": found.policy,
+        "owner": found.owner,
+        "quota": found.quota,
+        "full": found.full,
+        "keep_deleted_days": kept.deleted,
+        "lock_days": kept.locked,
+        "expire_days": kept.expire,
+    }
+
+
 @bucket.command("list")
 @fleet_options
 @json_option
@@ -146,9 +212,12 @@ def list_buckets(mappers: tuple[str, ...], secret: Path, as_json: bool) -> None:
 
     found = ask_mapper(mappers, secret, _fetch_map).buckets
     if as_json:
-        print_json(to_builtins(found))
-    else:
-        print_table(("name", "policy", "owner", "quota"), [(e.name, e.policy, e.owner, e.quota or "-") for e in found])
+        print_json([{**to_builtins(each), **_describe_bucket(each)} for each in found])
+        return
+    rows = [_describe_bucket(each) for each in found]
+    names = ("name", "policy", "owner", "quota", "keep_deleted_days", "lock_days", "expire_days")
+    heads = ("name", "policy", "owner", "quota", "keeps deleted", "locked", "expires")
+    print_table(heads, [[row[each] or "-" for each in names] for row in rows])
 
 
 @bucket.command("delete")

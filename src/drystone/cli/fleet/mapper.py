@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from drystone.cli.fleet.options import run, start_log
-from drystone.cli.output import json_option, print_line
+from drystone.cli.fleet.options import announce, serve, start_log
+from drystone.cli.output import json_option
 
 
 @click.command()
@@ -24,6 +24,11 @@ from drystone.cli.output import json_option, print_line
 @click.option("--dead", type=float, help="Seconds without a heartbeat until a server is dead.  [default: 6]")
 @click.option("--replace", type=float, help="Seconds until a dead server's copies are made anew.  [default: 30]")
 @click.option("--leftover", type=float, help="Seconds until data that is no copy any more is deleted.  [default: 3600]")
+@click.option("--forgotten", type=float, help="Seconds until a forgotten host's data is deleted.  [default: 604800]")
+@click.option(
+    "--drill", type=float, help="Seconds from a host's restore drill to its next; 0: never.  [default: 86400]"
+)
+@click.option("--drill-objects", type=int, help="Newest objects that a restore drill reads.  [default: 10]")
 @click.option(
     "--recover", is_flag=True, default=None, help="The database was put back to an older state: ask the disks first."
 )
@@ -47,6 +52,6 @@ def mapper(config: Path | None, servers: tuple[str, ...], debug: bool, as_json: 
     start_log(debug=debug)
 
     def tell(url: str) -> None:
-        print_line(encode({"url": url}).decode() if as_json else f"mapper at {url}")
+        announce(encode({"url": url}).decode() if as_json else f"mapper at {url}")
 
-    run(run_mapper(settings, tell))
+    serve(run_mapper(settings, tell))

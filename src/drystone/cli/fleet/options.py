@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from drystone.base.errors import UnsupportedError
-from drystone.cli.output import Function
+from drystone.cli.output import Function, print_line
 
 if TYPE_CHECKING:
     from drystone.fleet.calls import Mappers
@@ -80,6 +80,34 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run(work)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def serve(work: Coroutine[Any, Any, None]) -> None:
+    """Run a server to its end, and have the service manager know that it lives.
+
+    :raises UnsupportedError: the fleet's libraries are not installed.
+    """
+    from drystone.wire.notify import keep_alive
+
+    async def watched() -> None:
+        alive = asyncio.create_task(keep_alive())
+        try:
+            await work
+        finally:
+            alive.cancel()
+
+    try:
+        run(watched())
+    finally:
+        work.close()  # where it was not begun
+
+
+def announce(line: str) -> None:
+    """Say that a server is ready: a line on stdout, and to the service manager."""
+    from drystone.wire.notify import notify
+
+    print_line(line)
+    notify("READY=1")
 
 
 ATTACHED = "DRYSTONE_FLEET_ATTACHED"

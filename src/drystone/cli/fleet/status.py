@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,12 +71,23 @@ def _print_status(found: Status) -> None:
     )
     print_line("")
     print_table(
-        ("namespace", "host", "state", "newest", "objects", "copies"),
+        ("namespace", "host", "state", "newest", "objects", "drill", "copies"),
         [
-            (each.namespace, each.host or "-", each.state, _spell_age(each), each.objects, "; ".join(each.copies))
+            (
+                each.namespace,
+                each.host or "-",
+                each.state,
+                _spell_age(each),
+                each.objects,
+                each.drill,
+                "; ".join(each.copies),
+            )
             for each in found.hosts
         ],
     )
+    for host in found.hosts:
+        if host.drill == "failed":
+            print_line(f"the restore drill of {host.namespace}/{host.host} failed: {host.drill_text}")
     for risk in found.risks:
         if risk.unreadable:
             print_line(_spell_risk(risk))
@@ -84,6 +95,10 @@ def _print_status(found: Status) -> None:
         print_line("\nthe map is being rebuilt from what the disks hold; new hosts have to wait")
     for line in found.waiting:
         print_line(f"waiting: {line}")
+    for lost in found.forgotten:
+        until = format_rfc3339(datetime.fromtimestamp(lost.until, UTC))
+        size = format_size(lost.size)
+        print_line(f"forgotten: {lost.namespace}/{lost.host}, {lost.objects} objects, {size}; deleted after {until}")
     for line in found.orphans:
         print_line(f"orphan, left alone: {line}")
 

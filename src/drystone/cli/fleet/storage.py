@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from drystone.cli.fleet.options import run, start_log
-from drystone.cli.output import json_option, print_line
+from drystone.cli.fleet.options import announce, serve, start_log
+from drystone.cli.output import json_option
 
 
 @click.command()
@@ -42,13 +42,13 @@ def storage(
       drystone fleet storage --config /etc/drystone/storage.toml
     """
     from drystone.base.documents import encode
-    from drystone.fleet.storage.server import serve
+    from drystone.fleet.storage.server import serve as serve_storage
     from drystone.fleet.storage.settings import load_settings
 
     settings = load_settings(config, {**flags, "id": id_, "mappers": mappers or None})
     start_log(debug=debug)
 
     def tell(url: str) -> None:
-        print_line(encode({"url": url}).decode() if as_json else f"storage server {settings.id} at {url}")
+        announce(encode({"url": url}).decode() if as_json else f"storage server {settings.id} at {url}")
 
-    run(serve(settings, tell))
+    serve(serve_storage(settings, tell))

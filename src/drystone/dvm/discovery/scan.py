@@ -116,11 +116,14 @@ def _scan_files(paths: Sequence[str]) -> list[Found]:
 
 
 def _scan_file(path: str) -> Found:
+    found = _read(path, (), 0)
+    if not found.problem:
+        return found
     try:
         size = os.stat(path).st_size  # noqa: PTH116  # as above
     except OSError as error:
         return Found(path, (), 0, problem=f"it cannot be read: {error.strerror}")
-    return _read(path, (), size)
+    return msgspec.structs.replace(found, size=size)
 
 
 def _read(path: str, aliases: tuple[str, ...], size: int) -> Found:

@@ -13,7 +13,8 @@ shares a disk gains nothing, a mirror that does so loses its purpose. Nothing he
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from drystone.base.errors import ExhaustedError, UsageError
 from drystone.dvm.groups.group import Disk, Group
@@ -25,8 +26,7 @@ Room = Mapping[str, Sequence[Hole]]
 """Device uuid -> its holes, lowest first; devices in the order of the group."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(msgspec.Struct, frozen=True):
     """What one leg asks for.
 
     :ivar count: extents. :ivar after: the runs that it has already, in their order.

@@ -38,11 +38,12 @@ SMALLEST_EXTENT, LARGEST_EXTENT = 4096, 1 << 34
 PAGE = 4096
 """Bytes: what starts of devices, chunks, blocks and regions are multiples of."""
 _LARGEST_DEVICE = 1 << 62
-_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,47}")
-_TAG = re.compile(r"[a-zA-Z0-9_+.\-/=!:&#]{1,128}")
-_PART = re.compile(r"[a-z]+[0-9]*(:[a-z]+[0-9]*)*")
-_KEY = re.compile(r"(logon|user|encrypted|trusted):[^\s\x00-\x20]+")
-_CIPHER = re.compile(r"[a-z0-9_():,-]+", re.IGNORECASE)
+_UUID = r"[A-Za-z0-9][A-Za-z0-9-]{0,47}"
+_TAG = r"[a-zA-Z0-9_+.\-/=!:&#]{1,128}"
+_PART = r"[a-z]+[0-9]*(:[a-z]+[0-9]*)*"
+_KEY = r"(logon|user|encrypted|trusted):[^\s\x00-\x20]+"
+_CIPHER = r"(?i)[a-z0-9_():,-]+"
+"""Patterns, compiled when a group has what they are for."""
 _LONGEST_NAME = 127 - len("-move.999.9999999999")
 """Characters: activation adds a suffix to some."""
 _LARGEST_THIN_ID = (1 << 24) - 1
@@ -115,7 +116,7 @@ class _Checker:
 
     def tags(self, tags: tuple[str, ...], name: str) -> None:
         for tag in tags:
-            if _TAG.fullmatch(tag) is None:
+            if re.fullmatch(_TAG, tag) is None:
                 self.fail(f"{name}: {tag!r} cannot be a tag", "up to 128 of a-z A-Z 0-9 _ + . - / = ! : & #")
         self.unique(tags, f"times, {name} has the tag")
 
@@ -126,7 +127,7 @@ class _Checker:
             self.fail(f"an extent of {group.extent_size} bytes", "a power of two from 4096 bytes to 16 GiB")
         self.tags(group.tags, "the group")
         for uuid in (group.uuid, *self.index.devices, *self.index.volumes):
-            if _UUID.fullmatch(uuid) is None:
+            if re.fullmatch(_UUID, uuid) is None:
                 self.fail(f"{uuid!r} cannot be a uuid", "up to 48 letters, digits and hyphens")
         self.unique((device.uuid for device in group.devices), "devices have the uuid")
         self.unique((device.path for device in group.devices if device.path), "devices are at")
@@ -173,7 +174,7 @@ class _Checker:
             if owner is None or volume.uuid not in owner.parts():
                 self.fail(f"{volume.name}: what it is a part of is not there, or does not know it")
             prefix = f"{owner.name}:"
-            if not volume.name.startswith(prefix) or _PART.fullmatch(volume.name[len(prefix) :]) is None:
+            if not volume.name.startswith(prefix) or re.fullmatch(_PART, volume.name[len(prefix) :]) is None:
                 self.fail(f"{volume.name!r} cannot be the name of a part of {owner.name}")
         if len(device_name(self.group.name, volume.name)) > _LONGEST_NAME:
             self.fail(f"{volume.name}: with the group's, its name is longer than device-mapper's")
@@ -324,7 +325,7 @@ def _era(check: _Checker, volume: Era) -> int:
 
 
 def _crypt(check: _Checker, volume: Crypt) -> int:
-    if _KEY.fullmatch(volume.key) is None or _CIPHER.fullmatch(volume.cipher) is None:
+    if re.fullmatch(_KEY, volume.key) is None or re.fullmatch(_CIPHER, volume.cipher) is None:
         check.fail(f"{volume.name}: key {volume.key!r}, cipher {volume.cipher!r}", "a key is logon:DESCRIPTION")
     if not 1 <= volume.key_size <= 512:
         check.fail(f"{volume.name}: a key of {volume.key_size} bytes")

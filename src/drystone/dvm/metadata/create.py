@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from drystone.base.errors import UsageError
 from drystone.dvm.groups.allocation import Leg, allocate
@@ -16,8 +17,7 @@ CHUNK = 64 << 10
 """Bytes of a chunk unless another size is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What a new volume is to be.
 
     :ivar size: bytes; rounded up to what the kind can have. :ivar legs: 0: as few as the kind can have.

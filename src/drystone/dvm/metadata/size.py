@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from drystone.base.errors import RefusedError, UsageError
 from drystone.dvm.groups.allocation import Leg, allocate
@@ -42,8 +43,7 @@ from drystone.dvm.metadata.edit import (
 from drystone.dvm.metadata.raid import check_not_moving, check_regions
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(msgspec.Struct, frozen=True):
     """What is asked for: the volume gets `size` bytes at least, and extents by `policy` from `devices`."""
 
     index: Index

@@ -54,7 +54,11 @@ def prepare(
             hint="read again, and make the change once more",
         )
     change = next_change(read_versions(views[0], checks)[0].change, data)
-    drafts = _of_each(views, lambda view: draft_versions(view, [(change, data)], checks))
+    try:
+        drafts = _of_each(views, lambda view: draft_versions(view, [(change, data)], checks))
+    except DamagedError as error:
+        error.hint = error.hint or "dvm replicate status; leave it out, and format it from the others"
+        raise
     _flush(views, checks)
     writes = [partial(write_pages, draft.view.device, draft.pages) for draft in drafts]
     if not done_together([view.device for view in views], writes):

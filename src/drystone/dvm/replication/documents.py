@@ -27,7 +27,8 @@ class RegionStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """One region.
 
     :ivar name: path and pages. :ivar region: its own UUID. :ivar next: what it is prepared for.
-    :ivar versions: how many can be read. :ivar used_pages: pages that hold them, of `pages`.
+    :ivar versions: how many can be read. :ivar used_pages: pages that hold them, of `pages`; 0: not
+        counted.
     :ivar problem: what is wrong with it. :ivar errno: of what failed.
     """
 

@@ -40,9 +40,12 @@ def history(devices: Sequence[RegionDevice], *, checks: Checks = EVERYTHING) -> 
     return tuple(to_transaction(version.change) for version in max(lines, key=len))
 
 
-def status(devices: Sequence[RegionDevice], *, checks: Checks = EVERYTHING) -> Status:
-    """What every region holds, and whether they agree. All that a reader of the committed data needs is read."""
-    return describe_all(look_all(devices, checks), checks)
+def status(devices: Sequence[RegionDevice], *, checks: Checks = EVERYTHING, closely: bool = True) -> Status:
+    """What every region holds, and whether they agree. All that a reader of the committed data needs is read.
+
+    :param closely: the tables of older versions, too; else whoever needs them finds out what is wrong with them.
+    """
+    return describe_all(devices, checks, closely=closely)
 
 
 def require_views(devices: Sequence[RegionDevice], rules: Sequence[str], checks: Checks) -> tuple[View, ...]:

@@ -6,8 +6,19 @@ from collections.abc import Sequence
 
 from drystone.base.errors import BusyError, DamagedError, DrystoneError
 from drystone.dvm.replication.documents import RegionStatus, Status, Transaction
+from drystone.dvm.replication.regions import RegionDevice
 from drystone.dvm.replication.together import gather
-from drystone.dvm.replication.views import CLEAN, EVERYTHING, PREPARED, Checks, View, pages_of
+from drystone.dvm.replication.views import (
+    AGREED,
+    CLEAN,
+    EVERYTHING,
+    PREPARED,
+    Checks,
+    View,
+    look,
+    pages_of,
+    require_some,
+)
 from drystone.formats.region.slots import Root, Slot
 from drystone.formats.region.transactions import Change
 from drystone.formats.region.trees import reach, read_data, read_root
@@ -18,10 +29,19 @@ def to_transaction(change: Change) -> Transaction:
     return Transaction(change.sequence, change.hash.hex(), change.parent.hex(), change.length, str(change.group))
 
 
-def describe_all(views: Sequence[View], checks: Checks = EVERYTHING) -> Status:
-    """The status of regions."""
-    devices = [view.device for view in views]
-    regions = tuple(gather(devices, lambda number: describe(views[number], checks)))
+def describe_all(devices: Sequence[RegionDevice], checks: Checks = EVERYTHING, *, closely: bool = True) -> Status:
+    """The status of regions.
+
+    :param closely: as for `describe`. :raises UsageError: there is none.
+    """
+    require_some(devices)
+
+    def ask(number: int) -> tuple[View, RegionStatus]:
+        view = look(devices[number], checks)
+        return view, describe(view, checks, closely=closely)
+
+    found = gather(devices, ask)
+    views, regions = [view for view, _ in found], tuple(region for _, region in found)
     group = next((str(view.slot.group) for view in views if view.slot is not None), "")
     problem = next((each for each in regions if each.problem), None)
     if problem is not None and problem.state == "damaged":
@@ -33,16 +53,21 @@ def describe_all(views: Sequence[View], checks: Checks = EVERYTHING) -> Status:
             hint="dvm replicate recover, or leave it out and format it from the others",
         )
     try:
+        checks.require(views, AGREED)
+    except DrystoneError as error:  # also of a device that is in use
+        return Status(regions=regions, agreement="out-of-step", group=group, problem=error.message, hint=error.hint)
+    try:
         checks.require(views, CLEAN)
     except BusyError as error:
         return _describe_prepared(views, regions, group, checks, error)
-    except DrystoneError as error:
-        return Status(regions=regions, agreement="out-of-step", group=group, problem=error.message, hint=error.hint)
     return Status(regions=regions, agreement="clean", group=group)
 
 
-def describe(view: View, checks: Checks = EVERYTHING) -> RegionStatus:
-    """The status of one region. Its newest data, and what it is prepared for, are read whole."""
+def describe(view: View, checks: Checks = EVERYTHING, *, closely: bool = True) -> RegionStatus:
+    """The status of one region. Its newest data, and what it is prepared for, are read whole.
+
+    :param closely: the tables of older versions are read, too, and used pages counted.
+    """
     pages = view.device.pages
     if isinstance(view.error, DamagedError):
         return RegionStatus(name=view.name, state="damaged", pages=pages, problem=view.error.message)
@@ -62,7 +87,7 @@ def describe(view: View, checks: Checks = EVERYTHING) -> RegionStatus:
         return RegionStatus(name=view.name, state="damaged", pages=pages, problem=view.zero.problem)
     problem, versions, used = view.zero.problem, 0, 0
     try:
-        versions, used = _look_closely(view, slot, checks)
+        versions, used = _read_all(view, slot, checks, closely=closely)
     except DrystoneError as error:
         problem = problem or error.message
     return RegionStatus(
@@ -78,8 +103,8 @@ def describe(view: View, checks: Checks = EVERYTHING) -> RegionStatus:
     )
 
 
-def _look_closely(view: View, slot: Slot, checks: Checks) -> tuple[int, int]:
-    """How many versions a region has, and in how many pages.
+def _read_all(view: View, slot: Slot, checks: Checks, *, closely: bool) -> tuple[int, int]:
+    """How many versions a region has, and in how many pages: 0 when nobody looked closely.
 
     :raises DrystoneError: a page that they need cannot be read or is not what was written.
     """
@@ -87,7 +112,7 @@ def _look_closely(view: View, slot: Slot, checks: Checks) -> tuple[int, int]:
     pages = pages_of(view, checks)
     for root in roots:
         read_data(pages, read_root(pages, root)[0])
-    return len(read_root(pages, slot.committed)), len(reach(pages, roots).used)
+    return len(read_root(pages, slot.committed)), len(reach(pages, roots).used) if closely else 0
 
 
 def _describe_prepared(

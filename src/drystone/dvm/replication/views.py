@@ -197,14 +197,19 @@ def look(device: RegionDevice, checks: Checks = EVERYTHING) -> View:
     return View(device, zero)
 
 
+def require_some(devices: Sequence[RegionDevice]) -> None:
+    """:raises UsageError: there is no region."""
+    if not devices:
+        raise UsageError("there is no region", hint="name one at least")
+
+
 def look_all(devices: Sequence[RegionDevice], checks: Checks = EVERYTHING) -> tuple[View, ...]:
     """What the regions hold.
 
     :raises UsageError: there is none.
     """
-    if not devices:
-        raise UsageError("there is no region", hint="name one at least")
-    return tuple(gather(devices, lambda number: look(devices[number], checks)))
+    require_some(devices)
+    return tuple(gather(devices, lambda number: look(devices[number], checks), is_one_page=True))
 
 
 def pages_of(view: View, checks: Checks = EVERYTHING) -> Pages:

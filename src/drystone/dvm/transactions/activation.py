@@ -7,9 +7,9 @@ metadata settled by what the program did.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from drystone.base.errors import DrystoneError, InternalError, MismatchError
 from drystone.dvm.describe import describe
@@ -40,8 +40,7 @@ from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
 Run = Callable[[Program], Result]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What is done besides the metadata.
 
     :ivar blanking: writes zeros where new volumes begin. :ivar program: from what is there to what is wanted.

@@ -137,12 +137,12 @@ def list_seats(document: Devices) -> list[Seat]:
     return seats
 
 
-def survey(document: Devices, seats: Sequence[Seat], opened: Sequence[RegionDevice]) -> Survey:
+def survey(document: Devices, seats: Sequence[Seat], opened: Sequence[RegionDevice], *, closely: bool = True) -> Survey:
     """Look at all regions; nothing is changed, and a region that cannot be read is told instead of raised.
 
-    :param opened: the regions of `seats`, open.
+    :param opened: the regions of `seats`, open. :param closely: as for `replicate.status`.
     """
-    statuses = replicate.status(list(opened)).regions
+    statuses = replicate.status(list(opened), closely=closely).regions
     standings = tuple(Standing(*each) for each in zip(seats, opened, statuses, strict=True))
     own = [each for each in standings if each.is_formatted and is_own(each, document)]
     own = own or [each for each in standings if each.is_mendable and is_own(each, document)]

@@ -16,7 +16,6 @@ Where the commit goes, in a program of `dmactivate`:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -51,8 +50,7 @@ PAST = "past-commit"
 """The label that leads forward from any failure after the commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sector:
+class Sector(msgspec.Struct, frozen=True):
     """512 bytes that go to byte `offset` of the device at `path`: one region's slot."""
 
     path: str

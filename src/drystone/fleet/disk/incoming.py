@@ -27,6 +27,7 @@ class Incoming:
     """
 
     def __init__(self, files: Files, trouble: Trouble, *, md5: bool, beside: Executor | None) -> None:
+        self._handle = -1
         self._files = files
         self._trouble = trouble
         self._summing = Summing(md5=md5, beside=beside)
@@ -101,6 +102,11 @@ class Incoming:
                 self._is_taken = True
                 with contextlib.suppress(OSError):
                     self._files.unlink(self.place)
+
+    def __del__(self) -> None:
+        """Who asked for it may have gone before it was handed over."""
+        if self._handle >= 0:
+            self.abandon()
 
     def _check_open(self) -> None:
         if self._handle < 0:

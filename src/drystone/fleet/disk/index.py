@@ -25,7 +25,7 @@ Step = Callable[[sqlite3.Connection], T]
 
 FORMAT = 1
 _MOST = 512
-_LOST = "make a new file system on the disk: what it had is copied from the other copies"
+_LOST = "'drystone fleet disk start-over FOLDER' makes it a new disk: what it had is copied from the other copies"
 _ROW = """
     placement INTEGER NOT NULL, key BLOB NOT NULL, version TEXT NOT NULL, made INTEGER NOT NULL, seq INTEGER NOT NULL,
     size INTEGER NOT NULL, modified REAL NOT NULL, etag TEXT NOT NULL, digest BLOB NOT NULL, place TEXT NOT NULL,

@@ -27,12 +27,12 @@ class Reader:
     """
 
     def __init__(self, row: Row, handle: int, trouble: Trouble) -> None:
+        self._handle = handle
         self.row = row
         self.info: ObjectInfo = row.entry.info
         self.made = row.entry.made
         self.pieces = count_pieces(self.info.size)
         self._sums = row.pieces
-        self._handle = handle
         self._trouble = trouble
 
     def read_piece(self, number: int, buffer: Buffer | None = None) -> memoryview:
@@ -96,6 +96,10 @@ class Reader:
         if handle >= 0:
             with contextlib.suppress(OSError):
                 os.close(handle)
+
+    def __del__(self) -> None:
+        """Who asked for it may have gone before it was handed over."""
+        self.close()
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from drystone.fleet.gateway.context import Context, empty_response, xml_response
 from drystone.fleet.gateway.messages import Response
-from drystone.fleet.objects import ObjectInfo
+from drystone.fleet.objects import Conditions, ObjectInfo
 from drystone.fleet.s3 import operations as op
 from drystone.fleet.s3 import xml
 from drystone.fleet.s3.conditions import check_read
@@ -16,6 +16,7 @@ from drystone.fleet.s3.ranges import resolve_part, resolve_range
 
 _TRIES = 3
 """How often an object that is overwritten between its head and its read is looked up again."""
+_NONE = Conditions()
 _DEFAULT_TYPE = "binary/octet-stream"
 
 
@@ -25,8 +26,13 @@ async def find(context: Context, bucket: str, key: str, version_id: str | None) 
     :raises S3Error: NoSuchKey, NoSuchVersion; for a delete marker NoSuchKey, or MethodNotAllowed when it was named.
     """
     info = await context.objects.head(bucket, key, version_id)
+    _check_bytes(info, key, version_id)
+    return info
+
+
+def _check_bytes(info: ObjectInfo, key: str, version_id: str | None) -> None:
     if not info.delete_marker:
-        return info
+        return
     headers = {"x-amz-delete-marker": "true", "x-amz-version-id": info.version_id}
     if version_id is None:
         raise S3Error(Code.NoSuchKey, Key=key, headers=headers)
@@ -84,8 +90,9 @@ def _unchanged(validator: str, info: ObjectInfo) -> bool:
 async def get_object(context: Context, operation: op.GetObject) -> Response:
     """Bytes of an object, or all but them."""
     bucket = context.bucket.name
+    is_plain = not (operation.head or operation.range or operation.part or operation.conditions != _NONE)
     for _ in range(_TRIES):
-        info = await find(context, bucket, operation.key, operation.version_id)
+        info, pieces = await _open(context, bucket, operation, at_once=is_plain)
         check_read(operation.conditions, info)
         part = _range(operation, info)
         begin, end = part or (0, info.size)
@@ -102,11 +109,23 @@ async def get_object(context: Context, operation: op.GetObject) -> Response:
         if operation.head or begin == end:
             return Response(status, headers)
         try:
-            return Response(status, headers, await begin_read(context, bucket, info, begin, end))
+            pieces = pieces or await context.objects.read(bucket, info.key, info, begin, end)
+            return Response(status, headers, await _begin(pieces))
         except S3Error as error:
             if error.code is not Code.NoSuchKey:
                 raise
     raise S3Error(Code.SlowDown, "The object is being overwritten all the time; try again.")
+
+
+async def _open(
+    context: Context, bucket: str, operation: op.GetObject, *, at_once: bool
+) -> tuple[ObjectInfo, AsyncIterator[bytes | memoryview] | None]:
+    """As `find`, and the bytes where they can be had in the same step."""
+    if not at_once:
+        return await find(context, bucket, operation.key, operation.version_id), None
+    info, pieces = await context.objects.open(bucket, operation.key, operation.version_id)
+    _check_bytes(info, operation.key, operation.version_id)
+    return info, pieces
 
 
 async def begin_read(
@@ -115,7 +134,10 @@ async def begin_read(
     """Bytes [begin, end) of an object; the first piece was read when this returns, so its error is raised here."""
     if begin == end:
         return _nothing()
-    pieces = await context.objects.read(bucket, info.key, info, begin, end)
+    return await _begin(await context.objects.read(bucket, info.key, info, begin, end))
+
+
+async def _begin(pieces: AsyncIterator[bytes | memoryview]) -> AsyncIterator[bytes | memoryview]:
     try:
         first = await anext(pieces)
     except StopAsyncIteration:

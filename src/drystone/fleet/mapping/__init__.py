@@ -6,10 +6,13 @@ leader's URL for the same path (`Location`), or 503 with `Retry-After: 1` while 
 themselves, as HTTP libraries drop the token on the way to another host, and try the next mapper on 503.
 
     POST /internal/heartbeat            Heartbeat -> HeartbeatAnswer; 403: the server is not in the mapper's list
-    GET  /internal/map[?newer=V&wait=S] FleetMap; newer: 204 when there is none above V after S (<= 25) seconds
+    GET  /internal/map[?newer=V&wait=S&edition=E]
+                                        FleetMap; newer: 204 when there is none above V after S (<= 25) seconds;
+                                        edition: of the map V: then it may tell only what changed since
     POST /internal/allocate             Allocation -> Placement; 404: no such bucket; 409 exhausted: no room
     GET  /internal/placements/ID        Placement; 404
     DELETE /internal/placements/ID      204: the host is forgotten, its data left over for a while
+    POST /internal/remember             RememberOrder -> Placement: a forgotten host is had back; 404, 409
     POST /internal/report               Report -> Placement; 409: the Placement as it is, nothing changed
     POST /internal/buckets              NewBucket -> Bucket; 409: it exists
     POST /internal/buckets/NAME         BucketChange -> Bucket; 404
@@ -22,6 +25,8 @@ themselves, as HTTP libraries drop the token on the way to another host, and try
     POST /internal/vbuckets             VbucketOrder -> 204
     POST /internal/recovered            204: the rebuilding of the map ends, whoever is missing
     POST /internal/rebalance            Moves -> Moves: so many copies at a time go from full disks to emptier ones
+    POST /internal/drill                DrillOrder -> 204: a host's newest objects are read back next; 404
+    POST /internal/drills               DrillResult -> 204, by a storage server that was asked for it
     GET  /internal/status               Status: servers, disks, hosts, copies under way, what a second failure costs
     GET  /internal/audit?limit=N        the newest entries first
     GET  /health                        200 {"leads": bool, "term": N}, without a token

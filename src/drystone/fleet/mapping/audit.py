@@ -7,6 +7,7 @@ from drystone.fleet.mapping.model import (
     BucketChange,
     Change,
     DiskChange,
+    DrillChange,
     FleetChange,
     GroupChange,
     KeyChange,
@@ -36,6 +37,8 @@ def describe(change: Change) -> tuple[str, str, str]:
             return "key", key.access_key, f"{why}: {', '.join(f'{n}={r}' for n, r in sorted(key.rights.items()))}"
         case GroupChange(namespace=namespace, host=host, vbuckets=vbuckets, why=why):
             return "vbuckets", f"{namespace}/{host}", f"{why}: {len(vbuckets)} vbuckets"
+        case DrillChange(record=record, host=host):
+            return "drill", host, f"{'passed' if record.passed else 'FAILED'}: {record.text}"
         case FleetChange(fleet=fleet, why=why):
             return "fleet", fleet, why
 

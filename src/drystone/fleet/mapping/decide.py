@@ -92,7 +92,7 @@ def _follow_disks(view: View, placement: Placement, states: dict[str, DiskState]
     for each in placement.members:
         record = view.model.disks.get(each.disk_id)
         there, absent = each, states[each.server] not in PRESENT
-        if absent and record is not None and view.disk_state(record.server, each.disk_id) is DiskState.GOOD:
+        if absent and record is not None and view.disk_state(record.server, each.disk_id) in SERVING:
             state = each.state if each.server == placement.leader else "copying"
             there = msgspec.structs.replace(each, server=record.server, disk=record.name, state=state)
             absent = False

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from drystone.base.errors import DrystoneError, TimedOutError
+from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError
 from drystone.fleet.mapping.database import NotLeadingError
 from drystone.fleet.mapping.mapper import Mapper
 from drystone.fleet.mapping.orders import Orders
@@ -35,6 +35,7 @@ class Desk:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mapper")
         self._loop: asyncio.AbstractEventLoop | None = None
         self.news = asyncio.Event()
+        self._ended = False
         self.mapper = make(self._tell)
         self.orders = Orders(self.mapper)
 
@@ -51,7 +52,10 @@ class Desk:
         """What `action` returns, run in the mapper's thread.
 
         :raises TimedOutError: the database keeps it waiting; whether it is done is not known.
+        :raises UnavailableError: the mapper ends.
         """
+        if self._ended:
+            raise UnavailableError("this mapper ends", hint="try again")
         future = asyncio.get_running_loop().run_in_executor(self._thread, action)
         done, _ = await asyncio.wait({future}, timeout=_ANSWER_SECONDS)
         if not done:
@@ -79,8 +83,13 @@ class Desk:
             log.warning("%s", error)
 
     async def close(self) -> None:
-        """Give the lease back and close the database, when what is under way has ended."""
+        """Give the lease back and close the database, when what is under way has ended. Who waits for news waits no
+        more."""
         assert self._loop is not None, "opened"
+        if self._ended:
+            return
+        self._ended = True
+        self.news.set()
         await self._loop.run_in_executor(self._thread, self._end)
         self._thread.shutdown(wait=False)
 

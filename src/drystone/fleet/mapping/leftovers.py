@@ -59,7 +59,9 @@ def review_leftovers(view: View, wall: float) -> list[Change]:
             if wall - leftover.since > _GRACE:
                 changes.append(LeftoverChange(leftover, "is not on the disk any more", gone=True))
             continue
-        due = wall - leftover.since >= view.rules.leftover and _is_safe(view, model.placements.get(leftover.placement))
+        placement = model.placements.get(leftover.placement)
+        kept = view.rules.forgotten if placement is None else view.rules.leftover
+        due = wall - leftover.since >= kept and _is_safe(view, placement)
         if due != leftover.due:
             why = "may be deleted" if due else "is kept, as copies are missing"
             changes.append(LeftoverChange(dataclasses.replace(leftover, due=due), why))

@@ -15,13 +15,24 @@ import msgspec
 from drystone.base.clock import Clock
 from drystone.base.errors import MismatchError, NotFoundError, RefusedError, UnavailableError
 from drystone.base.names import new_uuid
-from drystone.fleet.documents import Allocation, FleetMap, Heartbeat, HeartbeatAnswer, Placement, Report, Server
+from drystone.fleet.documents import (
+    Allocation,
+    DrillResult,
+    FleetMap,
+    Heartbeat,
+    HeartbeatAnswer,
+    Placement,
+    Report,
+)
 from drystone.fleet.mapping.allocate import allocate
 from drystone.fleet.mapping.audit import describe
 from drystone.fleet.mapping.balance import decide_moves
+from drystone.fleet.mapping.chart import draw_map
 from drystone.fleet.mapping.database import Database, NotLeadingError
 from drystone.fleet.mapping.decide import decide_placements, decide_servers, step
+from drystone.fleet.mapping.drills import Drills
 from drystone.fleet.mapping.endings import Endings
+from drystone.fleet.mapping.history import History
 from drystone.fleet.mapping.leftovers import review_leftovers, with_leftovers
 from drystone.fleet.mapping.model import (
     Change,
@@ -34,7 +45,16 @@ from drystone.fleet.mapping.model import (
     ServerRecord,
 )
 from drystone.fleet.mapping.quotas import review_quotas
-from drystone.fleet.mapping.rebuild import LEAP, Waiting, find_certain, find_newer, leap, rebuild, unheard
+from drystone.fleet.mapping.rebuild import (
+    Waiting,
+    find_certain,
+    find_newer,
+    leap,
+    measure_leap,
+    measure_overruling,
+    rebuild,
+    unheard,
+)
 from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.mapping.sightings import Sightings
 from drystone.fleet.mapping.status import placement_state
@@ -43,8 +63,6 @@ from drystone.fleet.mapping.view import DiskState, View
 log = logging.getLogger(__name__)
 
 _LEFTOVERS_SECONDS = 5.0
-_OVERRULE = 50_000
-"""Epochs: more than anybody can have got ahead of a database that was put back."""
 
 
 class Mapper:
@@ -77,6 +95,7 @@ class Mapper:
         self.term = 0
         self.leader_url = ""
         self.model = Model("")
+        self._history = History(0)
         self.sightings = Sightings(0.0)
         self.waiting: list[Waiting] = []
         self._newest = ("", 0)
@@ -99,6 +118,7 @@ class Mapper:
         self._begun = 0.0
         self._leftovers_at = 0.0
         self._endings = Endings()
+        self.drills = Drills()
 
     # The lease
 
@@ -116,6 +136,7 @@ class Mapper:
     def _load(self) -> None:
         """Read the model, and see whether it is older than one that was seen before."""
         self.model = self.database.load()
+        self._history = History(self.model.version)
         self._settled = None
         fleet, version = self._newest
         if fleet and (self.model.version < version or self.model.fleet != fleet):
@@ -149,6 +170,7 @@ class Mapper:
         self.sightings = Sightings(self._begun)
         self.waiting = []
         self._endings = Endings()
+        self.drills = Drills()
         self._load()
         if self._recover_first:
             self._recover_first = False
@@ -191,6 +213,7 @@ class Mapper:
             self.commit(review_quotas(self.view()))
             if not self.model.recovering:
                 self.commit(self._endings.review(self.view()))
+                self.drills.review(self.view(), self._wall())
         view = self.view()
         signature = view.signature()
         if signature == self._settled and not self.moves:
@@ -231,7 +254,8 @@ class Mapper:
         """Lead what is certain past all epochs of the lost database: some server may have heard of one, and lost the
         disk that would have kept it."""
         fresh = [each for each in find_certain(self.view(), self.term) if each.id not in self._overruled]
-        self.commit([leap(each, LEAP, "all that were in sync have told") for each in fresh])
+        epochs = measure_leap(self.term)
+        self.commit([leap(each, epochs, "all that were in sync have told") for each in fresh])
         self._overruled |= {each.id for each in fresh}
 
     def _certain(self) -> list[Placement]:
@@ -247,13 +271,19 @@ class Mapper:
         if self.model.recovering:
             certain = {each.id for each in self._certain()}
             doubtful = [each for each in self.model.placements.values() if each.id not in certain]
-            overruled = [leap(each, _OVERRULE, f"{why}: a disk that is missing may know better") for each in doubtful]
+            epochs = measure_overruling(self.term)
+            overruled = [leap(each, epochs, f"{why}: a disk that is missing may know better") for each in doubtful]
             self.commit([*overruled, FleetChange(self.model.fleet, recovering=False, why=why)])
             self.waiting = []
 
     def view(self) -> View:
         """The fleet as it is now."""
         return View(self.model, self.sightings, self.rules, self.clock.monotonic())
+
+    def take_drill(self, result: DrillResult) -> None:
+        """A server's word of a restore drill. :raises NotLeadingError, UnavailableError: it is not kept."""
+        self.check_leads()
+        self.commit(self.drills.take(self.view(), result, self._wall()))
 
     def _wall(self) -> float:
         return self.clock.now().timestamp()
@@ -276,6 +306,7 @@ class Mapper:
             self._stale = True
             raise
         self.model.apply(whole, version)
+        self._history.note(whole, version)
         self._newest = (self.model.fleet, version)
         for change in whole:
             log.info("%s %s: %s", *describe(change))
@@ -301,12 +332,13 @@ class Mapper:
         sighting = self.sightings.servers[heartbeat.server]
         # A version says nothing without its term: over a database that was put back it may be reached again.
         has_map = (heartbeat.term, heartbeat.map_version) == (self.term, self.model.version)
+        news = None if has_map else self.map(heartbeat.edition, heartbeat.map_version)
         return HeartbeatAnswer(
             term=self.term,
-            map=None if has_map else self.map(),
-            want_held=self.sightings.untold(heartbeat.server)
-            or self.clock.monotonic() >= sighting.ask_at
+            map=news,
+            want_held=self.sightings.untold(heartbeat.server, self.clock.monotonic())
             or (self.model.recovering and sighting.held_term != self.term),
+            drills=self.drills.asked_of(heartbeat.server),
         )
 
     def _compare_fleet(self, heartbeat: Heartbeat) -> None:
@@ -372,20 +404,9 @@ class Mapper:
         )
         return True
 
-    def map(self) -> FleetMap:
-        """What storage servers must know."""
-        model = self.model
-        return FleetMap(
-            fleet=model.fleet,
-            term=self.term,
-            version=model.version,
-            servers=tuple(Server(each.id, each.url, alive=each.alive) for each in model.servers.values()),
-            placements=tuple(model.placements.values()),
-            buckets=tuple(model.buckets.values()),
-            keys=tuple(model.keys.values()),
-            leftovers=tuple(key for key, leftover in model.leftovers.items() if leftover.due),
-            recovering=model.recovering,
-        )
+    def map(self, edition: str = "", version: int = 0) -> FleetMap:
+        """What storage servers must know; only what is new since a version of an edition, where that is less."""
+        return draw_map(self.model, self._history, self.term, edition=edition, version=version)
 
     def check_certain(self, placement: Placement) -> None:
         """:raises UnavailableError: the map is being rebuilt, and a disk may know the placement in a newer epoch."""

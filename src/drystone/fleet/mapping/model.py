@@ -47,6 +47,22 @@ class Leftover:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillRecord:
+    """The last restore drill of a placement.
+
+    :ivar at: seconds since 1970. :ivar passed: all was as it was stored. :ivar objects: that were read, :ivar size:
+        their bytes, of all copies together. :ivar text: in words.
+    """
+
+    placement: str
+    at: float
+    passed: bool
+    objects: int
+    size: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementChange:
     """A placement is made, or replaced by one of a higher epoch.
 
@@ -112,6 +128,14 @@ class KeyChange:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillChange:
+    """A restore drill was made. :ivar host: as NAMESPACE/HOST."""
+
+    record: DrillRecord
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class GroupChange:
     """Vbuckets belong to a host of a namespace."""
 
@@ -139,6 +163,7 @@ Change = (
     | BucketChange
     | KeyChange
     | GroupChange
+    | DrillChange
     | FleetChange
 )
 
@@ -161,10 +186,12 @@ class Model:
     buckets: dict[str, Bucket] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
     groups: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
+    drills: dict[str, DrillRecord] = field(default_factory=dict)
+    """Placement id to its last restore drill."""
     hosts: dict[tuple[str, str], str] = field(default_factory=dict)
     """(namespace, host) to the id of its placement."""
     removed: set[str] = field(default_factory=set)
-    """Ids of placements that have ended."""
+    """Ids of placements that have ended; one that is remembered is none of them any more."""
     on_disk: dict[str, dict[str, Slot]] = field(default_factory=dict)
     """Disk id to the placements that have a member there, and in which slot."""
     folders: dict[str, str] = field(default_factory=dict)
@@ -186,6 +213,7 @@ class Model:
         if (old := self.placements.get(placement.id)) is not None:
             self._forget_members(old)
         self.placements[placement.id] = placement
+        self.removed.discard(placement.id)
         self.hosts[placement.namespace, placement.host] = placement.id
         self.folders[placement.folder] = placement.id
         for member in placement.members:
@@ -210,6 +238,7 @@ class Model:
                 self._forget_members(placement)
                 del self.hosts[placement.namespace, placement.host]
                 self.groups.pop((placement.namespace, placement.host), None)
+                self.drills.pop(id_, None)
                 self.removed.add(id_)
             case ServerChange(server=server):
                 self.servers[server.id] = server
@@ -223,6 +252,8 @@ class Model:
                 _keep(self.keys, key.access_key, key, gone=gone)
             case GroupChange(namespace=namespace, host=host, vbuckets=vbuckets):
                 self.groups[namespace, host] = vbuckets
+            case DrillChange(record=record):
+                self.drills[record.placement] = record
             case FleetChange(fleet=fleet, recovering=recovering):
                 self.fleet = fleet
                 self.recovering = recovering

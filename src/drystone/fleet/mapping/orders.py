@@ -7,13 +7,15 @@ import re
 
 import msgspec
 
-from drystone.base.errors import ExistsError, NotFoundError, RefusedError, UsageError
+from drystone.base.errors import ExistsError, NotFoundError, RefusedError, UnavailableError, UsageError
 from drystone.fleet import orders
 from drystone.fleet.documents import Allocation, Bucket, Key, Placement
 from drystone.fleet.mapping.decide import lead
 from drystone.fleet.mapping.endings import end
+from drystone.fleet.mapping.forgotten import recall
 from drystone.fleet.mapping.mapper import Mapper
 from drystone.fleet.mapping.model import BucketChange, Change, DiskChange, GroupChange, KeyChange
+from drystone.fleet.mapping.rebuild import measure_leap
 from drystone.fleet.mapping.view import SERVING
 
 _BUCKET = re.compile(r"[a-z0-9A-Z][a-z0-9A-Z._-]{1,62}")
@@ -137,6 +139,27 @@ class Orders:
             raise NotFoundError(f"there is no placement {id_}")
         self._mapper.check_certain(placement)
         self._mapper.commit([end(placement, "an operator's order")])
+
+    def remember_host(self, order: orders.RememberOrder) -> Placement:
+        """Undo `end_host`, as long as the data is there.
+
+        :raises ExistsError, NotFoundError, ExhaustedError, UnavailableError: as forgotten.recall; the last one also
+            while the map is being rebuilt.
+        """
+        self._mapper.check_leads()
+        if self._mapper.model.recovering:
+            raise UnavailableError("the map is being rebuilt from the disks", hint="try again")
+        change = recall(self._mapper.view(), order.namespace, order.host, measure_leap(self._mapper.term))
+        self._mapper.commit([change])
+        return change.placement
+
+    def drill(self, order: orders.DrillOrder) -> None:
+        """Have a placement's newest objects read back next. :raises NotFoundError: there is none."""
+        self._mapper.check_leads()
+        if order.placement not in self._mapper.model.placements:
+            raise NotFoundError(f"there is no placement {order.placement}")
+        self._mapper.drills.order(order.placement)
+        self._mapper.drills.review(self._mapper.view(), self._mapper.clock.now().timestamp())
 
     def rebalance(self, order: orders.Moves) -> orders.Moves:
         """Move copies to emptier disks, so many at a time, until the disks are even or this mapper leads no more."""

@@ -15,8 +15,13 @@ from drystone.fleet.documents import Bucket, Placement
 from drystone.fleet.mapping.model import BucketChange, Change, KeyChange, PlacementChange
 from drystone.fleet.mapping.view import View
 
-LEAP = 1000
-"""Epochs that are left out: what the lost database decided and nobody learned was in one of them, if anywhere."""
+_LEAP = 1000
+"""Epochs that are left out at least: what the lost database decided and nobody learned was in one of them, if anywhere.
+"""
+_LEAPS = 97
+"""Leaps of different lengths: two rebuildings that begin at the same epoch come to different ones."""
+_FARTHER = 100_000
+"""Epochs: more than a database that was lost can be ahead, with a rebuilding of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,16 @@ def leap(placement: Placement, epochs: int, why: str) -> PlacementChange:
     return PlacementChange(after, placement.epoch, why)
 
 
+def measure_leap(term: int) -> int:
+    """How many epochs a rebuilding in this term leaves out. Terms differ by a random number each time."""
+    return _LEAP * (1 + term % _LEAPS)
+
+
+def measure_overruling(term: int) -> int:
+    """How many are left out where a disk that is missing may know more."""
+    return _FARTHER + measure_leap(term)
+
+
 def rebuild(view: View, term: int, wall: float) -> tuple[list[Change], list[Waiting]]:
     """What can be taken over now, and what has to wait.
 
@@ -82,7 +97,7 @@ def rebuild(view: View, term: int, wall: float) -> tuple[list[Change], list[Wait
                 made.add(placement.namespace)
                 bucket = Bucket(placement.namespace, placement.policy, "", wall)
                 changes.append(BucketChange(bucket, "found on the disks"))
-            after = msgspec.structs.replace(placement, epoch=placement.epoch + LEAP)
+            after = msgspec.structs.replace(placement, epoch=placement.epoch + measure_leap(term))
             own = view.model.placements.get(placement.id)
             before = 0 if own is None else own.epoch
             changes.append(PlacementChange(after, before, "as the disks know it"))

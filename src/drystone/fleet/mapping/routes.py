@@ -26,7 +26,7 @@ from drystone.base.errors import (
 )
 from drystone.fleet import orders
 from drystone.fleet.calls import authorize
-from drystone.fleet.documents import Allocation, FleetMap, Heartbeat, Key, Report
+from drystone.fleet.documents import Allocation, DrillResult, FleetMap, Heartbeat, Key, Report
 from drystone.fleet.mapping.database import AuditEntry, NotLeadingError
 from drystone.fleet.mapping.desk import Desk
 from drystone.fleet.mapping.status import Status, fleet_status
@@ -108,6 +108,7 @@ class Routes:
             web.post("/internal/allocate", self.allocate),
             web.get("/internal/placements/{id}", self.placement),
             web.delete("/internal/placements/{id}", self.end_host),
+            web.post("/internal/remember", self.remember_host),
             web.post("/internal/report", self.report),
             web.post("/internal/buckets", self.make_bucket),
             web.post("/internal/buckets/{name}", self.change_bucket),
@@ -117,6 +118,8 @@ class Routes:
             web.post("/internal/disks", self.mark_disk),
             web.post("/internal/lead", self.lead),
             web.post("/internal/rebalance", self.rebalance),
+            web.post("/internal/drill", self.drill),
+            web.post("/internal/drills", self.take_drill),
             web.post("/internal/recovered", self.end_recovery),
             web.post("/internal/vbuckets", self.make_groups),
             web.get("/internal/status", self.status),
@@ -132,18 +135,20 @@ class Routes:
         newer = _number(request, "newer", -1)
         wait = min(float(_number(request, "wait", 0)), _LONGEST_WAIT)
         news = self._desk.news  # before the look, so that none is missed
-        found = await self._desk.do(lambda: self._find_map(newer))
+        edition = request.query.get("edition", "")
+        found = await self._desk.do(lambda: self._find_map(newer, edition))
         if found is None and wait > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await news.wait()
-            found = await self._desk.do(lambda: self._find_map(newer))
+            found = await self._desk.do(lambda: self._find_map(newer, edition))
         return web.Response(status=204) if found is None else answer(found)
 
-    def _find_map(self, newer: int) -> FleetMap | None:
+    def _find_map(self, newer: int, edition: str) -> FleetMap | None:
         """None when there is none above a version."""
-        self._desk.mapper.check_leads()
-        return self._desk.mapper.map() if self._desk.mapper.model.version > newer else None
+        mapper = self._desk.mapper
+        mapper.check_leads()
+        return mapper.map(edition, newer) if mapper.model.version > newer else None
 
     async def allocate(self, request: web.Request) -> web.Response:
         document = await _read(request, Allocation)
@@ -200,6 +205,20 @@ class Routes:
     async def rebalance(self, request: web.Request) -> web.Response:
         document = await _read(request, orders.Moves)
         return answer(await self._desk.do(lambda: self._desk.orders.rebalance(document)))
+
+    async def remember_host(self, request: web.Request) -> web.Response:
+        document = await _read(request, orders.RememberOrder)
+        return answer(await self._desk.do(lambda: self._desk.orders.remember_host(document)))
+
+    async def drill(self, request: web.Request) -> web.Response:
+        document = await _read(request, orders.DrillOrder)
+        await self._desk.do(lambda: self._desk.orders.drill(document))
+        return web.Response(status=204)
+
+    async def take_drill(self, request: web.Request) -> web.Response:
+        document = await _read(request, DrillResult)
+        await self._desk.do(lambda: self._desk.mapper.take_drill(document))
+        return web.Response(status=204)
 
     async def end_recovery(self, _request: web.Request) -> web.Response:
         await self._desk.do(lambda: self._desk.mapper.end_recovery("an operator says so"))

@@ -87,6 +87,18 @@ keys = Table("access_keys", TABLES, _name("name"), *_texts("document"))
 groups = Table("vbucket_groups", TABLES, _name("namespace"), _name("host"), *_texts("vbuckets"))
 """`vbuckets`: a JSON list of numbers."""
 
+drills = Table(
+    "drills",
+    TABLES,
+    _name("placement"),
+    _seconds("at"),
+    _flag("passed"),
+    _number("objects"),
+    _number("size"),
+    *_texts("text"),
+)
+"""The last restore drill of each placement."""
+
 audit = Table(
     "audit",
     TABLES,

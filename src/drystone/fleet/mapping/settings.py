@@ -24,7 +24,8 @@ class MapperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     :ivar certificate: PEM file, with :ivar key_file: its key, for https.
     :ivar legacy: who may use the legacy interface: everybody ("open"), who has a key ("key"), or the first when only
         this machine can reach it ("auto").
-    :ivar dead, replace, leftover: seconds, as in Rules. :ivar copies: of each placement.
+    :ivar dead, replace, leftover, forgotten: seconds, as in Rules. :ivar copies: of each placement.
+    :ivar drill: seconds from a host's restore drill to its next, 0 for never. :ivar drill_objects: read in one at most.
     :ivar recover: the database is an old one, put back: whatever the disks know better is taken from them first.
     """
 
@@ -40,7 +41,10 @@ class MapperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     dead: float = 6.0
     replace: float = 30.0
     leftover: float = 3600.0
+    forgotten: float = 604_800.0
     copies: int = 2
+    drill: float = 86_400.0
+    drill_objects: int = 10
     recover: bool = False
 
     def rules(self) -> Rules:
@@ -49,9 +53,12 @@ class MapperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             dead=self.dead,
             replace=self.replace,
             leftover=self.leftover,
+            forgotten=self.forgotten,
             copies=self.copies,
             servers=frozenset(self.servers),
             policy=self.policy,
+            drill=self.drill,
+            drill_objects=self.drill_objects,
         )
 
 
@@ -74,5 +81,7 @@ def check_settings(settings: MapperSettings) -> None:
         raise UsageError(f"{settings.copies} copies: 1 to 4 can be kept")
     if settings.dead < 3:
         raise UsageError(f"dead = {settings.dead:g}: a server sends a heartbeat a second; allow 3 seconds at least")
-    if settings.replace < settings.dead or settings.leftover < 0:
+    if settings.replace < settings.dead or settings.leftover < 0 or settings.forgotten < 0:
         raise UsageError("a dead server's copies cannot be made anew before it is dead", hint="replace >= dead")
+    if settings.drill < 0 or not 1 <= settings.drill_objects <= 10_000:
+        raise UsageError("a drill is made every so many seconds (0: never), and reads 1 to 10000 objects")

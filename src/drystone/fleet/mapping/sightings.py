@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ _OFFSETS = 64
 _RESTART_SECONDS = 2.5
 """For so long after a heartbeat, one of another process of that server is taken for late, from the process before."""
 
-_FIRST_SECONDS = 1.0
+_FIRST_SECONDS = (1.0, 5.0)
 """After which a server is asked what it holds of a host that was placed there: its first objects are there then."""
 
 
@@ -27,8 +26,8 @@ class Sighting:
     :ivar came: when its last heartbeat came. :ivar uptime: when it sent that, by its own clock.
     :ivar offsets: of that clock from ours, as the last heartbeats showed it: the least is the truest.
     :ivar held: what its disks hold, None when it has not told since it started. :ivar held_term: the highest term it
-        knew when it told. :ivar told: ids of the disks that it told all of then. :ivar ask_at: when it is to be asked
-        again (monotonic seconds), though it tells by itself from time to time.
+        knew when it told. :ivar told: ids of the disks that it told all of then. :ivar asks: when it is to be asked
+        again (monotonic seconds, the next first), though it tells by itself from time to time.
     """
 
     seen: float
@@ -41,7 +40,7 @@ class Sighting:
     held: tuple[Held, ...] | None = None
     held_term: int = 0
     told: frozenset[str] = frozenset()
-    ask_at: float = math.inf
+    asks: tuple[float, ...] = ()
 
 
 class Sightings:
@@ -85,15 +84,14 @@ class Sightings:
             sighting.held = heartbeat.held
             sighting.held_term = heartbeat.term
             sighting.told = frozenset(heartbeat.told)
-            if sighting.seen >= sighting.ask_at:
-                sighting.ask_at = math.inf
+            sighting.asks = tuple(each for each in sighting.asks if each > sighting.seen)
         return True
 
     def ask_soon(self, server: str, now: float) -> None:
         """A host was placed on a server: have it tell what it holds before it would by itself."""
         sighting = self.servers.get(server)
         if sighting is not None:
-            sighting.ask_at = min(sighting.ask_at, now + _FIRST_SECONDS)
+            sighting.asks = (*sighting.asks[:1], *(now + each for each in _FIRST_SECONDS))
 
     def pause(self, placement: str, server: str, until: float) -> None:
         """Do not make `server` a member of a placement before `until`."""
@@ -107,9 +105,11 @@ class Sightings:
         """Whether it shall not be made a member now."""
         return self.pauses.get((placement, server), now) > now
 
-    def untold(self, server: str) -> bool:
-        """Whether a good disk is there of which the server has not told what it holds."""
+    def untold(self, server: str, now: float) -> bool:
+        """Whether a good disk is there of which the server has not told what it holds, or it is to tell again."""
         sighting = self.servers[server]
+        if sighting.asks and now >= sighting.asks[0]:
+            return True
         good = {disk_id for disk_id, disk in (sighting.disks or {}).items() if disk.health == "good"}
         return sighting.held is None or not good <= sighting.told
 

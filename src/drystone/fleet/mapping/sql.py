@@ -24,7 +24,7 @@ from drystone.fleet.documents import Bucket, Key, Placement
 from drystone.fleet.mapping import schema
 from drystone.fleet.mapping.audit import describe
 from drystone.fleet.mapping.database import AuditEntry, Lease, NotLeadingError
-from drystone.fleet.mapping.model import Change, DiskRecord, Leftover, Model, ServerRecord
+from drystone.fleet.mapping.model import Change, DiskRecord, DrillRecord, Leftover, Model, ServerRecord
 from drystone.fleet.mapping.presence import Presence
 from drystone.fleet.mapping.statements import write_change
 
@@ -217,6 +217,8 @@ def _load(connection: Connection) -> Model:
     for each in connection.execute(select(schema.keys.c.document)):
         key = msgspec.json.decode(each.document, type=Key)
         model.keys[key.access_key] = key
+    for each in connection.execute(select(schema.drills)):
+        model.drills[each.placement] = DrillRecord(*each)
     for each in connection.execute(select(schema.groups)):
         model.groups[each.namespace, each.host] = tuple(json.loads(each.vbuckets))
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from drystone.fleet.mapping.model import (
     BucketChange,
     Change,
     DiskChange,
+    DrillChange,
     FleetChange,
     GroupChange,
     KeyChange,
@@ -40,6 +42,7 @@ def write_change(connection: Connection, change: Change) -> None:
             result = connection.execute(delete(table).where(table.c.id == id_, table.c.epoch == before))
             _expect_one(result.rowcount, id_, before)
             connection.execute(insert(schema.removed).values(id=id_, folder=folder))
+            _replace(connection, schema.drills, {"placement": id_}, None)
         case ServerChange(server=server):
             _replace(connection, schema.servers, {"id": server.id}, {"url": server.url, "alive": server.alive})
         case DiskChange(disk=disk):
@@ -58,6 +61,9 @@ def write_change(connection: Connection, change: Change) -> None:
         case GroupChange(namespace=namespace, host=host, vbuckets=vbuckets):
             where = {"namespace": namespace, "host": host}
             _replace(connection, schema.groups, where, {"vbuckets": json.dumps(vbuckets)})
+        case DrillChange(record=record):
+            values = dataclasses.asdict(record)
+            _replace(connection, schema.drills, {"placement": values.pop("placement")}, values)
         case FleetChange(fleet=fleet, recovering=recovering):
             connection.execute(update(schema.fleet).values(id=fleet, recovering=recovering))
 
@@ -71,6 +77,7 @@ def _write_placement(connection: Connection, change: PlacementChange) -> None:
         "document": msgspec.json.encode(placement).decode(),
     }
     if change.before == 0:
+        _replace(connection, schema.removed, {"id": placement.id}, None)
         connection.execute(
             insert(table).values(id=placement.id, namespace=placement.namespace, host=placement.host, **values)
         )

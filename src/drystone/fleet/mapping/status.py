@@ -11,6 +11,7 @@ import msgspec
 
 from drystone.fleet.documents import Placement
 from drystone.fleet.mapping.audit import name_placement
+from drystone.fleet.mapping.forgotten import find_forgotten
 from drystone.fleet.mapping.rebuild import Waiting, find_orphans
 from drystone.fleet.mapping.view import SERVING, STANDING, View
 
@@ -49,6 +50,8 @@ class HostStatus(msgspec.Struct, frozen=True):
     :ivar state: `protected` (all copies in sync on disks that serve), `degraded` (readable, fewer copies), or
         `unreadable` (no copy that is known to be complete answers). :ivar objects: keys. :ivar size: bytes.
     :ivar newest: when the newest object was stored, seconds since 1970, 0 for never. :ivar age: seconds since then.
+    :ivar drill: `passed`, `failed` or `never`: the last restore drill. :ivar drilled: when that was, seconds since
+        1970, 0 for never. :ivar drill_text: what it read, or what was wrong.
     """
 
     namespace: str
@@ -63,6 +66,9 @@ class HostStatus(msgspec.Struct, frozen=True):
     size: int
     newest: float
     age: float | None
+    drill: str = "never"
+    drilled: float = 0.0
+    drill_text: str = ""
 
 
 class Risk(msgspec.Struct, frozen=True):
@@ -75,6 +81,17 @@ class Risk(msgspec.Struct, frozen=True):
     unreadable: tuple[str, ...]
     objects: int
     size: int
+
+
+class ForgottenHost(msgspec.Struct, frozen=True):
+    """A host that was forgotten and can be had back. :ivar until: when it may be deleted, seconds since 1970."""
+
+    namespace: str
+    host: str
+    placement: str
+    objects: int
+    size: int
+    until: float
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -91,6 +108,7 @@ class Status(msgspec.Struct, frozen=True):
     risks: tuple[Risk, ...]
     waiting: tuple[str, ...]
     orphans: tuple[str, ...]
+    forgotten: tuple[ForgottenHost, ...] = ()
 
 
 @dataclass(slots=True)
@@ -127,6 +145,17 @@ def fleet_status(view: View, waiting: Sequence[Waiting], now: datetime) -> Statu
             for each in waiting
         ),
         orphans=tuple(f"{name_placement(each)} ({each.id})" for each in find_orphans(view)),
+        forgotten=tuple(
+            ForgottenHost(
+                each.placement.namespace,
+                each.placement.host,
+                each.placement.id,
+                each.objects,
+                each.size,
+                each.until,
+            )
+            for each in find_forgotten(view)
+        ),
     )
 
 
@@ -179,6 +208,7 @@ def _disk_status(view: View, disk_id: str) -> DiskStatus:
 def _host_status(view: View, placement: Placement, wall: float) -> HostStatus:
     held = view.held_by_placement.get(placement.id, ())
     newest = max((each.newest for each in held), default=0.0)
+    drill = view.model.drills.get(placement.id)
     return HostStatus(
         namespace=placement.namespace,
         host=placement.host,
@@ -195,6 +225,9 @@ def _host_status(view: View, placement: Placement, wall: float) -> HostStatus:
         size=max((each.size for each in held), default=0),
         newest=newest,
         age=round(wall - newest, 1) if newest else None,
+        drill="never" if drill is None else "passed" if drill.passed else "failed",
+        drilled=0.0 if drill is None else drill.at,
+        drill_text="" if drill is None else drill.text,
     )
 
 

@@ -130,7 +130,7 @@ class ChunkDecoder:
         if self._chain is not None and (self._trailer_lines or self._announced):
             text = "".join(f"{name}:{value}\n" for name, value in sorted(self._trailer_lines.items()))
             expected = self._chain.sign_trailers(self._previous, text.encode())
-            if not hmac.compare_digest(expected, signature):
+            if not hmac.compare_digest(expected.encode(), signature.encode()):
                 raise S3Error(Code.SignatureDoesNotMatch, "The trailers' signature is wrong.")
         for name, value in self._trailer_lines.items():
             algorithm = name.removeprefix(_PREFIX)

@@ -37,7 +37,7 @@ def parse_http(text: str) -> float:
 def format_iso(moment: float) -> str:
     """`2026-01-02T15:04:05.123Z`."""
     milliseconds = round(moment * 1000)
-    return f"{datetime.fromtimestamp(milliseconds // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+    return f"{datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()[:19]}.{milliseconds % 1000:03d}Z"
 
 
 def parse_iso(text: str) -> float:

@@ -92,6 +92,8 @@ class Asked:
         found = self.query.get("versionId")
         if found == "":
             raise S3Error(Code.InvalidArgument, "Version id cannot be the empty string.", ArgumentName="versionId")
+        if found is not None and not (found.isascii() and found.isprintable()):  # it is echoed in a header
+            raise S3Error(Code.InvalidArgument, "Invalid version id specified.", ArgumentName="versionId")
         return found
 
     def url(self) -> bool:

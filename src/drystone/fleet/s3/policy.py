@@ -9,6 +9,7 @@ bucket for the policy itself (so that nobody is locked out).
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 import msgspec
@@ -66,7 +67,7 @@ def parse_policy(text: str, bucket: str) -> tuple[Statement, ...]:
 def _parse_statement(given: dict[str, object], bucket: str) -> Statement:
     unknown = set(given) - {"Sid", "Effect", "Principal", "Action", "Resource", "Condition"}
     if unknown:
-        raise _malformed(f"{min(unknown)} is not offered in a statement.")
+        raise _malformed(f"{min(unknown)[:80]} is not offered in a statement.")
     if given.get("Effect") not in ("Allow", "Deny"):
         raise _malformed("Effect must be Allow or Deny.")
     allow = given["Effect"] == "Allow"
@@ -102,26 +103,30 @@ def _parse_condition(given: object) -> bool | None:
     return str(text).lower() == "true"
 
 
+@lru_cache(maxsize=1024)
+def _segment(text: str) -> re.Pattern[str]:
+    """What stands between two `*`."""
+    return re.compile("".join("." if each == "?" else re.escape(each) for each in text), re.DOTALL)
+
+
 def matches(pattern: str, text: str) -> bool:
     """Whether `*` (any characters) and `?` (one) in `pattern` can stand for `text`, in the product of their lengths.
 
-    Goes back to the latest `*` only: an earlier one taking more cannot help, as the latest may take anything too.
+    Each piece between two `*` is taken where it comes first: a later place cannot help those that follow.
     """
-    at = position = 0
-    star, taken = -1, 0
-    while position < len(text):
-        if at < len(pattern) and pattern[at] == "*":
-            star, taken = at, position
-            at += 1
-        elif at < len(pattern) and pattern[at] in ("?", text[position]):
-            at += 1
-            position += 1
-        elif star >= 0:
-            taken += 1
-            at, position = star + 1, taken
-        else:
+    first, *rest = pattern.split("*")
+    if not rest:
+        return len(first) == len(text) and _segment(first).match(text) is not None
+    *middle, last = rest
+    at, end = len(first), len(text) - len(last)
+    if end < at or not _segment(first).match(text) or not _segment(last).match(text, end):
+        return False
+    for each in middle:
+        found = _segment(each).search(text, at, end)
+        if found is None:
             return False
-    return not pattern[at:].strip("*")
+        at = found.end()
+    return True
 
 
 def decide(

@@ -88,7 +88,8 @@ def join_headers(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode("utf-8", "surrogateescape"), "sha256")
+    # Not hmac.digest: that lets go of the interpreter's lock, and waits for the disks' threads to get it back.
+    return hmac.new(key, text.encode("utf-8", "surrogateescape"), "sha256").digest()
 
 
 @lru_cache(maxsize=256)

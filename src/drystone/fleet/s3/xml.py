@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 from drystone.fleet.s3.errors import Code, S3Error
 
@@ -18,7 +17,8 @@ MAX_TEXT = 8192
 """Characters in one element."""
 Value: TypeAlias = str | int | bool | Sequence[tuple[str, "Value"]] | None
 """Of an element: a text, or the elements in it by name. None leaves the element out."""
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
+_NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+_SPECIAL = re.compile('[&<>"\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]')
 
 
 @dataclass(slots=True)
@@ -103,22 +103,26 @@ class _Reader:
 
 
 def _escape(text: str) -> str:
-    return _CONTROL.sub(lambda found: f"&#x{ord(found[0]):X};", escape(text, {'"': "&quot;"}))
+    return _SPECIAL.sub(_spell, text) if _SPECIAL.search(text) else text
+
+
+def _spell(found: re.Match[str]) -> str:
+    return _NAMED.get(found[0]) or f"&#x{ord(found[0]):X};"
 
 
 def _write(name: str, value: Value, pieces: list[str]) -> None:
     if value is None:
         return
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-    tag = name.partition(" ")[0]
-    if isinstance(value, str | int):
-        pieces.append(f"<{name}>{_escape(str(value))}</{tag}>")
-        return
-    pieces.append(f"<{name}>")
-    for child, inner in value:
-        _write(child, inner, pieces)
-    pieces.append(f"</{tag}>")
+    tag = name.partition(" ")[0] if " " in name else name
+    if isinstance(value, str):
+        pieces.append(f"<{name}>{_escape(value)}</{tag}>")
+    elif isinstance(value, int):
+        pieces.append(f"<{name}>{str(value).lower()}</{tag}>")
+    else:
+        pieces.append(f"<{name}>")
+        for child, inner in value:
+            _write(child, inner, pieces)
+        pieces.append(f"</{tag}>")
 
 
 def render(root: str, value: Value, *, namespace: bool = True) -> bytes:

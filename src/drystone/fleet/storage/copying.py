@@ -6,28 +6,44 @@ docs/explanation/fleet.md, "Copying", says why this ends with a copy that holds 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 
 import msgspec
 
-from drystone.base.errors import DrystoneError, NotFoundError, UsageError
+from drystone.base.errors import DrystoneError, NotFoundError
 from drystone.fleet.calls import Answer, Calls
-from drystone.fleet.disk.changes import Change, Compared, ComparedPage
+from drystone.fleet.disk.changes import Change, Compared, ComparedPage, PartRecord
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.documents import Placement
 from drystone.fleet.storage.failures import ElsewhereError, decode_failure
 from drystone.fleet.storage.leader import Leader
-from drystone.fleet.storage.members import ComparePages, CopyEnded, Fetch, FindVersions, Settle, Versions
+from drystone.fleet.storage.members import (
+    ComparePages,
+    CopyEnded,
+    Copying,
+    Done,
+    Fetch,
+    FindUploads,
+    FindVersions,
+    HeldUpload,
+    SendUpload,
+    Settle,
+    Versions,
+)
 from drystone.fleet.storage.reading import fetching
 from drystone.fleet.storage.settling import VERSIONS_PATH, Settler
 from drystone.fleet.storage.standing import Standing, Standings
+from drystone.fleet.storage.upload_parts import UploadParts
 
 log = logging.getLogger(__name__)
 
 COMPARE_PATH = "/internal/members/compare"
 ENDED_PATH = "/internal/members/ended"
 SETTLE_PATH = "/internal/members/settle"
+UPLOADS_PATH = "/internal/members/uploads"
+SEND_UPLOAD_PATH = "/internal/members/send-upload"
 _PAGE = 1000
 """Versions in a page."""
 _AT_A_TIME = 8
@@ -35,6 +51,9 @@ _AT_A_TIME = 8
 _PLACEMENTS = 2
 """Placements that are copied at the same time, to each disk."""
 _OLDER_SECONDS = 30.0
+_ASK_SECONDS = 60.0
+_SLOWEST = 1 << 20
+"""Bytes a second at which a part is sent at least."""
 _EVERY = 0.5
 _PAUSE = 3.0
 """Between two tries of a copy that failed."""
@@ -46,11 +65,14 @@ class CopySource:
     def __init__(self, leader: Leader, settler: Settler) -> None:
         self._leader = leader
         self._settler = settler
+        self._parts = UploadParts(leader)
         self._standings = leader.standings
 
-    async def _lead(self, placement_id: str, epoch: int) -> Standing:
-        standing = await self._standings.lead_for_writing(placement_id)
-        if standing.placement.epoch != epoch:
+    async def _lead(self, wanted: Copying) -> Standing:
+        """Our copy. :raises ElsewhereError: the epoch is another one, or who asks is no member with that disk."""
+        standing = await self._standings.lead_for_writing(wanted.placement)
+        member = standing.placement.member(wanted.server)
+        if standing.placement.epoch != wanted.epoch or member is None or member.disk_id != wanted.disk_id:
             raise ElsewhereError(standing.placement)
         return standing
 
@@ -59,9 +81,7 @@ class CopySource:
 
         :raises ElsewhereError: the epoch is another one. :raises TimedOutError: a change takes long.
         """
-        standing = await self._lead(wanted.placement, wanted.epoch)
-        if standing.placement.member(wanted.server) is None:
-            raise UsageError(f"{wanted.server} is no member of placement {wanted.placement}")
+        standing = await self._lead(wanted)
         if not wanted.after:
             await self._leader.wait_for_older(wanted.placement, wanted.epoch, _OLDER_SECONDS)
         limit = max(1, min(wanted.limit, _PAGE))
@@ -69,16 +89,25 @@ class CopySource:
 
     async def settle(self, wanted: Settle) -> None:
         """Send our state of some keys to all members, with numbers above all there are."""
-        await self._lead(wanted.placement, wanted.epoch)
+        await self._lead(wanted)
         for key in wanted.keys:
             await self._leader.see_through(self._settler.settle(wanted.placement, key))
+
+    async def uploads(self, wanted: FindUploads) -> list[HeldUpload]:
+        """All uploads in parts that are under way."""
+        return await self._parts.held(await self._lead(wanted))
+
+    async def send_upload(self, wanted: SendUpload) -> Done:
+        """Tell whoever asks of an upload, or send it a part."""
+        standing = await self._lead(wanted)
+        return await self._parts.send(standing, wanted.server, wanted.upload_id, wanted.number)
 
     async def end(self, wanted: CopyEnded) -> Placement:
         """All was compared in this epoch: the placement, with the copy in sync.
 
         :raises ElsewhereError: the epoch moved on, so a change may have been missed.
         """
-        standing = await self._lead(wanted.placement, wanted.epoch)
+        standing = await self._lead(wanted)
         counted = standing.replica.count_in((wanted.server,))
         own = counted.member(self._standings.server)
         assert own is not None, "the leader is a member"
@@ -104,11 +133,17 @@ class Copier:
 
     async def run(self) -> None:
         """Copy whatever is to be copied, for as long as the server runs."""
+        news = asyncio.Event()
+        self._standings.watchers.add(news.set)
         try:
             while True:
+                news.clear()
                 self._begin()
-                await asyncio.sleep(_EVERY)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_EVERY):
+                        await news.wait()
         finally:
+            self._standings.watchers.discard(news.set)
             for task in self._running.values():
                 task.cancel()
             if self._running:
@@ -156,10 +191,10 @@ class Copier:
             if free_at > now + 0.05:
                 await asyncio.sleep(free_at - now)
 
-    async def ask(self, placement: Placement, path: str, document: object) -> Answer:
+    async def ask(self, placement: Placement, path: str, document: object, *, seconds: float = _ASK_SECONDS) -> Answer:
         """The leader's answer. :raises ElsewhereError: the epoch moved on. :raises DrystoneError: the call failed."""
         url = self.leader_url(placement)
-        answer = await self._calls.call("POST", url + path, msgspec.json.encode(document), seconds=60.0)
+        answer = await self._calls.call("POST", url + path, msgspec.json.encode(document), seconds=seconds)
         if answer.status != 200:
             failure = decode_failure(answer)
             raise failure if isinstance(failure, ElsewhereError | DrystoneError) else DrystoneError(str(failure))
@@ -191,6 +226,7 @@ class CopyRun:
         self._copier = copier
         self._standing = standing
         self._placement = placement
+        self._asking = placement.id, placement.epoch, copier.server, standing.disk.identity.disk_id
         self._at_a_time = asyncio.Semaphore(_AT_A_TIME)
         self._failed = 0
 
@@ -202,17 +238,17 @@ class CopyRun:
         placement, disk = self._placement, self._standing.disk
         after = ""
         while True:
-            wanted = ComparePages(placement.id, placement.epoch, self._copier.server, after, _PAGE)
+            wanted = ComparePages(*self._asking, after, _PAGE)
             page = (await self._copier.ask(placement, COMPARE_PATH, wanted)).document(ComparedPage)
             await self._take(page)
             await self._standing.bay.run(disk.remove_absent, placement.id, after, page)
             after = page.after
             if not after:
                 break
+        await self._take_uploads()
         if self._failed:
             raise DrystoneError(f"{self._failed} objects could not be fetched")
-        ended = CopyEnded(placement.id, placement.epoch, self._copier.server)
-        answer = await self._copier.ask(placement, ENDED_PATH, ended)
+        answer = await self._copier.ask(placement, ENDED_PATH, CopyEnded(*self._asking))
         await self._copier.learn(answer.document(Placement))
 
     async def _take(self, page: ComparedPage) -> None:
@@ -229,8 +265,38 @@ class CopyRun:
             elif not result:
                 odd.add(each.key)
         if odd:
-            settle = Settle(self._placement.id, self._placement.epoch, tuple(sorted(odd)))
+            settle = Settle(*self._asking, tuple(sorted(odd)))
             await self._copier.ask(self._placement, SETTLE_PATH, settle)
+
+    async def _take_uploads(self) -> None:
+        """Have what we lack of uploads in parts sent here, and drop those that the leader does not have.
+
+        What was known here before the leader was asked, and it has not, has ended: a leader is the first to know of a
+        new one.
+        """
+        placement, bay, disk = self._placement, self._standing.bay, self._standing.disk
+        own = await bay.run(_find_uploads, disk, placement.id)
+        answer = await self._copier.ask(placement, UPLOADS_PATH, FindUploads(*self._asking))
+        held = answer.document(list[HeldUpload])
+        for upload_id in own.keys() - {each.upload.upload_id for each in held}:
+            await bay.run(disk.drop_upload, placement.id, upload_id, epoch=placement.epoch)
+        for each in held:
+            parts = own.get(each.upload.upload_id)
+            if parts is None:
+                await self._have_sent(each, 0, 0)
+            for part in each.parts:
+                if parts is None or part not in parts:
+                    await self._copier.throttle(bay.name, part.size)
+                    await self._have_sent(each, part.number, part.size)
+
+    async def _have_sent(self, held: HeldUpload, number: int, size: int) -> None:
+        placement, upload = self._placement, held.upload
+        wanted = SendUpload(*self._asking, upload.upload_id, number)
+        answer = await self._copier.ask(placement, SEND_UPLOAD_PATH, wanted, seconds=_ASK_SECONDS + size / _SLOWEST)
+        if answer.document(Done).lacking:
+            log.warning("placement %s: part %d of %r is damaged at the leader", placement.id, number, upload.key)
+        else:
+            self._copier.copied += size
 
     async def _fetch(self, wanted: Compared) -> bool:
         """Fetch one version. False: something newer is known of it here."""
@@ -268,6 +334,15 @@ class CopyRun:
                 return await bay.run(disk.apply, change, incoming, epoch=self._placement.epoch)
             finally:
                 await bay.run(incoming.abandon)
+
+
+def _find_uploads(disk: Disk, placement_id: str) -> dict[str, tuple[PartRecord, ...]]:
+    """The parts of each upload that we have, by its id."""
+    found: dict[str, tuple[PartRecord, ...]] = {}
+    for each in disk.uploads(placement_id):
+        with contextlib.suppress(NotFoundError):  # ended meanwhile
+            found[each.upload_id] = disk.parts(placement_id, each.upload_id)[1]
+    return found
 
 
 def _compare(disk: Disk, placement_id: str, page: ComparedPage) -> tuple[list[Compared], set[str]]:

@@ -11,6 +11,7 @@ from drystone.fleet.calls import Mappers
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.documents import FleetMap, Heartbeat, HeartbeatAnswer, Held
 from drystone.fleet.storage.atlas import Atlas
+from drystone.fleet.storage.drills import Driller
 from drystone.fleet.storage.shelf import Bay, Shelf
 from drystone.fleet.storage.standing import Standings
 
@@ -32,11 +33,13 @@ _POLL_SECONDS = 20.0
 class Reporter:
     """The heartbeats of this server.
 
-    :param url: where it is called. :param boot: different after each start.
+    :param driller: makes the drills that a mapper asks for. :param url: where it is called. :param boot: different
+        after each start.
     """
 
-    def __init__(self, standings: Standings, mappers: Mappers, url: str, boot: str) -> None:
+    def __init__(self, standings: Standings, mappers: Mappers, driller: Driller, url: str, boot: str) -> None:
         self._standings = standings
+        self._driller = driller
         self._mappers = mappers
         self._url = url
         self._boot = boot
@@ -118,6 +121,7 @@ class Reporter:
             raise
         self._beats += 1
         self._wants_held = self._wants_held or answer.want_held
+        self._driller.take(answer.drills)
         if answer.map is not None:
             await self._standings.learn_map(answer.map)
         self._wants_held = self._wants_held or self._atlas.term != term

@@ -253,14 +253,18 @@ class Leader:
                     if read is None:
                         raise
             assert read is not None, "only a member that lacks bytes answers so"
-            await self._send_anew(placement, member, full, read)
+            await self.send_anew(placement, member, full, read)
         except (ElsewhereError, OwnBytesError, DrystoneError) as error:
             return error
         return None
 
-    async def _send_anew(
+    async def send_anew(
         self, placement: Placement, member: Member, order: Callable[[Placement], Order], read: Read
     ) -> None:
+        """Tell one member something that has bytes.
+
+        :raises OwnBytesError: they cannot be read here. :raises ElsewhereError, DrystoneError: the member failed.
+        """
         standing = self.standings.lead(placement.id)
         blocks = read()
         link = self.link(placement, member)

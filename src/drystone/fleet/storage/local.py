@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from drystone.base.errors import MismatchError, NotFoundError, TimedOutError, UnavailableError
+from drystone.base.errors import DamagedError, MismatchError, NotFoundError, TimedOutError, UnavailableError
 from drystone.fleet.disk.changes import Change, Entry
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.objects import ByteSource, Conditions, ObjectInfo, Page, PartInfo, PutOptions, UploadInfo
@@ -22,7 +22,7 @@ from drystone.fleet.storage.atlas import host_of
 from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.leader import Leader
 from drystone.fleet.storage.promises import Promiser
-from drystone.fleet.storage.reading import Mender, read_checked
+from drystone.fleet.storage.reading import Loan, Mender, Opened, open_first, read_checked
 from drystone.fleet.storage.staging import Received, Staging
 from drystone.fleet.storage.standing import Standing
 from drystone.fleet.storage.upload_parts import UploadParts
@@ -57,6 +57,9 @@ class LocalObjects:
         except ElsewhereError:
             with contextlib.suppress(UnavailableError, TimedOutError):
                 await self._standings.refresh()
+            # What the map says may be on its way to our disk.
+            if (known := self._standings.atlas.find(bucket, host_of(key))) is not None:
+                await self._standings.learn_placement(known)
             return self._find_led(bucket, key)
 
     def _find_led(self, bucket: str, key: str) -> Standing:
@@ -105,12 +108,28 @@ class LocalObjects:
     async def read(
         self, bucket: str, key: str, info: ObjectInfo, begin: int, end: int
     ) -> AsyncIterator[bytes | memoryview]:
-        standing = await self._lead(bucket, key)
+        async for piece in self._send(await self._lead(bucket, key), info, begin, end):
+            yield piece
+
+    async def open(
+        self, bucket: str, key: str, version_id: str | None = None
+    ) -> tuple[ObjectInfo, AsyncIterator[bytes | memoryview] | None]:
+        standing, loan = await self._lead(bucket, key), Loan(self._mender.buffers)
         try:
-            async for piece in read_checked(self._mender, standing, key, info, begin, end):
+            opened = await self._read(standing, lambda: open_first(standing, key, version_id, loan))
+        except (NotFoundError, DamagedError):  # or a delete marker, or a file that is to be restored
+            return await self.head(bucket, key, version_id), None
+        info = opened.reader.info
+        return info, self._send(standing, info, 0, info.size, opened) if info.size else None
+
+    async def _send(
+        self, standing: Standing, info: ObjectInfo, begin: int, end: int, opened: Opened | None = None
+    ) -> AsyncIterator[bytes | memoryview]:
+        try:
+            async for piece in read_checked(self._mender, standing, info.key, info, begin, end, opened=opened):
                 yield piece
         except (NotFoundError, MismatchError) as error:
-            raise S3Error(Code.NoSuchKey, Key=key) from error
+            raise S3Error(Code.NoSuchKey, Key=info.key) from error
 
     async def list_keys(
         self, bucket: str, key: str, prefix: str, delimiter: str, after: str, limit: int, *, versions: bool

@@ -76,35 +76,60 @@ class Done(_Document, frozen=True):
     lacking: bool = False
 
 
-class ComparePages(_Document, frozen=True):
-    """POST /internal/members/compare, to the leader, by one that is copying: the next page. The answer: ComparedPage.
+class Copying(_Document, frozen=True):
+    """What one that is copying asks its leader.
 
-    :ivar server: who asks. :ivar after: the key to go on behind, "" to begin.
+    :ivar epoch: in which it copies. :ivar server: who asks. :ivar disk_id: of the disk that it copies to. A leader
+        whose placement has another one there answers "elsewhere": where databases were lost, two may have made one
+        epoch, with other members.
     """
 
     placement: str
     epoch: int
     server: str
+    disk_id: str
+
+
+class ComparePages(Copying, frozen=True):
+    """POST /internal/members/compare: the next page. The answer: ComparedPage. :ivar after: the key to go on behind, ""
+    to begin."""
+
     after: str
     limit: int
 
 
-class CopyEnded(_Document, frozen=True):
+class CopyEnded(Copying, frozen=True):
     """POST /internal/members/ended: all was compared. The answer is the Placement as it is then."""
 
-    placement: str
-    epoch: int
-    server: str
 
-
-class Settle(_Document, frozen=True):
-    """POST /internal/members/settle, to the leader: keys of which we hold what a leader before it never acknowledged.
+class Settle(Copying, frozen=True):
+    """POST /internal/members/settle: keys of which we hold what a leader before it never acknowledged.
     The leader gives its own state of each a new version number and sends it to all members. The answer: {}.
     """
 
-    placement: str
-    epoch: int
     keys: tuple[str, ...]
+
+
+class HeldUpload(_Document, frozen=True):
+    """An upload in parts that is under way, with its parts."""
+
+    upload: UploadInfo
+    parts: tuple[PartRecord, ...]
+
+
+class FindUploads(Copying, frozen=True):
+    """POST /internal/members/uploads. The answer: a list of HeldUpload."""
+
+
+class SendUpload(Copying, frozen=True):
+    """POST /internal/members/send-upload: to be told of an upload, and sent a part of it, as a change of the leader's.
+    The answer is Done, once it was; lacking: the part is damaged there.
+
+    :ivar number: of the part; 0 for the upload alone.
+    """
+
+    upload_id: str
+    number: int
 
 
 class Fetch(_Document, frozen=True):

@@ -99,10 +99,10 @@ class Promiser:
         if not led or not url:
             return
         asks = tuple(Ask(id_, replica.placement.epoch) for id_, replica in led.items())
-        asked = boot_time()
+        asked, limit = boot_time(), self.standings.pulse.limit(peer)
         try:
             answer = await self._calls.ask(
-                url + PATH, AskPromises(self.standings.server, asks), Promises, seconds=PROMISE_SECONDS
+                url + PATH, AskPromises(self.standings.server, asks), Promises, seconds=limit
             )
             self.standings.pulse.answered(peer)
             for ask in asks:
@@ -113,7 +113,7 @@ class Promiser:
             if behind := tuple(led[id_].placement for id_ in answer.behind if id_ in led):
                 await self._calls.ask(url + LEARN_PATH, Learn(behind), dict, seconds=PROMISE_SECONDS)
         except (UnavailableError, TimedOutError) as error:
-            self.standings.pulse.failed(peer, asked, boot_time(), PROMISE_SECONDS)
+            self.standings.pulse.failed(peer, asked, boot_time(), limit)
             log.info("%s gives no promise: %s", peer, error)
         except DrystoneError as error:
             log.info("%s gives no promise: %s", peer, error)

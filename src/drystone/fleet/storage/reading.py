@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
@@ -21,6 +24,8 @@ from drystone.fleet.storage.members import Fetch
 from drystone.fleet.storage.standing import Standing, Standings
 
 log = logging.getLogger(__name__)
+
+Filled = TypeVar("Filled")
 
 FETCH_PATH = "/internal/members/fetch"
 _COPIED = 256 << 10
@@ -65,6 +70,40 @@ class Buffers:
     def give_back(self, buffers: list[bytearray]) -> None:
         """Those that nobody looks at any more."""
         self._free += buffers[: self._most - len(self._free)]
+
+
+class Loan:
+    """Two buffers in turn, of one read, for pieces that threads of a disk fill.
+
+    Whoever waits for such a thread may leave before it has ended (a client went away, the disk hangs). What the thread
+    has yet to fill is nobody else's then, ever: a piece that was checked would become another one.
+    """
+
+    def __init__(self, buffers: Buffers) -> None:
+        self._buffers = buffers
+        self._lent: dict[int, bytearray] = {}
+        self._filling: set[int] = set()
+
+    def filling(self, number: int, fill: Callable[[bytearray], Filled]) -> Callable[[], Filled]:
+        """What a thread calls, once: `fill` with the buffer for piece `number`."""
+        place = number % 2
+        if place not in self._lent:
+            self._lent[place] = self._buffers.take()
+        buffer = self._lent[place]
+        self._filling.add(place)
+
+        def run() -> Filled:
+            try:
+                return fill(buffer)
+            finally:
+                self._filling.discard(place)
+
+        return run
+
+    def end(self) -> None:
+        """Nobody looks at the pieces any more."""
+        self._buffers.give_back([each for place, each in self._lent.items() if place not in self._filling])
+        self._lent.clear()
 
 
 class Mender:
@@ -141,12 +180,30 @@ class Mender:
         raise DamagedError(f"the file of {key!r} is gone in every copy", key=key, piece=-1)
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A version whose file is open. :ivar first: its first piece; None when that is damaged. :ivar loan: has it."""
+
+    reader: Reader
+    first: memoryview | None
+    loan: Loan
+
+
 async def read_checked(
-    mender: Mender, standing: Standing, key: str, info: ObjectInfo, begin: int, end: int, *, mend: bool = True
+    mender: Mender,
+    standing: Standing,
+    key: str,
+    info: ObjectInfo,
+    begin: int,
+    end: int,
+    *,
+    mend: bool = True,
+    opened: Opened | None = None,
 ) -> AsyncIterator[bytes | memoryview]:
     """Bytes [begin, end) of the version that `info` names.
 
     :param mend: have other members mend what is damaged here; else that is an error, as when they ask for it.
+    :param opened: by `open_first`, when `begin` is 0.
 
     Each piece is to be used before the next is asked for: two buffers take turns, as the next piece is read and checked
     while one is sent.
@@ -156,23 +213,24 @@ async def read_checked(
     if begin == end:
         return
     numbers = range(begin // PIECE, -(-end // PIECE))
-    buffers = [mender.buffers.take() for _ in numbers[:2]]
+    loan = opened.loan if opened is not None else Loan(mender.buffers)
     coming: asyncio.Task[memoryview | None] | None = None
-    reader: Reader | None = None
+    reader = opened.reader if opened is not None else None
     try:
         for number in numbers:
             if reader is None:
-                buffer = buffers[number % len(buffers)]
-                reader, found = await _open(mender if mend else None, standing, key, info, number, buffer)
+                reader, found = await _open(mender if mend else None, standing, key, info, number, loan)
+            elif coming is None:
+                assert opened is not None, "begun a turn ago"
+                found = opened.first
             else:
-                assert coming is not None, "begun a turn ago"
                 found, coming = await coming, None
             if found is None and not mend:
                 raise DamagedError(f"piece {number} of {key!r} is damaged here", key=key, piece=number)
             whole: bytes | memoryview = found if found is not None else await mender.piece(standing, reader, number)
             if number + 1 < numbers.stop:
-                buffer = buffers[(number + 1) % len(buffers)]
-                coming = asyncio.create_task(standing.bay.run(read_piece, reader, number + 1, buffer))
+                fill = loan.filling(number + 1, functools.partial(read_piece, reader, number + 1))
+                coming = asyncio.create_task(standing.bay.run(fill))
             low, high = max(begin - number * PIECE, 0), min(end - number * PIECE, len(whole))
             piece = memoryview(whole)[low:high]
             yield bytes(piece) if len(piece) < _COPIED else piece
@@ -182,30 +240,40 @@ async def read_checked(
             coming.exception()
         if reader is not None:
             reader.close()
-        mender.buffers.give_back(buffers)
+        loan.end()
 
 
 async def _open(
-    mender: Mender | None, standing: Standing, key: str, info: ObjectInfo, number: int, buffer: bytearray
+    mender: Mender | None, standing: Standing, key: str, info: ObjectInfo, number: int, loan: Loan
 ) -> tuple[Reader, memoryview | None]:
     """The version, and a piece of it; None when that is damaged. In one step, as most objects are small."""
     disk, id_ = standing.disk, standing.placement.id
 
-    def open_version() -> tuple[Reader, memoryview | None]:
+    def open_version(buffer: bytearray) -> tuple[Reader, memoryview | None]:
         reader = disk.open_version(id_, key, info.version_id, seq=info.seq)
-        try:
-            return reader, read_piece(reader, number, buffer)
-        except BaseException:
-            reader.close()
-            raise
+        return reader, read_piece(reader, number, buffer)
 
     try:
-        return await standing.bay.run(open_version)
+        return await standing.bay.run(loan.filling(number, open_version))
     except DamagedError:
         if mender is None:
             raise
         await mender.whole(standing, key, info.version_id, info.seq)
-        return await standing.bay.run(open_version)
+        return await standing.bay.run(loan.filling(number, open_version))
+
+
+async def open_first(standing: Standing, key: str, version_id: str | None, loan: Loan) -> Opened:
+    """A version (None: the latest) and its first piece, found and read in one step: what most reads need.
+
+    :raises NotFoundError: there is none, or it is a delete marker. :raises DamagedError: its file is gone.
+    """
+    disk, id_ = standing.disk, standing.placement.id
+
+    def open_version(buffer: bytearray) -> Opened:
+        reader = disk.open_version(id_, key, version_id)
+        return Opened(reader, read_piece(reader, 0, buffer) if reader.pieces else None, loan)
+
+    return await standing.bay.run(loan.filling(0, open_version))
 
 
 def read_piece(reader: Reader, number: int, buffer: bytearray) -> memoryview | None:

@@ -74,6 +74,11 @@ class RemoteObjects:
         assert isinstance(answer, ObjectInfo)
         return answer
 
+    async def open(
+        self, bucket: str, key: str, version_id: str | None = None
+    ) -> tuple[ObjectInfo, AsyncIterator[bytes] | None]:
+        return await self.head(bucket, key, version_id), None
+
     async def read(self, bucket: str, key: str, info: ObjectInfo, begin: int, end: int) -> AsyncIterator[bytes]:
         call = requests.Read(bucket, key, info, begin, end)
         left = end - begin

@@ -238,6 +238,15 @@ class Router:
     async def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         return await self._at(bucket, key, lambda objects: objects.head(bucket, key, version_id))
 
+    async def open(
+        self, bucket: str, key: str, version_id: str | None = None
+    ) -> tuple[ObjectInfo, AsyncIterator[bytes | memoryview] | None]:
+        placement = await self.find(bucket, host_of(key))
+        if placement is None:
+            raise S3Error(Code.NoSuchKey, Key=key)
+        info, pieces = await self.route(placement, lambda objects: objects.open(bucket, key, version_id))
+        return info, self._read(placement, key, info, 0, info.size, pieces) if pieces is not None else None
+
     async def read(
         self, bucket: str, key: str, info: ObjectInfo, begin: int, end: int
     ) -> AsyncIterator[bytes | memoryview]:
@@ -247,15 +256,24 @@ class Router:
         return self._read(placement, key, info, begin, end)
 
     async def _read(
-        self, placement: Placement, key: str, info: ObjectInfo, begin: int, end: int
+        self,
+        placement: Placement,
+        key: str,
+        info: ObjectInfo,
+        begin: int,
+        end: int,
+        opened: AsyncIterator[bytes | memoryview] | None = None,
     ) -> AsyncIterator[bytes | memoryview]:
-        """The bytes, from the leader; from the next one where it went away in between."""
+        """The bytes, from the leader (as it opened them); from the next one where it went away in between."""
         passed = begin
         deadline = time.monotonic() + self._patience
         while True:
             known = self._standings.atlas.placement(placement.id) or placement
             try:
-                pieces = aiter(self._objects_of(known).read(placement.namespace, key, info, passed, end))
+                if opened is None:
+                    pieces = aiter(self._objects_of(known).read(placement.namespace, key, info, passed, end))
+                else:
+                    pieces, opened = opened, None
                 while (piece := await self._while_leading(known, anext(pieces, None))) is not None:
                     yield piece
                     passed += len(piece)

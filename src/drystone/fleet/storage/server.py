@@ -18,6 +18,7 @@ from drystone.fleet.gateway.messages import GatewaySettings
 from drystone.fleet.storage.atlas import Atlas
 from drystone.fleet.storage.catalog import MapCatalog
 from drystone.fleet.storage.copying import Copier, CopySource
+from drystone.fleet.storage.drills import Driller
 from drystone.fleet.storage.front import Front
 from drystone.fleet.storage.heartbeat import Reporter
 from drystone.fleet.storage.internal import Internal
@@ -111,7 +112,8 @@ async def running(
         )
         tls = _tls_files(settings)
         url = await stack.enter_async_context(serve_tcp(metrics.handle, settings.listen, tls=tls, limits=allowed))
-        reporter = Reporter(standings, mappers, settings.url or url, uuid.uuid4().hex)
+        driller = Driller(standings, calls, mappers, settings.copy_rate)
+        reporter = Reporter(standings, mappers, driller, settings.url or url, uuid.uuid4().hex)
         sweeper = Sweeper(standings, settings.copy_rate)
         expirer = Expirer(router, catalog, lambda bucket: is_responsible(standings, bucket))
         await stack.enter_async_context(
@@ -123,6 +125,7 @@ async def running(
                 settler.run,
                 copier.run,
                 scrubber.run,
+                driller.run,
                 sweeper.run,
                 expirer.run,
             )

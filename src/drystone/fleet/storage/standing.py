@@ -75,8 +75,6 @@ class Standings:
         self._following: asyncio.Task[None] | None = None
         self.sweeping: dict[str, asyncio.Task[bool]] = {}
         """Placements whose leftovers are being deleted here: one of them is not held anew before that has stopped."""
-        self.changed = asyncio.Event()
-        """Set whenever something was learned; whoever waits for it clears it."""
         self.watchers: set[Callable[[], None]] = set()
         """Called whenever something was learned."""
 
@@ -102,7 +100,6 @@ class Standings:
         self._tell()
 
     def _tell(self) -> None:
-        self.changed.set()
         for each in tuple(self.watchers):
             each()
 

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from drystone.base.errors import NotFoundError
+from drystone.base.errors import DamagedError, NotFoundError
 from drystone.fleet.disk.changes import Change, PartRecord
+from drystone.fleet.disk.disk import Disk
 from drystone.fleet.disk.incoming import Incoming
-from drystone.fleet.documents import Placement
+from drystone.fleet.disk.sums import is_piece
+from drystone.fleet.documents import Member, Placement
 from drystone.fleet.objects import ByteSource, ObjectInfo, PartInfo, PutOptions, UploadInfo
 from drystone.fleet.s3.checksums import combine_etags
 from drystone.fleet.s3.conditions import check_write
 from drystone.fleet.s3.errors import Code, S3Error
-from drystone.fleet.storage.leader import Leader, read_back
-from drystone.fleet.storage.members import Apply, Assemble, DropUpload, KeepPart, OpenUpload, Order
+from drystone.fleet.storage.failures import ElsewhereError
+from drystone.fleet.storage.leader import Leader, OwnBytesError, read_back
+from drystone.fleet.storage.members import (
+    Apply,
+    Assemble,
+    Done,
+    DropUpload,
+    HeldUpload,
+    KeepPart,
+    OpenUpload,
+    Order,
+)
 from drystone.fleet.storage.staging import Received, Staging
 from drystone.fleet.storage.standing import Standing
+
+log = logging.getLogger(__name__)
 
 Parts = tuple[UploadInfo, tuple[PartRecord, ...]]
 
@@ -136,6 +152,55 @@ class UploadParts:
 
         return await self._leader.make(standing, describe, body, order=assemble, full=Apply)
 
+    # ------------------------------------------------------------------ for a member that is copying
+
+    async def held(self, standing: Standing) -> list[HeldUpload]:
+        """All uploads with their parts; what is under way to members is awaited, so it is here or comes to all."""
+        disk, id_ = standing.disk, standing.placement.id
+        found: list[HeldUpload] = []
+        for each in await standing.bay.run(disk.uploads, id_):
+            async with self._leader.locks.hold((id_, each.upload_id)):
+                with contextlib.suppress(NotFoundError):  # ended meanwhile
+                    found.append(HeldUpload(*await standing.bay.run(disk.parts, id_, each.upload_id)))
+        return found
+
+    async def send(self, standing: Standing, server: str, upload_id: str, number: int) -> Done:
+        """Tell one member of an upload, and send it a part (none when `number` is 0), if they are still there.
+
+        Nothing else happens to the upload meanwhile: what has ended does not come back.
+
+        :raises ElsewhereError: it is no member. :raises DrystoneError: it failed.
+        """
+        disk, id_ = standing.disk, standing.placement.id
+        async with self._leader.locks.hold((id_, upload_id)):
+            placement = standing.placement
+            member = placement.member(server)
+            if member is None:
+                raise ElsewhereError(placement)
+            try:
+                upload, parts = await standing.bay.run(disk.parts, id_, upload_id)
+            except NotFoundError:
+                return Done()
+            part = next((each for each in parts if each.number == number), None)
+            if part is None:
+                return await self._leader.link(placement, member, body=False).finish(OpenUpload(placement, upload))
+            return await self._send_part(standing, member, upload, part)
+
+    async def _send_part(self, standing: Standing, member: Member, upload: UploadInfo, part: PartRecord) -> Done:
+        disk, placement = standing.disk, standing.placement
+        try:
+            body = await standing.bay.run(disk.assemble, placement.id, upload.upload_id, (part.number,))
+            try:
+                read = functools.partial(read_checked_back, disk, body)
+                await self._leader.send_anew(placement, member, lambda known: KeepPart(known, upload, part), read)
+            finally:
+                await standing.bay.run(body.abandon)
+        except (DamagedError, OwnBytesError) as error:
+            # It is lost to its upload here too; all else is copied all the same.
+            log.warning("placement %s: part %d of %r: %s", placement.id, part.number, upload.key, error)
+            return Done(lacking=True)
+        return Done()
+
     async def abort(self, standing: Standing, key: str, upload_id: str) -> None:
         """Give an upload up, in `see_through`. :raises S3Error: NoSuchUpload."""
         async with self._leader.locks.hold((standing.placement.id, upload_id)):
@@ -146,6 +211,15 @@ class UploadParts:
         id_ = standing.placement.id
         await self._tell(standing, lambda placement: DropUpload(placement, upload_id))
         await standing.bay.run(standing.disk.drop_upload, id_, upload_id)
+
+
+def read_checked_back(disk: Disk, body: Incoming) -> Iterator[bytes]:
+    """The bytes of a part, each MiB compared with its sum. :raises DamagedError: one differs."""
+    pieces = body.finish().pieces
+    for number, block in enumerate(read_back(disk, body)):
+        if not is_piece(block, pieces, number):
+            raise DamagedError(f"MiB {number} is damaged")
+        yield block
 
 
 def choose_parts(wanted: tuple[tuple[int, str], ...], known: tuple[PartRecord, ...]) -> tuple[PartRecord, ...]:

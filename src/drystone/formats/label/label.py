@@ -7,6 +7,7 @@ flushed, so that a torn or lost one leaves the other; the one of the higher gene
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
@@ -37,6 +38,9 @@ FIRST, LAST = 0, 1
 
 LEAST_SIZE = 3 * PAGE
 """Bytes: two copies, and a page between them."""
+
+_NOT_ASCENDING = "the list of the group's devices is not ascending, or too long"
+_NO_UUID = "{!r} is no uuid in its usual spelling"
 
 CopyState = Literal["good", "none", "damaged", "unsupported", "elsewhere", "older"]
 """What a place holds: a label; nothing of ours; ours but wrong; a later version; a copy that belongs to another place
@@ -99,6 +103,15 @@ def last_page(size: int) -> int:
 
 def check_label(label: Label) -> None:
     """:raises UsageError: a label that cannot be; the message says which field and why."""
+    for text in (label.group, label.device, *label.listed):
+        _check_uuid(text)
+    if list(label.listed) != sorted(set(label.listed)):
+        raise UsageError(_NOT_ASCENDING)
+    _check_numbers(label)
+
+
+def _check_numbers(label: Label) -> None:
+    """`check_label` but for the uuids' spelling and order."""
     check_name(label.name, "group name")
     if label.size < LEAST_SIZE:
         raise UsageError(f"a device of {label.size} bytes has no room for a label", hint=f"{LEAST_SIZE} bytes or more")
@@ -109,10 +122,8 @@ def check_label(label: Label) -> None:
     ):
         if not 0 < number < most:
             raise UsageError(f"{number} is no {what}")
-    for text in (label.group, label.device, *label.listed):
-        _check_uuid(text)
-    if list(label.listed) != sorted(set(label.listed)) or len(label.listed) > MOST_LISTED:
-        raise UsageError("the list of the group's devices is not ascending, or too long")
+    if len(label.listed) > MOST_LISTED:
+        raise UsageError(_NOT_ASCENDING)
     if label.listed and (len(label.listed) != label.members or label.device not in label.listed):
         raise UsageError("the list of the group's devices does not fit their number, or lacks this one")
     check_regions(label.regions, label.size)
@@ -189,35 +200,58 @@ def parse_label(page: bytes) -> tuple[Label, int]:
     version = HEADER.unpack_from(page)[2]
     if version != VERSION:
         raise UnsupportedError(f"label version {version} is not known", hint=f"this program knows {VERSION}")
-    label, copy = _unpack(page)
     try:
-        check_label(label)
-        if copy not in (FIRST, LAST) or build_label(label, copy) != page:
-            raise DamagedError("the label has bytes that nobody wrote")
+        label, copy = _unpack(page)
+        _check_numbers(label)
     except UsageError as error:
         raise DamagedError(f"the label is wrong: {error.message}") from error
     return label, copy
 
 
 def _unpack(page: bytes) -> tuple[Label, int]:
-    """The fields, unchecked but for what would lead outside the page."""
+    """The fields of a page that holds nothing else. Numbers are unchecked but for what would lead outside.
+
+    :raises UsageError: a uuid that cannot be.
+    """
     found = HEADER.unpack_from(page)
-    copy, group, device, size, generation, members, name_length, regions, listed = (found[3], *found[5:13])
+    copy, zero, group, device, size, generation, members, name_length, regions, listed, zeros = found[3:]
     if name_length > MOST_NAME or regions > MOST_REGIONS or listed > MOST_LISTED:
         raise DamagedError("the label counts more than it has room for")
+    ends = (NAME_AT + name_length, REGIONS_AT + regions * EXTENT.size, MEMBERS_AT + listed * UUID_BYTES)
+    unused = (page[ends[0] : REGIONS_AT], page[ends[1] : MEMBERS_AT], page[ends[2] :], zeros)
+    if copy not in (FIRST, LAST) or zero or any(map(any, unused)):
+        raise DamagedError("the label has bytes that nobody wrote")
     extents = (EXTENT.unpack_from(page, REGIONS_AT + index * EXTENT.size) for index in range(regions))
-    places = range(MEMBERS_AT, MEMBERS_AT + listed * UUID_BYTES, UUID_BYTES)
     label = Label(
-        str(UUID(bytes=group)),
+        _spell(group),
         page[NAME_AT : NAME_AT + name_length].decode("ascii", "replace"),
-        str(UUID(bytes=device)),
+        _spell(device),
         size,
         tuple(Extent(*each) for each in extents),
         generation,
         members,
-        tuple(str(UUID(bytes=page[at : at + UUID_BYTES])) for at in places),
+        _spell_all(page[MEMBERS_AT : ends[2]]),
     )
     return label, copy
+
+
+@lru_cache(maxsize=8)
+def _spell_all(listed: bytes) -> tuple[str, ...]:
+    """The uuids of a list, which all devices of a group have alike.
+
+    :raises UsageError: one cannot be, or they are not ascending.
+    """
+    found = [listed[at : at + UUID_BYTES] for at in range(0, len(listed), UUID_BYTES)]
+    if found != sorted(set(found)):
+        raise UsageError(_NOT_ASCENDING)
+    return tuple(map(_spell, found))
+
+
+def _spell(uuid: bytes) -> str:
+    """:raises UsageError: it is no uuid."""
+    if not any(uuid):
+        raise UsageError(_NO_UUID.format(str(UUID(bytes=uuid))))
+    return str(UUID(bytes=uuid))
 
 
 def choose_copy(first: bytes, last: bytes, size: int) -> Reading:
@@ -260,4 +294,4 @@ def _check_uuid(text: str) -> None:
     except ValueError as error:
         raise UsageError(f"{text!r} is no uuid") from error
     if str(found) != text or not found.int:
-        raise UsageError(f"{text!r} is no uuid in its usual spelling")
+        raise UsageError(_NO_UUID.format(text))

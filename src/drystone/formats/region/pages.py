@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
@@ -165,8 +166,7 @@ class Pages:
         self._require("table", entry, data)
         if not 0 < count <= ENTRIES:
             raise self.damaged(entry.page, "should hold an impossible number of entries")
-        body = data[PAGE_HEAD.size :][: count * ENTRY.size]
-        return tuple(Entry(page, digest_) for page, digest_ in ENTRY.iter_unpack(body))
+        return _unpack_entries(data[PAGE_HEAD.size :][: count * ENTRY.size])
 
     def read_versions(self, entry: Entry) -> tuple[Version, ...]:
         """The versions of a root page, newest first; each one is the parent of the one before it."""
@@ -198,6 +198,12 @@ class Pages:
         check = self._checks.get(kind)
         if check is not None and not check(data, entry.digest):
             raise self.damaged(entry.page, f"is not the {kind} that was written")
+
+
+@lru_cache(maxsize=64)
+def _unpack_entries(body: bytes) -> tuple[Entry, ...]:
+    """The entries of a table. All regions of a group have the same ones as a rule: they are taken apart once."""
+    return tuple(Entry(page, digest_) for page, digest_ in ENTRY.iter_unpack(body))
 
 
 def chunk_length(length: int, number: int) -> int:

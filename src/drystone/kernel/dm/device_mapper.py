@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
+from _thread import allocate_lock  # as in kernel/memory.py
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, Self
 
@@ -95,7 +95,7 @@ class KernelDeviceMapper:
         self.control = control
         self.udev_flags = udev_flags
         self._handle: int | None = None
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._log = KernelLog()
 
     def open(self) -> None:

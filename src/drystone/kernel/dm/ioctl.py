@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
 
 from drystone.base.errors import ExhaustedError, KernelError, UnsupportedError
 from drystone.kernel.dm.layout import Command, Flag, Header, pack_request, parse_data, parse_header, request_number
@@ -78,6 +77,8 @@ def call(handle: int, command: Command, header: Header, data: bytes = b"") -> tu
 
 def _control_minor() -> int | None:
     """The minor number that the kernel gave device-mapper's control node; None: it is not loaded."""
+    from pathlib import Path  # seldom needed
+
     try:
         lines = Path("/proc/misc").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -91,6 +92,8 @@ def _control_minor() -> int | None:
 
 def _make_control(path: str, minor: int) -> None:
     """Have a character device 10:`minor` at `path`, in place of a node with another number."""
+    from pathlib import Path
+
     number = os.makedev(_MISC_MAJOR, minor)
     Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:

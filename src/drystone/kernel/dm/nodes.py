@@ -1,3 +1,5 @@
+# ruff: noqa: PTH103, PTH104, PTH108, PTH110, PTH115, PTH116, PTH118, PTH120, PTH208, PTH211  # a Path a node costs
+# as much as all else, with thousands of them, and small tools start without pathlib
 r"""/dev/mapper/NAME: there after create, resume and rename, gone after remove, with udev and without.
 
 With a udev daemon its rules make and remove the links; we wait for them, with a limit, and do it ourselves when the
@@ -11,11 +13,11 @@ Characters that udev does not allow in a link are spelled \xNN, as libdevmapper 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from drystone.base.clock import Clock, SystemClock
 from drystone.base.errors import KernelError, UsageError
@@ -61,13 +63,13 @@ def node_path(name: str, folder: str = FOLDER) -> str:
 
 def udev_runs() -> bool:
     """Whether a udev daemon listens here."""
-    return Path(_UDEV_SOCKET).exists()
+    return os.path.exists(_UDEV_SOCKET)
 
 
 def leads_to(path: str) -> DeviceNumber | None:
     """The number of the block device at `path`, symlinks followed; None: there is none."""
     try:
-        found = os.stat(path)  # noqa: PTH116  # once a device: see _sort_nodes
+        found = os.stat(path)
     except OSError:
         return None
     return DeviceNumber(os.major(found.st_rdev), os.minor(found.st_rdev)) if stat.S_ISBLK(found.st_mode) else None
@@ -93,7 +95,7 @@ def make_node(
     if udev and _wait(lambda: leads_to(path) == number, wait_s, clock):
         return path
     if leads_to(path) != number:
-        _put_node(Path(path), number)
+        _put_node(path, number)
     return path
 
 
@@ -105,7 +107,7 @@ def remove_node(
     :param udev: as in `make_node`.
     :raises KernelError: it cannot be removed.
     """
-    path = Path(node_path(name, folder))
+    path = node_path(name, folder)
     if udev is None:
         udev = udev_runs()
     if udev and _wait(lambda: not os.path.lexists(path), wait_s, clock):
@@ -125,13 +127,13 @@ def _sort_nodes(wanted: dict[str, DeviceNumber], folder: str) -> tuple[set[str],
     :param wanted: names as they are spelled there.
     """
     try:
-        found = sorted(os.listdir(folder))  # noqa: PTH208  # a Path a node costs as much as the rest, with thousands
+        found = sorted(os.listdir(folder))
     except FileNotFoundError:
         return set(), []
     right: set[str] = set()
     stale: list[str] = []
     for name in found:
-        path = os.path.join(folder, name)  # noqa: PTH118  # likewise
+        path = os.path.join(folder, name)
         number = wanted.get(name)
         if number is not None and leads_to(path) == number:
             right.add(name)
@@ -148,7 +150,7 @@ def sync_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOL
     wanted = {mangle(name): (name, number) for name, number in devices if may_have_node(name)}
     right, stale = _sort_nodes({name: number for name, (_, number) in wanted.items()}, folder)
     for path in stale:
-        _unlink(Path(path))
+        _unlink(path)
     made = [
         make_node(name, number, folder=folder, udev=False)
         for spelled, (name, number) in wanted.items()
@@ -163,34 +165,37 @@ def _mangle_plain(text: str) -> str:
     )
 
 
-def _put_node(path: Path, number: DeviceNumber) -> None:
+def _put_node(path: str, number: DeviceNumber) -> None:
     """A link to ../dm-N where that is the device, else a node; in place of what was there, without a gap."""
-    passing = path.with_name(f".{path.name[:200]}.{os.getpid()}.{os.urandom(4).hex()}")
+    folder, _, name = path.rpartition("/")
+    passing = f"{folder}/.{name[:200]}.{os.getpid()}.{os.urandom(4).hex()}"
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if leads_to(str(path.parent.parent / f"dm-{number.minor}")) == number:
-            passing.symlink_to(f"../dm-{number.minor}")
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        if leads_to(os.path.join(os.path.dirname(folder), f"dm-{number.minor}")) == number:
+            os.symlink(f"../dm-{number.minor}", passing)
         else:
             os.mknod(passing, stat.S_IFBLK | 0o600, os.makedev(*number))
-        passing.rename(path)
+        os.rename(passing, path)
     except OSError as error:
         with contextlib.suppress(OSError):
-            passing.unlink()
-        raise KernelError("make-node", error.errno or 0, device=str(path)) from error
+            os.unlink(passing)
+        raise KernelError("make-node", error.errno or errno.EIO, device=path) from error
 
 
-def _unlink(path: Path) -> None:
+def _unlink(path: str) -> None:
     try:
-        path.unlink(missing_ok=True)
+        os.unlink(path)
+    except FileNotFoundError:
+        return
     except OSError as error:
-        raise KernelError("remove-node", error.errno or 0, device=str(path)) from error
+        raise KernelError("remove-node", error.errno or errno.EIO, device=path) from error
 
 
-def _is_ours(path: str | Path) -> bool:
+def _is_ours(path: str) -> bool:
     """Whether `path` is a link to /dev/dm-N, or a block device node in the folder itself."""
     try:
         mode = os.lstat(path).st_mode
-        return stat.S_ISBLK(mode) or (stat.S_ISLNK(mode) and re.fullmatch(_LINK, os.readlink(path)) is not None)  # noqa: PTH115  # as above
+        return stat.S_ISBLK(mode) or (stat.S_ISLNK(mode) and re.fullmatch(_LINK, os.readlink(path)) is not None)
     except OSError:
         return False
 

@@ -14,6 +14,8 @@ from drystone.fleet.mapping.model import (
     Change,
     DiskChange,
     DiskRecord,
+    DrillChange,
+    DrillRecord,
     FleetChange,
     GroupChange,
     KeyChange,
@@ -78,6 +80,7 @@ def check_changes(database: Database) -> None:
         BucketChange(bucket, "made"),
         KeyChange(key, "made"),
         GroupChange("ns", "höst/ü", (1, 2, 3), "made"),
+        DrillChange(DrillRecord("p1", 7.5, passed=False, objects=3, size=1 << 40, text="one is damaged"), "ns/höst"),
         FleetChange("another", recovering=True, why="found"),
     ]
     assert database.commit(term, version, changes, 1.0) == version + 1
@@ -92,7 +95,11 @@ def check_changes(database: Database) -> None:
     assert (model.buckets, model.keys) == ({"ns": bucket}, {"AK": key})
     assert model.groups == {("ns", "höst/ü"): (1, 2, 3)}
     assert (model.fleet, model.recovering) == ("another", True)
-    assert [each.what for each in database.audit(3)] == ["fleet", "vbuckets", "key"]
+    assert model.drills == {"p1": DrillRecord("p1", 7.5, passed=False, objects=3, size=1 << 40, text="one is damaged")}
+    assert [each.what for each in database.audit(4)] == ["fleet", "drill", "vbuckets", "key"]
+    again = DrillRecord("p1", 8.5, passed=True, objects=4, size=5, text="well")
+    version = database.commit(term, version + 1, [DrillChange(again, "ns/höst")], 1.5) - 1
+    assert database.load().drills == {"p1": again}
     undone: list[Change] = [
         LeftoverChange(leftover, "gone", gone=True),
         BucketChange(bucket, "gone", gone=True),
@@ -102,8 +109,12 @@ def check_changes(database: Database) -> None:
     database.commit(term, version + 1, undone, 2.0)
     model = database.load()
     assert (model.placements, model.leftovers, model.buckets, model.keys) == ({}, {}, {}, {})
-    assert model.removed == {"p1"}
+    assert (model.removed, model.drills) == ({"p1"}, {})
     assert "höst" in model.folders
+    back = msgspec.structs.replace(PLACEMENT, epoch=9)
+    database.commit(term, model.version, [PlacementChange(back, 0, "remembered")], 3.0)
+    model = database.load()
+    assert (model.placements, model.removed) == ({"p1": back}, set())
 
 
 def check_compare_and_set(database: Database) -> None:

@@ -70,6 +70,12 @@ class LoneLeader:
         """Our copy."""
         return self.standings.lead(ID)
 
+    def with_copying(self, server: str, disk_id: str) -> Placement:
+        """The placement in its next epoch, with one more member that copies."""
+        known = self.standing.placement
+        more = Member(server, "data_1", disk_id, "secondary", "copying")
+        return msgspec.structs.replace(known, epoch=known.epoch + 1, members=(*known.members, more))
+
     async def put(self, key: str, data: bytes) -> ObjectInfo:
         """Put an object as the leader does."""
         disk = self.standing.disk

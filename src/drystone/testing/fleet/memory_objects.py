@@ -149,6 +149,11 @@ class MemoryObjects:
             lock=options.lock,
         )
 
+    async def open(
+        self, bucket: str, key: str, version_id: str | None = None
+    ) -> tuple[ObjectInfo, AsyncIterator[bytes | memoryview] | None]:
+        return await self.head(bucket, key, version_id), None
+
     async def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         self._settings(bucket)
         versions = self._versions.get((bucket, key), [])

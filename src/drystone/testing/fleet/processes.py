@@ -5,7 +5,7 @@ with FleetProcesses(folder) as fleet:
     fleet.client.ask(fleet.storage[0].url, "PUT", "/bucket")
     fleet.storage[0].kill()
 
-Servers call each other through relays (fleet_network); clients call each server directly, at its `url`.
+Servers call each other through relays (network.py), where wanted; clients call each server directly, at its `url`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def wait_until(what: str, holds: Callable[[], bool], seconds: float = 120.0) -> 
 class Server:
     """A mapper or a storage server. Nothing runs until `start`.
 
-    :ivar name: its id. :ivar port: that it listens on, the same after every start. :ivar relay: where others call it.
+    :ivar name: its id. :ivar port: that it listens on, the same after every start. :ivar relay: where others call it;
+        None: at its port.
     """
 
     def __init__(self, name: str, command: Callable[[Server], Sequence[str]], log: Path) -> None:
@@ -79,6 +80,11 @@ class Server:
     def url(self) -> str:
         """Where clients call it."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Where other servers call it."""
+        return self.relay.url if self.relay is not None else self.url
 
     @property
     def pid(self) -> int:
@@ -163,6 +169,7 @@ class FleetProcesses:
     :param servers: storage servers. :param disks: of each. :param mappers: over one database. :param database: URL;
         SQLite in `root` when "". :param disk_size: bytes of each disk, as a file system of its own; 0: plain folders.
     :param mapper_words: more words for the mappers' command line, :param storage_words: for the storage servers'.
+    :param relays: servers call each other through relays, which can be cut. They cost as much as a server.
     :ivar client: with a key that may do everything.
     """
 
@@ -177,6 +184,7 @@ class FleetProcesses:
         disk_size: int = 0,
         mapper_words: Sequence[str] = ("--dead", "3", "--replace", "6"),
         storage_words: Sequence[str] = (),
+        relays: bool = True,
     ) -> None:
         self.root = root
         self.database = database or f"sqlite:///{root / 'map.db'}"
@@ -187,6 +195,7 @@ class FleetProcesses:
         self._storage_words = storage_words
         self._disks = disks
         self._disk_size = disk_size
+        self._relays = relays
         self.storage = [self._make(f"storage_{number}", self._storage_command) for number in range(1, servers + 1)]
         self.mappers = [self._make(f"mapper_{number}", self._mapper_command) for number in range(1, mappers + 1)]
         self.network = Network(self._find_pid)
@@ -217,23 +226,21 @@ class FleetProcesses:
         return self.mounts.seen(disk) if self.mounts is not None else disk
 
     def _storage_command(self, server: Server) -> Sequence[str]:
-        assert server.relay is not None, "entered"
-        mappers = [word for each in self.mappers if each.relay for word in ("--mapper", each.relay.url)]
+        mappers = [word for each in self.mappers for word in ("--mapper", each.address)]
         home = self.root / server.name
         words = [
             *(sys.executable, "-m", "drystone.cli.main", "fleet", "storage"),
-            *("--id", server.name, "--listen", f"127.0.0.1:{server.port}", "--url", server.relay.url, *mappers),
+            *("--id", server.name, "--listen", f"127.0.0.1:{server.port}", "--url", server.address, *mappers),
             *("--root", str(home), "--state", str(home / "state"), "--secret", str(self.root / "fleet.secret")),
             *self._storage_words,
         ]
         return words if self.mounts is None else self.mounts.inside(words)
 
     def _mapper_command(self, server: Server) -> Sequence[str]:
-        assert server.relay is not None, "entered"
         members = [word for each in self.storage for word in ("--server", each.name)]
         return [
             *(sys.executable, "-m", "drystone.cli.main", "fleet", "mapper"),
-            *("--listen", f"127.0.0.1:{server.port}", "--url", server.relay.url, "--database", self.database),
+            *("--listen", f"127.0.0.1:{server.port}", "--url", server.address, "--database", self.database),
             *("--secret", str(self.root / "fleet.secret"), *members, *self._mapper_words),
         ]
 
@@ -248,7 +255,8 @@ class FleetProcesses:
                 self.mounts = stack.enter_context(Mounts(self.root, folders, self._disk_size))
             stack.enter_context(self.network)
             for each in self.everybody:
-                each.relay = self.network.relay(each.name, each.port)
+                if self._relays:
+                    each.relay = self.network.relay(each.name, each.port)
                 stack.callback(each.kill)
             self._stack = stack.pop_all()
         return self

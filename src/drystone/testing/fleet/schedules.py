@@ -32,6 +32,8 @@ from drystone.testing.fleet.processes import FleetProcesses, Server, flip_byte, 
 from drystone.testing.fleet.workers import BUCKET, Workers
 
 _DISK_SIZE = 256 << 20
+_CHANGES = 20
+"""That clients must have had acknowledged, before and after faults: on a slow machine they go on until then."""
 _SETTLED = 1.0
 """Seconds: a file that is younger may be on its way still, and is not damaged."""
 
@@ -254,7 +256,8 @@ class Ordeal:
 
 def make_fleet(schedule: Schedule, root: Path) -> FleetProcesses:
     """The fleet of a schedule. Where files are damaged, copies of servers that are away are not made anew: what is
-    damaged on the one could be good on the other only."""
+    damaged on the one could be good on the other only. Clients are told to try again after 3 seconds: they have more
+    to do than to wait."""
     replace = "30" if schedule.profile == "damage" else "6"
     return FleetProcesses(
         root,
@@ -263,6 +266,7 @@ def make_fleet(schedule: Schedule, root: Path) -> FleetProcesses:
         mappers=len(schedule.mappers),
         disk_size=_DISK_SIZE if can_mount() else 0,
         mapper_words=("--dead", "3", "--replace", replace, "--policy", schedule.policy),
+        storage_words=("--patience", "3"),
     )
 
 
@@ -282,6 +286,7 @@ def run_schedule(seed: int, root: Path, seconds: float = 20.0) -> Outcome:
                 workers.start()
                 try:
                     Ordeal(fleet, outcome.schedule, outcome.notes).run()
+                    wait_until(f"clients have changed something: {seed}", lambda: workers.changes() >= _CHANGES)
                 finally:
                     workers.stop()
                 wait_until(f"everything is protected: {seed}", fleet.is_protected)

@@ -23,7 +23,8 @@ from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.mapping.sql import SqlDatabase
 from drystone.fleet.storage.server import Running, running
 from drystone.fleet.storage.settings import Legacy, StorageSettings
-from drystone.wire.tcp import Limits, serve_tcp
+from drystone.fleet.storage.shelf import Bay
+from drystone.wire.tcp import Limits, TlsFiles, serve_tcp
 
 ADMIN = Key("DRYSTONEADMIN", "administrators-secret", {"*": "admin"})
 SECRET = "0123456789abcdef-of-the-fleet"  # noqa: S105  # of tests
@@ -37,6 +38,7 @@ class FleetServers:
     :param legacy: who may use the storage servers' legacy interface.
     :param dead: seconds of silence after which the mapper takes a server for dead.
     :param patience: seconds for which a request waits while leaders change.
+    :param tls: of the storage servers, which all trust its certificate. :param domain: of virtual-host style requests.
     """
 
     def __init__(
@@ -49,12 +51,16 @@ class FleetServers:
         dead: float = 6.0,
         legacy: Legacy = "auto",
         patience: float = 12.0,
+        tls: TlsFiles | None = None,
+        domain: str = "",
     ) -> None:
         self.folder = folder
         self._ids = [f"s{number}" for number in range(1, servers + 1)]
         self._disks = disks
         self._legacy = legacy
         self._patience = patience
+        self._tls = tls
+        self._domain = domain
         self._rules = Rules(dead=dead, policy=policy)
         self._stack = contextlib.AsyncExitStack()
         self._running: dict[str, tuple[Running, asyncio.Event, asyncio.Task[None]]] = {}
@@ -89,7 +95,7 @@ class FleetServers:
     @contextlib.asynccontextmanager
     async def _run_mapper(self) -> AsyncIterator[str]:
         database = f"sqlite:///{self.folder / 'map.db'}"
-        desk = Desk(
+        desk = self._desk = Desk(
             lambda changed: Mapper(
                 SqlDatabase(database), self._rules, SystemClock(), id=new_uuid(), url="", changed=changed
             )
@@ -127,7 +133,7 @@ class FleetServers:
         """Start a storage server that does not run; at the port it had before."""
         settings = StorageSettings(
             id=id_,
-            listen=self._urls.get(id_, "127.0.0.1:0").removeprefix("http://"),
+            listen=self._urls.get(id_, "//127.0.0.1:0").partition("//")[2],
             mappers=(self.mapper_url,),
             root=self.folder / id_,
             state=self.folder / id_ / "state",
@@ -135,6 +141,10 @@ class FleetServers:
             copy_rate=0,
             legacy=self._legacy,
             patience=self._patience,
+            certificate=self._tls.certificate if self._tls else None,
+            key_file=self._tls.key if self._tls else None,
+            authority=self._tls.certificate if self._tls else None,
+            domain=self._domain,
         )
         ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
         told = asyncio.Event()
@@ -172,10 +182,15 @@ class FleetServers:
     async def _wait_until_usable(self) -> None:
         """Until every disk is open and the mapper knows it."""
 
+        def is_known(id_: str, bay: Bay) -> bool:
+            report = self._desk.mapper.sightings.disk(id_, bay.disk.identity.disk_id) if bay.disk is not None else None
+            return report is not None and report.health == "good"
+
         def usable() -> bool:
-            shelves = [server.standings.shelf for server, _, _ in self._running.values()]
-            bays = [bay for shelf in shelves for bay in shelf.bays.values()]
-            return all(bay.disk is not None and bay.last.health == "good" for bay in bays)
+            return all(
+                is_known(id_, bay)
+                for id_, (server, _, _) in self._running.items()
+                for bay in server.standings.shelf.bays.values()
+            )
 
         await self.wait_for(usable)
-        await asyncio.sleep(1.5)  # a heartbeat tells the mapper

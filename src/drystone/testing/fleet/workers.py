@@ -56,6 +56,11 @@ class Workers:
             thread.join(_SECONDS)
             assert not thread.is_alive(), "a client waits for ever"
 
+    def changes(self) -> int:
+        """How many were acknowledged so far."""
+        with self._lock:
+            return sum(self.counts[each] for each in ("put 200", "create 200", "complete 200", "delete 204"))
+
     def _work(self, who: str, source: random.Random) -> None:
         number = 0
         while not self._stop.is_set():

@@ -60,6 +60,18 @@ from drystone.testing.fuzz.oracles import (
     repair_thin_image,
 )
 from drystone.testing.fuzz.regions import make_page_zero, make_regions, read_page_zero, use_regions
+from drystone.testing.fuzz.s3 import (
+    answer_request,
+    check_signature,
+    make_chunked,
+    make_document,
+    make_policy,
+    make_request,
+    make_signed,
+    read_chunked,
+    read_document,
+    read_policy,
+)
 from drystone.testing.thin_metadata import write_thin_metadata
 
 DISK = 96 * BLOCK
@@ -71,7 +83,7 @@ class Subject:
     """A reader and what it is fed with.
 
     :ivar make: a mutated case. :ivar feed: reads it to the end; whatever it raises but DrystoneError is a failure.
-    :ivar share: of a thousand cases.
+    :ivar share: weight among the subjects: so many cases of a campaign are its.
     """
 
     name: str
@@ -286,4 +298,9 @@ SUBJECTS = [
     Subject("LVM2 labels, headers, rings", make_lvm2_devices, read_lvm2_headers, 15),
     Subject("LVM2 texts", make_lvm2_text, parse_group, 30),
     Subject("LVM2 devices", make_lvm2_devices, read_lvm2_devices, 15),
+    Subject("S3 requests", make_request, answer_request, 200),
+    Subject("S3 signatures", make_signed, check_signature, 100),
+    Subject("S3 documents", make_document, read_document, 100),
+    Subject("S3 policies", make_policy, read_policy, 50),
+    Subject("S3 chunked bodies", make_chunked, read_chunked, 100),
 ]

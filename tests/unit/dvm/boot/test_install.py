@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from drystone.base.errors import ExistsError, NotFoundError, UsageError
-from drystone.dvm.boot.install import GENERATOR, GENERATORS, TABLE, UNIT, UNITS, install, render
+from drystone.dvm.boot.install import GENERATOR, TABLE, UNIT, UNITS, install, render
 
 PROGRAM = shutil.which("true") or "/bin/true"
 
@@ -68,29 +66,6 @@ def test_files_are_written_once(machine: Machine, tmp_path: Path) -> None:
     install(str(tmp_path), PROGRAM, overwrite=True)
     assert PROGRAM in unit.read_text()
     assert (tmp_path / TABLE.lstrip("/")).read_text() == "mine\n"
-
-
-def test_files_have_their_modes_and_are_durable_whatever_the_umask(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[str] = []
-    real = os.fsync
-
-    def note(handle: int) -> None:
-        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", note)
-    before = os.umask(0o077)
-    try:
-        install(str(tmp_path), PROGRAM)
-    finally:
-        os.umask(before)
-    generator = tmp_path / GENERATORS.lstrip("/") / GENERATOR
-    assert stat.S_IMODE(generator.stat().st_mode) == 0o755
-    assert stat.S_IMODE((tmp_path / TABLE.lstrip("/")).stat().st_mode) == 0o644
-    folders = {str(each) for each in generator.parents if tmp_path in (each, *each.parents)}
-    assert folders <= set(synced), "the entry of each folder that was made, too"
 
 
 def test_what_cannot_be_installed(tmp_path: Path) -> None:

@@ -45,15 +45,15 @@ class Notes:
         return [lambda number=number: act(number) for number in range(count)]  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("slow_s", [ALWAYS, NEVER])
+@pytest.mark.parametrize("worth_s", [ALWAYS, NEVER])
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
-def test_each_device_is_served_once(tmp_path: Path, count: int, slow_s: float) -> None:
+def test_each_device_is_served_once(tmp_path: Path, count: int, worth_s: float) -> None:
     notes = Notes()
     with regions(tmp_path, count) as devices:
-        assert done_together(devices, notes.actions(count), slow_s=slow_s)
+        assert done_together(devices, notes.actions(count), worth_s=worth_s)
     assert sorted(notes.threads) == list(range(count))
     own = {number for number, thread in notes.threads.items() if thread == threading.get_ident()}
-    assert own == ({0} if slow_s == ALWAYS and count > 2 else set(range(count)))
+    assert own == ({0} if worth_s == ALWAYS and count > 2 else set(range(count)))
     others = {*notes.threads.values()} - {threading.get_ident()}
     assert not [each for each in threading.enumerate() if each.ident in others]
 
@@ -61,22 +61,22 @@ def test_each_device_is_served_once(tmp_path: Path, count: int, slow_s: float) -
 def test_two_regions_of_one_device_are_in_one_thread(tmp_path: Path) -> None:
     notes = Notes()
     with regions(tmp_path, 9, each=2) as devices:
-        assert done_together(devices, notes.actions(18), slow_s=ALWAYS)
+        assert done_together(devices, notes.actions(18), worth_s=ALWAYS)
     assert all(notes.threads[number] == notes.threads[number + 1] for number in range(0, 18, 2))
 
 
-@pytest.mark.parametrize("slow_s", [ALWAYS, NEVER])
-def test_the_first_failure_is_told_and_the_others_are_tried(tmp_path: Path, slow_s: float) -> None:
+@pytest.mark.parametrize("worth_s", [ALWAYS, NEVER])
+def test_the_first_failure_is_told_and_the_others_are_tried(tmp_path: Path, worth_s: float) -> None:
     notes = Notes()
     failing: dict[int, BaseException] = {at: KernelError("flush", 5, device=f"disk{at}") for at in (7, 3)}
     with regions(tmp_path, 9) as devices, pytest.raises(KernelError, match="disk3"):
-        done_together(devices, notes.actions(9, failing), slow_s=slow_s)
+        done_together(devices, notes.actions(9, failing), worth_s=worth_s)
     assert len(notes.threads) == 9
 
 
 def test_a_defect_in_a_thread_is_no_success(tmp_path: Path) -> None:
     with regions(tmp_path, 4) as devices, pytest.raises(ZeroDivisionError):
-        done_together(devices, Notes().actions(4, {3: ZeroDivisionError()}), slow_s=ALWAYS)
+        done_together(devices, Notes().actions(4, {3: ZeroDivisionError()}), worth_s=ALWAYS)
 
 
 def test_devices_that_are_none_of_the_kernels_are_left_to_the_caller(tmp_path: Path) -> None:
@@ -98,28 +98,28 @@ def test_devices_that_are_none_of_the_kernels_are_left_to_the_caller(tmp_path: P
     assert not notes.threads
 
 
-@pytest.mark.parametrize("slow_s", [ALWAYS, NEVER])
-def test_answers_come_in_the_order_of_the_devices(tmp_path: Path, slow_s: float) -> None:
+@pytest.mark.parametrize("worth_s", [ALWAYS, NEVER])
+def test_answers_come_in_the_order_of_the_devices(tmp_path: Path, worth_s: float) -> None:
     with regions(tmp_path, 9, each=2) as devices:
-        assert gather(devices, lambda number: number * 10, slow_s=slow_s) == [number * 10 for number in range(18)]
+        assert gather(devices, lambda number: number * 10, worth_s=worth_s) == [number * 10 for number in range(18)]
 
 
-@pytest.mark.parametrize("slow_s", [ALWAYS, NEVER])
-def test_the_first_question_that_fails_is_told(tmp_path: Path, slow_s: float) -> None:
+@pytest.mark.parametrize("worth_s", [ALWAYS, NEVER])
+def test_the_first_question_that_fails_is_told(tmp_path: Path, worth_s: float) -> None:
     def ask(number: int) -> int:
         if number in (2, 5):
             raise KernelError("read", 5, device=f"disk{number}")
         return number
 
     with regions(tmp_path, 6) as devices, pytest.raises(KernelError, match="disk2"):
-        gather(devices, ask, slow_s=slow_s)
+        gather(devices, ask, worth_s=worth_s)
 
 
 def test_waiting_for_the_processor_starts_no_threads(tmp_path: Path) -> None:
     notes = Notes()
     actions = [partial(_use_processor, action) for action in notes.actions(4)]
     with regions(tmp_path, 4) as devices:
-        assert done_together(devices, actions, slow_s=60.0)
+        assert done_together(devices, actions, worth_s=60.0)
     assert set(notes.threads.values()) == {threading.get_ident()}
 
 

@@ -214,6 +214,19 @@ def test_a_disk_that_was_put_into_another_server_is_a_copy_there() -> None:
     assert after.leader == "s2"
 
 
+def test_so_is_one_that_is_to_be_emptied() -> None:
+    sketch = Sketch(servers=2)
+    placement = sketch.place("h", copy_on("s1/1"))
+    sketch.disks["s1"].remove("s1-1")
+    sketch.disks["s2"].append("s1-1")
+    record = sketch.model.disks["s1-1"]
+    sketch.model.disks["s1-1"] = type(record)("s1-1", "s2", "data_9", "draining")
+    sketch.silence(seconds=1)
+    after = step_of(sketch, placement)
+    assert after is not None
+    assert (after.leader, states(after)) == ("s2", {"s2": "in_sync"})
+
+
 def test_a_disk_is_not_followed_to_a_server_that_has_a_copy() -> None:
     sketch = Sketch(servers=2)
     placement = sketch.place("h", copy_on("s1/1"), copy_on("s2/1"))

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from drystone.base.errors import UnavailableError
-from drystone.fleet.mapping.presence import parse_locks
 from drystone.fleet.mapping.sql import SqlDatabase
 
 _SECONDS = 120
@@ -100,17 +99,3 @@ def test_who_is_no_mapper_or_none_any_more_is_let_alone(url: str, before: tuple[
                 database.take_lease("next", "http://next", 60)
         assert stranger.poll() is None
     database.close()
-
-
-def test_the_list_of_locks() -> None:
-    text = (
-        "1: POSIX  ADVISORY  WRITE 71 08:01:5678 120 120\n"
-        "1: -> POSIX  ADVISORY  WRITE 72 08:01:5678 120 120\n"
-        "2: POSIX  ADVISORY  READ 73 00:1b:9 0 EOF\n"
-        "3: FLOCK  ADVISORY  WRITE 74 08:01:5678 0 EOF\n"
-        "4: LEASE  ACTIVE    READ  75 08:01:5 0 EOF\n"
-        "nonsense\n"
-    )
-    first, second = parse_locks(text)
-    assert (first.pid, first.writes, first.inode, first.covers(120), first.covers(119)) == (71, True, 5678, True, False)
-    assert (second.pid, second.writes, second.inode, second.covers(1 << 40)) == (73, False, 9, True)

@@ -1,10 +1,20 @@
 """The map out of what the disks hold."""
 
+import itertools
+
 import msgspec
 
 from drystone.fleet.documents import Bucket, FleetMap, Key, Placement
 from drystone.fleet.mapping.model import BucketChange, Change, KeyChange, PlacementChange
-from drystone.fleet.mapping.rebuild import find_certain, find_newer, find_orphans, rebuild, unheard
+from drystone.fleet.mapping.rebuild import (
+    find_certain,
+    find_newer,
+    find_orphans,
+    measure_leap,
+    measure_overruling,
+    rebuild,
+    unheard,
+)
 from drystone.testing.fleet.sketch import Sketch, copy_on
 
 
@@ -32,6 +42,20 @@ def test_the_highest_epoch_counts_when_all_in_sync_in_it_were_read() -> None:
     assert waiting == []
     assert after.epoch > placement.epoch
     assert (after.leader, after.members) == ("s1", placement.members)
+
+
+def test_two_rebuildings_of_the_same_come_to_different_epochs() -> None:
+    """Who learned of one of them before that database was lost too takes the other for another epoch."""
+    sketch, placement = lost("s1/1", "s2/1")
+    epochs = []
+    for term in (70, 71, 500):
+        for each in placement.members:
+            sketch.hear(each.server, held=[sketch.hold(placement, each.disk_id)], term=term)
+        (after,) = placements(rebuild(sketch.view(), term, 0.0)[0])
+        epochs.append(after.epoch)
+        assert measure_overruling(term) > max(map(measure_leap, range(1000)))
+    steps = 500
+    assert min(abs(one - other) for one, other in itertools.combinations(epochs, 2)) > steps
 
 
 def test_a_placement_waits_for_a_member_that_was_in_sync() -> None:
@@ -71,7 +95,7 @@ def test_a_disk_that_could_not_be_read_does_not_count() -> None:
     sketch, placement = lost("s1/1", "s1/2")
     beat = sketch.beat("s1", held=[sketch.hold(placement, "s1-1")])
     sketch.sightings.note(msgspec.structs.replace(beat, told=("s1-1",)), sketch.now)
-    assert sketch.sightings.untold("s1")
+    assert sketch.sightings.untold("s1", sketch.now)
     assert [each.missing for each in rebuild(sketch.view(), 1, 0.0)[1]] == [("s1-2",)]
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -46,6 +47,18 @@ def run(folder: Path, action: Callable[[Client, Client, Desk], Awaitable[None]])
     asyncio.run(serve())
 
 
+class Awaited(asyncio.Event):
+    """An event that tells when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self.awaited.set()
+        return await super().wait()
+
+
 def make_desk(folder: Path, name: str) -> Desk:
     database = SqlDatabase(f"sqlite:///{folder / 'map.db'}")
     return Desk(
@@ -74,6 +87,21 @@ def test_who_waits_for_the_map_has_it_with_the_next_commit(tmp_path: Path) -> No
             await desk.do(lambda: desk.orders.make_bucket(NewBucket("backups")))
         found = waiting.result()
         assert (found.version, [each.name for each in found.buckets]) == (version + 1, ["backups"])
+
+    run(tmp_path, ask)
+
+
+def test_who_waits_for_the_map_is_sent_away_when_the_mapper_ends(tmp_path: Path) -> None:
+    async def ask(leads: Client, _other: Client, desk: Desk) -> None:
+        version = desk.mapper.model.version
+        desk.news = news = Awaited()
+        waiting = asyncio.create_task(leads.get(f"/internal/map?newer={version}&wait=25", headers=BEARER))
+        await news.awaited.wait()
+        await desk.close()
+        async with await waiting as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        async with leads.get("/internal/map", headers=BEARER) as answer:
+            assert answer.status == 503
 
     run(tmp_path, ask)
 

@@ -151,6 +151,10 @@ def test_signed_trailers() -> None:
     with pytest.raises(S3Error) as caught:
         decode(ChunkDecoder(10100, CHAIN, ("crc32c",)), sign(chunks))
     assert caught.value.code is Code.SignatureDoesNotMatch
+    odd = sign(chunks, trailers).replace(b"trailer-signature:", b"trailer-signature:\xff")
+    with pytest.raises(S3Error) as caught:
+        decode(ChunkDecoder(10100, CHAIN, ("crc32c",)), odd)
+    assert caught.value.code is Code.SignatureDoesNotMatch
 
 
 @pytest.mark.parametrize(

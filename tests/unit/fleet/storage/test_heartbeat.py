@@ -17,6 +17,7 @@ from drystone.fleet.disk.disk import Disk
 from drystone.fleet.documents import FleetMap, Heartbeat, HeartbeatAnswer, Member, Placement
 from drystone.fleet.storage import heartbeat
 from drystone.fleet.storage.atlas import Atlas
+from drystone.fleet.storage.drills import Driller
 from drystone.fleet.storage.heartbeat import Reporter
 from drystone.fleet.storage.shelf import Shelf
 from drystone.fleet.storage.standing import Standings
@@ -71,7 +72,8 @@ def placement(epoch: int, disk: Disk) -> Placement:
 async def beat(standings: Standings, mappers: Listening, wanted: int = 1) -> list[Heartbeat]:
     mappers.wanted = wanted
     with contextlib.suppress(EndedError):
-        await Reporter(standings, mappers, "http://s1", "boot").run()
+        driller = Driller(standings, Calls("a-secret"), mappers, 0)
+        await Reporter(standings, mappers, driller, "http://s1", "boot").run()
     return mappers.beats
 
 

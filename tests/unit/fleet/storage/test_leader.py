@@ -6,13 +6,18 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from aiohttp import web
 
 from drystone.base.errors import DamagedError, ExhaustedError, NotFoundError, UnavailableError
 from drystone.fleet.disk.changes import Change, Dirty
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.objects import ObjectInfo
+from drystone.fleet.storage import links
+from drystone.fleet.storage.standing import boot_time
 from drystone.testing.fleet.lone_leader import ID, LoneLeader, lone_leader
+from drystone.wire.tcp import Limits, serve_tcp
 
 
 class FailingDisk(Disk):
@@ -102,6 +107,42 @@ def test_a_member_that_does_not_answer_is_dropped_before_a_change_is_made_withou
             await lone.put("web/file", b"bytes")
             assert [each.drop for each in lone.mappers.reports] == [("s2",)]
             assert [each.server for each in lone.standing.placement.members] == ["s1"]
+            assert lone.standing.disk.dirty(ID) == ()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("why", ["silent", "dropped"])
+def test_a_member_that_hangs_is_waited_for_only_while_it_is_worth_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """It is not, once it answers nothing else either, or a mapper has dropped it."""
+    monkeypatch.setattr(links, "ANSWER_SECONDS", 1e6)
+
+    async def run() -> None:
+        asked = asyncio.Event()
+
+        async def hang(_: web.BaseRequest) -> web.StreamResponse:
+            asked.set()
+            return await asyncio.Future[web.StreamResponse]()
+
+        async with (
+            asyncio.timeout(100),
+            serve_tcp(hang, "127.0.0.1:0", limits=Limits(end_seconds=0.01)) as url,
+            lone_leader(tmp_path, members=2, url=url) as lone,
+        ):
+            putting = asyncio.create_task(lone.put("web/file", b"bytes"))
+            await asked.wait()
+            now = boot_time()
+            if why == "silent":
+                lone.standings.pulse.failed("s2", now - 4.0, now - 2.0, 2.0)
+                lone.standings.pulse.failed("s2", now - 2.0, now - 1.0, 1.0)
+            else:
+                known = lone.standing.placement
+                alone = msgspec.structs.replace(known, epoch=2, members=known.members[:1])
+                await lone.standings.learn_placement(alone)
+            await putting
+            assert [each.drop for each in lone.mappers.reports] == ([("s2",)] if why == "silent" else [])
             assert lone.standing.disk.dirty(ID) == ()
 
     asyncio.run(run())

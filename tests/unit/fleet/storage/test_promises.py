@@ -139,6 +139,7 @@ def test_a_read_has_a_member_dropped_that_is_silent_and_goes_on_without_its_prom
         promiser, replica, standing = make("s1", placement(1))
         now = boot_time()
         promiser.standings.pulse.failed("s2", now - 3.5, now - 1.5, 2.0)
+        promiser.standings.pulse.failed("s2", now - 1.4, now - 0.4, 1.0)
         dropped: list[tuple[str, list[str]]] = []
 
         async def look() -> str:
@@ -160,6 +161,7 @@ def test_while_no_mapper_drops_it_nothing_is_read() -> None:
         promiser, _, standing = make("s1", placement(1))
         now = boot_time()
         promiser.standings.pulse.failed("s2", now - 3.5, now - 1.5, 2.0)
+        promiser.standings.pulse.failed("s2", now - 1.4, now - 0.4, 1.0)
 
         async def look() -> str:
             return "row"

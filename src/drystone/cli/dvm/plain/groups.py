@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import BusyError, DrystoneError, UsageError
 from drystone.cli.dvm.documents import print_bytes, print_document
 from drystone.cli.input import name_input, read_input
 from drystone.cli.output import print_line, print_table
@@ -58,7 +58,7 @@ def read_metadata(group: str, file: str | None, paths: tuple[str, ...]) -> bytes
     """The newest metadata of a group that is complete."""
     from drystone.dvm.transactions.survey import require_complete
 
-    with open_group(group, file, paths) as found:
+    with open_group(group, file, paths, closely=False) as found:
         require_complete(found)
         if found.version is None or not found.at_head:
             from drystone.dvm.transactions.transact import read as read_version  # it says why
@@ -76,7 +76,7 @@ def update(
     from drystone.dvm.transactions.transact import update as update_metadata
 
     with open_mapper() if activate else nullcontext() as dm:
-        with open_group(group, file, paths, write=not dry_run) as found:
+        with open_group(group, file, paths, write=not dry_run, closely=False) as found:
             outcome = update_metadata(
                 found,
                 lambda metadata: run_mutator(mutator, metadata, run=partial(run_program, _run_here)),
@@ -90,6 +90,7 @@ def update(
             make_nodes(dm)
 
 
+@contextmanager
 def open_group(
     group: str,
     file: str | None,
@@ -98,17 +99,43 @@ def open_group(
     write: bool = False,
     wait_s: float = WAIT_S,
     without: tuple[str, ...] = (),
-) -> AbstractContextManager[Survey]:
+    closely: bool = True,
+) -> Iterator[Survey]:
     """The group's regions, open.
 
     :param file: a document about its devices; stdin without it. :param paths: the devices themselves, instead of that.
+    :param closely: see to the older versions, too.
     """
     from drystone.dvm.transactions.opening import is_silent, opened
 
-    document = read_devices(group, file, paths)
-    # What was named by --device, and says nothing of itself any more, is not in the document.
-    going = [each for each in without if not (each in paths and is_silent(each))]
-    return opened(document, write=write, wait_s=wait_s, without=going)
+    with ExitStack() as stack:
+        locked = _lock_named(stack, paths, shared=not write, wait_s=wait_s) if file is None else None
+        document = read_devices(group, file, paths)
+        # What was named by --device, and says nothing of itself any more, is not in the document.
+        going = [each for each in without if not (each in paths and is_silent(each))]
+        yield stack.enter_context(
+            opened(document, write=write, wait_s=wait_s, without=going, closely=closely, locked=locked)
+        )
+
+
+def _lock_named(stack: ExitStack, paths: Sequence[str], *, shared: bool, wait_s: float) -> frozenset[str] | None:
+    """The devices that were named, locked before anybody looks at them, so that one look is enough.
+
+    None when none was named, or one cannot be opened; then they are locked when it is known which ones matter.
+
+    :raises BusyError: another tool works on one.
+    """
+    from drystone.dvm.discovery.scan import to_absolute
+    from drystone.kernel.pages import locked_paths
+
+    if not paths:
+        return None
+    try:
+        return stack.enter_context(locked_paths(map(to_absolute, paths), shared=shared, patience=wait_s))
+    except BusyError:
+        raise
+    except DrystoneError:
+        return None
 
 
 def read_devices(group: str, file: str | None, paths: tuple[str, ...]) -> Devices:

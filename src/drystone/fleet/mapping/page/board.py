@@ -11,7 +11,7 @@ from drystone.fleet.documents import Held, Member, Placement
 from drystone.fleet.mapping.database import AuditEntry
 from drystone.fleet.mapping.page.pace import Pace
 from drystone.fleet.mapping.page.words import spell_count
-from drystone.fleet.mapping.status import DiskStatus, HostStatus, ServerStatus, Status
+from drystone.fleet.mapping.status import DiskStatus, ForgottenHost, HostStatus, ServerStatus, Status
 from drystone.fleet.mapping.view import SERVING, View
 
 Level = Literal["good", "warning", "bad"]
@@ -101,6 +101,7 @@ class Board(msgspec.Struct, frozen=True):
     risks: tuple[RiskCard, ...]
     waiting: tuple[str, ...]
     orphans: tuple[str, ...]
+    forgotten: tuple[ForgottenHost, ...]
     audit: tuple[AuditEntry, ...]
 
 
@@ -119,7 +120,10 @@ def note_copies(view: View, pace: Pace) -> None:
 def make_board(view: View, status: Status, pace: Pace, audit: Sequence[AuditEntry], *, term: int, at: float) -> Board:
     """The board at one moment."""
     placements = view.model.placements
-    hosts = sorted(status.hosts, key=lambda each: (_ORDER[each.state], -_age(each), each.namespace, each.host))
+    hosts = sorted(
+        status.hosts,
+        key=lambda each: (_ORDER[each.state], each.drill != "failed", -_age(each), each.namespace, each.host),
+    )
     jobs = [
         _job(view, placement, member, pace) for placement, member in view.model.members() if member.state == "copying"
     ]
@@ -143,6 +147,7 @@ def make_board(view: View, status: Status, pace: Pace, audit: Sequence[AuditEntr
         risks=_risks(status, jobs),
         waiting=status.waiting,
         orphans=status.orphans,
+        forgotten=status.forgotten,
         audit=tuple(audit),
     )
 
@@ -153,11 +158,13 @@ def judge(status: Status) -> tuple[Level, str]:
     degraded = sum(each.state == "degraded" for each in status.hosts)
     dead = sum(not each.alive for each in status.servers)
     bad = sum(each.state == "bad" for each in status.disks)
+    failed = sum(each.drill == "failed" for each in status.hosts)
     parts = [
         *([f"{spell_count(lost, 'host')} cannot be read"] if lost else []),
         *([f"{spell_count(degraded, 'host')} with too few good copies"] if degraded else []),
         *([f"{spell_count(dead, 'server')} dead"] if dead else []),
         *([f"{spell_count(bad, 'disk')} bad"] if bad else []),
+        *([f"the restore drill of {spell_count(failed, 'host')} failed"] if failed else []),
         *(["the map is being rebuilt from the disks"] if status.recovering else []),
     ]
     if parts:

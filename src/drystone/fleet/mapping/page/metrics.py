@@ -28,6 +28,7 @@ def _describe(board: Board) -> Iterator[Metric]:
     yield gauge("drystone_fleet_recovering", "1 while the map is being rebuilt from the disks", board.recovering)
     yield from _machines(board)
     yield from _hosts(board)
+    yield from _drills(board)
     yield from _dangers(board)
 
 
@@ -104,7 +105,25 @@ def _hosts(board: Board) -> Iterator[Metric]:
     )
 
 
+def _drills(board: Board) -> Iterator[Metric]:
+    hosts = [each.status for each in board.hosts]
+    results = Counter(each.drill for each in hosts)
+    yield gauges(
+        "drystone_fleet_drills",
+        "Hosts by the result of their last restore drill",
+        ("result",),
+        [((result,), results[result]) for result in ("passed", "failed", "never")],
+    )
+    yield gauges(
+        "drystone_fleet_host_drill_timestamp_seconds",
+        "When a host's last restore drill was made",
+        ("namespace", "host", "result"),
+        [((each.namespace, each.host, each.drill), each.drilled or None) for each in hosts],
+    )
+
+
 def _dangers(board: Board) -> Iterator[Metric]:
+    yield gauge("drystone_fleet_forgotten_hosts", "Hosts that were forgotten and can be had back", len(board.forgotten))
     left = [each.left for each in board.jobs if each.left is not None]
     yield gauge("drystone_fleet_copies_under_way", "Copies that are being made", len(board.jobs))
     yield gauge("drystone_fleet_copy_bytes_left", "Bytes that copies under way lack", sum(left))

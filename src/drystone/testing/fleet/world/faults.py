@@ -11,10 +11,12 @@ from drystone.base.errors import DrystoneError
 from drystone.fleet.mapping.database import NotLeadingError
 from drystone.fleet.mapping.orders import Orders
 from drystone.fleet.orders import DiskMark, DiskOrder, LeadOrder
-from drystone.testing.fleet.world.world import World
+from drystone.testing.fleet.world.world import DISKS, World
 
 Fault = Callable[["Faults"], str]
 
+_SEEN = 1.5
+"""Seconds within which every server was heard of."""
 _CALM = 4.0
 """Seconds for which nothing else breaks once a disk is lost: of two copies, two failures at once may cost both."""
 
@@ -31,8 +33,11 @@ class Faults:
         self.kept = world.database.snapshot()
         # A lost disk and a lost database together may cost data: nobody could know better. A run has one or the other.
         self.loses_database = self.random.random() < 0.4
+        theme = self.random.choice(_THEMES)
+        self._weights = [weight * (_EMPHASIS if name in theme else 1) for name, (weight, _) in _FAULTS.items()]
         self.intensity = self.random.choice((1.0, 2.0, 4.0))
         self.calm_until = 0.0
+        self.broken_at = 0.0
         world.network.slow = self.random.choice((0.0, 0.02, 0.2))
         self._plan()
 
@@ -46,9 +51,10 @@ class Faults:
         if self.world.timeline.time < self.calm_until:
             self._plan()
             return
-        name = self.random.choices(list(_FAULTS), [weight for weight, _ in _FAULTS.values()])[0]
+        name = self.random.choices(list(_FAULTS), self._weights)[0]
         told = _FAULTS[name][1](self)
         if told:
+            self.broken_at = self.world.timeline.time
             self.log.append(f"{self.world.timeline.time:8.3f} {name} {told}")
             self.tally[f"fault: {name}"] += 1
         self._plan()
@@ -67,7 +73,8 @@ class Faults:
         for node in world.nodes:
             node.hung_until = 0.0
             for disk in node.disks:
-                disk.healthy = True
+                if not disk.healthy:
+                    disk.open()
             if not node.up:
                 node.start()
         for mapper in world.mappers:
@@ -201,11 +208,28 @@ def _fail_disk(faults: Faults) -> str:
     disk = faults.random.choice([each for node in faults.world.nodes for each in node.disks])
     disk.healthy = False
 
-    def end() -> None:
-        disk.healthy = True
-
-    faults.later(end)
+    faults.later(disk.open)
     return disk.id
+
+
+def _is_calm(faults: Faults) -> bool:
+    """Whether nothing is broken, and the leading mapper can know that: what fails next is the only failure."""
+    world, now = faults.world, faults.world.timeline.time
+    hosts = [*world.nodes, *world.mappers]
+    disks = [each for node in world.nodes for each in node.disks]
+    leading = [each.mapper for each in world.mappers if each.up and each.mapper.leads()]
+    return (
+        now >= faults.broken_at + _SEEN
+        and not world.network.cuts
+        and all(each.up and each.hung_until <= now for each in hosts)
+        and all(each.healthy for each in disks)
+        and len(disks) == DISKS * len(world.nodes)
+        and len(leading) == 1
+        and all(leading[0].sightings.silence(each.name, now) < _SEEN for each in world.nodes)
+        and all(
+            leading[0].sightings.disk(node.name, each.id) is not None for node in world.nodes for each in node.disks
+        )
+    )
 
 
 def _lose_disk(faults: Faults) -> str:
@@ -215,8 +239,7 @@ def _lose_disk(faults: Faults) -> str:
     node = faults.random.choice(faults.world.nodes)
     disk = faults.random.choice(node.disks)
     now = faults.world.timeline.time
-    hosts = [*faults.world.nodes, *faults.world.mappers]
-    if faults.world.network.cuts or any(not each.up or each.hung_until > now for each in hosts):
+    if not _is_calm(faults):
         return ""
     for placement in faults.world.database.model.placements.values():
         synced = [each.disk_id for each in placement.in_sync()]
@@ -235,18 +258,23 @@ def _move_disk(faults: Faults) -> str:
         return ""
     disk = faults.random.choice(giver.disks)
     giver.disks.remove(disk)
-    faults.later(lambda: taker.disks.append(disk))
+
+    def put() -> None:
+        disk.open()
+        taker.disks.append(disk)
+
+    faults.later(put)
     return f"{disk.id} from {giver.name} to {taker.name}"
 
 
 def _muddle(faults: Faults) -> str:
     """Messages are late, and no mapper can help: what was given up comes after what was done since."""
     network, database = faults.world.network, faults.world.database
-    slow, network.slow = network.slow, faults.random.choice((0.2, 0.5))
+    network.slow = faults.random.choice((0.2, 0.5))
     database.down = True
 
     def end() -> None:
-        network.slow = slow
+        network.slow = 0.0
         database.down = False
 
     seconds = faults.random.uniform(4.0, 12.0)
@@ -308,10 +336,19 @@ _FAULTS: dict[str, tuple[float, Fault]] = {
     "database kept": (1.0, _keep),
     "database restored": (0.7, _restore),
     "disk fails": (1.0, _fail_disk),
-    "disk lost": (0.7, _lose_disk),
+    "disk lost": (4.0, _lose_disk),
     "disk moved": (0.5, _move_disk),
     "muddle": (1.0, _muddle),
     "lead handed over": (1.5, _hand_over),
     "disk drained": (0.7, _drain),
 }
 """Name to how often, and how."""
+_THEMES: tuple[frozenset[str], ...] = (
+    frozenset(),
+    frozenset({"muddle", "lead handed over"}),
+    frozenset({"database restored", "database kept", "disk fails", "disk moved"}),
+    frozenset({"database lies", "stop", "fade"}),
+    frozenset({"disk lost", "disk drained", "disk moved"}),
+)
+"""Faults that are more frequent, one of these in each run: else what takes two of a kind would hardly be met."""
+_EMPHASIS = 6

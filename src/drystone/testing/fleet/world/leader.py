@@ -21,7 +21,7 @@ _SLOW_READS = 0.05
 
 @dataclass(slots=True)
 class Change:
-    """One that is under way. :ivar answered: members that have it. :ivar asked: that were asked in this epoch."""
+    """One that is under way. :ivar answered: members that have it. :ivar repeated: it may have been sent twice."""
 
     placement: str
     key: str
@@ -32,6 +32,7 @@ class Change:
     epoch: int
     answered: set[str] = field(default_factory=set)
     reporting: bool = False
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Leader:
         self._node = node
         self._changes: dict[tuple[str, str], Change] = {}
         self._given_up: dict[tuple[str, str], int] = {}
-        """Numbers of changes that members may still make, as they were on their way when they were given up."""
+        """Numbers of changes that members may still make: they were on their way, or sent twice, when they ended."""
 
     def idle(self, id_: str) -> bool:
         """Whether no change of a placement is under way."""
@@ -162,6 +163,7 @@ class Leader:
         node = self._node
         epoch = placement.epoch
         floor = min(self._under_way(placement.id))
+        change.repeated = change.repeated or node.world.network.double > 0
 
         def done(answer: object) -> None:
             if not self._current(change):
@@ -170,8 +172,10 @@ class Leader:
                 change.answered.add(server)
                 if change.epoch == epoch:
                     self._finish_if_done(change)
-            elif isinstance(answer, Placement):
+            elif isinstance(answer, Placement) and answer.epoch > epoch:
                 node.learn(answer)
+                if self._current(change) and node.replicas[change.placement].placement.epoch == epoch:
+                    self._give_up(change, "our own disk does not work")
             else:
                 failed()
 
@@ -225,6 +229,8 @@ class Leader:
         shelf.dirty.discard(change.key)
         del self._changes[change.placement, change.key]
         self._given_up.pop((change.placement, change.key), None)
+        if change.repeated and "repeats are not noted" not in node.world.mutants:
+            self._given_up[change.placement, change.key] = change.seq
         if change.operation is not None:
             node.world.history.acknowledged(change.placement, change.epoch, node.name)
         change.reply(Entry(change.seq, change.value))

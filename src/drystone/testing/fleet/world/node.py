@@ -18,7 +18,11 @@ _HELD_EVERY = 4
 
 
 class Node(Host):
-    """A storage server. :ivar term: the highest it knows, durable."""
+    """A storage server.
+
+    :ivar term: the highest it knows, durable. :ivar atlas: the newest of each placement that it knows; in memory, as
+        it may go by that only once its disk has it too.
+    """
 
     def __init__(self, name: str, world: Surroundings, disks: int) -> None:
         super().__init__(name, world.timeline)
@@ -35,6 +39,7 @@ class Node(Host):
 
     def _start(self) -> None:
         self.replicas: dict[str, Replica] = {}
+        self.atlas: dict[str, Placement] = {}
         self.started = self.timeline.time
         self.map_version = 0
         self.want_held = True
@@ -43,11 +48,10 @@ class Node(Host):
         self.follower = Follower(self)
         newest: dict[str, Placement] = {}
         for disk in self.disks:
+            disk.open()
             for id_, shelf in disk.shelves.items():
                 if id_ not in newest or shelf.placement.epoch > newest[id_].epoch:
                     newest[id_] = shelf.placement
-                shelf.dirty |= shelf.intents
-                shelf.intents.clear()
         for id_, placement in newest.items():
             self.replicas[id_] = Replica(placement, self.name, started=self.timeline.time)
         self.later(self.world.random.uniform(0, _HEARTBEAT), self._beat)
@@ -79,35 +83,68 @@ class Node(Host):
         return None
 
     def shelf(self, placement: Placement) -> Shelf | None:
-        """Our own copy's place, None when its disk is not here. A disk that was away is told first what it missed."""
+        """Our own copy's place, None when its disk is not here, or does not know yet what it missed."""
         for member in placement.members:  # asked at every event: so no generators here
             if member.server == self.name:
                 disk = self.disk(member.disk_id)
                 found = None if disk is None else disk.shelves.get(placement.id)
-                if found is not None and found.placement.epoch < placement.epoch:
-                    found.placement = placement
+                if found is not None and found.placement.epoch < placement.epoch and not self._told_late:
+                    return None
                 return found
         return None
 
     def learn(self, placement: Placement) -> None:
-        """Make a newer placement durable, then act on it."""
+        """Take a newer placement: durable on the disk that we hold it on, then acted upon; until then only known."""
+        known = self.atlas.get(placement.id)
+        if known is None or known.epoch < placement.epoch:
+            self.atlas[placement.id] = placement
         replica = self.replicas.get(placement.id)
-        if replica is not None and placement.epoch <= replica.placement.epoch:
+        before = None if replica is None else replica.placement
+        if before is not None and placement.epoch <= before.epoch:
             return
-        member = placement.member(self.name)
-        if replica is None and member is None:
+        if (before is None and placement.member(self.name) is None) or not self._keep(before, placement):
             return
-        for disk in self.disks:
-            if disk.healthy and (known := disk.shelves.get(placement.id)) is not None:
-                known.placement = placement
-        if member is not None and (place := self.disk(member.disk_id)) is not None:
-            place.shelves.setdefault(placement.id, Shelf(placement))
         if replica is None:
             self.replicas[placement.id] = Replica(placement, self.name, started=self.timeline.time)
         else:
             replica.learn(placement)
         self.leader.learned(placement)
         self.follower.learned(placement)
+
+    def _keep(self, before: Placement | None, placement: Placement) -> bool:
+        """Whether it is durable on the disk that we hold it on, or are to hold it on."""
+        own = placement.member(self.name)
+        old = None if before is None else before.member(self.name)
+        for member in {each.disk_id: each for each in (old, own) if each is not None}.values():
+            disk = self.disk(member.disk_id)
+            if disk is not None:
+                shelf = disk.shelves.setdefault(placement.id, Shelf(placement))
+                if shelf.placement.epoch > placement.epoch:
+                    return False
+                shelf.placement = placement
+            elif member is own and not self._told_late:
+                return False
+        return True
+
+    def _catch_up(self) -> set[str]:
+        """Have disks keep what they missed while they were away; the ids of those that know all that we know."""
+        told = {each.id for each in self.disks if each.healthy}
+        if self._told_late:
+            return told
+        for disk in self.disks:
+            for id_, shelf in list(disk.shelves.items()) if disk.healthy else ():
+                newest = self.atlas.get(id_, shelf.placement)
+                own = newest.member(self.name)
+                if own is not None and own.disk_id == disk.id and newest.epoch > shelf.placement.epoch:
+                    self.learn(newest)
+                    if newest.epoch > shelf.placement.epoch:
+                        told.discard(disk.id)
+        return told
+
+    @property
+    def _told_late(self) -> bool:
+        """A rule that is left out: we go by what our disk does not know, and tell what it held before."""
+        return "told before learned" in self.world.mutants
 
     def count_in(self, placement: str, servers: tuple[str, ...]) -> None:
         """Take members as in sync, durably, before it is reported."""
@@ -124,6 +161,7 @@ class Node(Host):
     def _beat(self) -> None:
         self.later(_HEARTBEAT, self._beat)
         self.beats += 1
+        told = self._catch_up()
         tells = self.want_held or self.beats % _HELD_EVERY == 0
         beat = Heartbeat(
             server=self.name,
@@ -134,18 +172,18 @@ class Node(Host):
                 DiskReport(each.name, each.id, "good" if each.healthy else "bad", 1 << 40, 1 << 39)
                 for each in self.disks
             ),
-            held=tuple(self._held()) if tells else None,
+            held=tuple(self._held(told)) if tells else None,
             fleet=self.fleet,
             term=self.term,
-            told=tuple(each.id for each in self.disks if each.healthy) if tells else (),
+            told=tuple(sorted(told)) if tells else (),
             uptime=self.timeline.time - self.started,
         )
         self.world.ask_mapper(self, "heartbeat", beat, self._answered, lambda: None)
 
-    def _held(self) -> list[Held]:
+    def _held(self, told: set[str]) -> list[Held]:
         found = []
         for disk in self.disks:
-            for shelf in disk.shelves.values() if disk.healthy else ():
+            for shelf in disk.shelves.values() if disk.id in told else ():
                 live = sum(bool(each.value) for each in shelf.entries.values())
                 member = shelf.placement.member(self.name)
                 slot = member.slot if isinstance(member, Member) else "primary"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from drystone.fleet.mapping.database import AuditEntry
 from drystone.testing.fleet.world.copies import check_copies
 from drystone.testing.fleet.world.faults import Faults
 from drystone.testing.fleet.world.history import HistoryError
@@ -57,6 +58,10 @@ class Schedule:
         self.tally["changes acknowledged"] += answered.total()
         self.tally["operations refused"] += world.refused
         self.tally["operations without an answer"] += len(world.history.operations) - self.answered() - world.refused
+
+    def decided(self) -> list[AuditEntry]:
+        """What the mappers wrote into the audit log."""
+        return self.world.database.entries
 
     def answered(self) -> int:
         """Operations that clients got an answer to."""

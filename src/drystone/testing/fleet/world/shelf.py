@@ -73,3 +73,10 @@ class Disk:
     name: str
     shelves: dict[str, Shelf] = field(default_factory=dict)
     healthy: bool = True
+
+    def open(self) -> None:
+        """After a start, or when it comes back: what is undecided is taken back, and its keys are dirty."""
+        self.healthy = True
+        for shelf in self.shelves.values():
+            shelf.dirty |= shelf.intents
+            shelf.intents.clear()

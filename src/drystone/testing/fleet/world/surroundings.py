@@ -12,7 +12,7 @@ from drystone.fleet.replica import Replica
 from drystone.testing.fleet.world.database import MemoryDatabase
 from drystone.testing.fleet.world.history import History
 from drystone.testing.fleet.world.shelf import Shelf
-from drystone.testing.fleet.world.time import Action, Host, Timeline
+from drystone.testing.fleet.world.time import Action, Host, Network, Timeline
 
 Taker = Callable[[object], None]
 
@@ -69,6 +69,8 @@ class Surroundings(Protocol):
     def random(self) -> Random: ...
     @property
     def mutants(self) -> frozenset[str]: ...
+    @property
+    def network(self) -> Network: ...
     @property
     def history(self) -> History: ...
     @property

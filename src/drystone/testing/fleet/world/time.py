@@ -91,7 +91,7 @@ _Event = tuple[float, int, Host | None, int, tuple[str, str] | None, Action]
 class Network:
     """Messages between hosts: late, lost, doubled; cut from one host to another, one way or both.
 
-    :ivar loss, double: chances of each message.
+    :ivar loss, double: chances of each message. :ivar late: (from, to): more seconds that each one takes there.
     """
 
     def __init__(self, timeline: Timeline, random: Random) -> None:
@@ -102,6 +102,7 @@ class Network:
         self.double = 0.0
         self.slow = 0.0
         self.cuts = timeline.cuts
+        self.late: dict[tuple[str, str], float] = {}
 
     def send(self, source: Host, target: Host, action: Action) -> None:
         """Have `action` done in `target`, when the message comes and if it is the same process still."""
@@ -113,7 +114,7 @@ class Network:
             delay = -math.log(1.0 - chance()) / (1 / self.delay)
             if chance() < self.slow:
                 delay += 8 * chance()
-            self.timeline.inside(target, delay, action, link)
+            self.timeline.inside(target, delay + self.late.get(link, 0.0), action, link)
 
 
 class Call:

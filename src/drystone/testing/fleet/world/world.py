@@ -21,6 +21,8 @@ from drystone.testing.fleet.world.time import Action, Call, Host, Network, Timel
 _SERVERS = ("s1", "s2", "s3")
 _RULES = Rules(lease=3.0, dead=3.0, replace=8.0, leftover=15.0, pause=2.0, servers=frozenset(_SERVERS))
 HOSTS = ("one", "two")
+DISKS = 2
+"""Of each storage server."""
 _NUMBERS_OF_KEYS = (3, 3, 12)
 """Of each host: one of these in each run. With few, changes of a key meet; with many, each stays for a while."""
 _KINDS = ("put", "create", "get", "delete")
@@ -54,7 +56,7 @@ class World:
         self._last_mapper: dict[str, int] = {}
         self.client = Host("client", self.timeline)
         self.mappers = [MapperHost(f"m{number}", self) for number in (1, 2)]
-        self.nodes = [Node(name, self, 2) for name in _SERVERS]
+        self.nodes = [Node(name, self, DISKS) for name in _SERVERS]
         self._by_name = {each.name: each for each in self.nodes}
 
     def make_id(self) -> str:
@@ -151,7 +153,12 @@ class World:
     def do(self, kind: str, host: str, key: str, done: Callable[[Entry], None] = lambda _: None) -> None:
         """One operation, sent to a server that believes it leads, if there is one, else to any."""
         leading = [each for each in self.nodes if self._find_led(each, host)]
-        target = self.random.choice(leading or self.nodes)
+        self.ask_node(self.random.choice(leading or self.nodes), kind, host, key, done)
+
+    def ask_node(
+        self, target: Node, kind: str, host: str, key: str, done: Callable[[Entry], None] = lambda _: None
+    ) -> None:
+        """One operation, sent to this server."""
         value = ""
         if kind in {"put", "create"}:
             self._values += 1
@@ -190,7 +197,8 @@ class World:
             operation.value = answer.value
         done(answer)
 
-    def begin(self) -> None:
-        """Clients come: hosts are placed, and read and written for a while."""
+    def begin(self, *, clients: bool = True) -> None:
+        """Hosts are placed, and read and written by clients for a while, if there are any."""
         self.timeline.after(1.0, self._allocate)
-        self.timeline.after(2.0, self._act)
+        if clients:
+            self.timeline.after(2.0, self._act)

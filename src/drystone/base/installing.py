@@ -1,0 +1,101 @@
+"""Files that are put in place on a machine, for systemd to find: nothing of somebody else's is written over unasked."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from drystone.base.errors import ExistsError, KernelError, NotFoundError, UsageError
+from drystone.base.files import replacing, sync_folder, write_all
+
+
+class InstalledFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file. :ivar state: what was, or in a rehearsal would be, done with it."""
+
+    path: str
+    state: Literal["new", "same", "replaced", "kept"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file that is to be there. :ivar path: absolute. :ivar keep: one that is there stays, whatever it holds."""
+
+    path: str
+    data: bytes
+    mode: int = 0o644
+    keep: bool = False
+
+
+def install(
+    root: str, wanted: Sequence[Wanted], *, overwrite: bool = False, dry_run: bool = False
+) -> tuple[InstalledFile, ...]:
+    """Write the files below the folder `root`. Durable when it returns.
+
+    All are looked at before the first is written.
+
+    :raises NotFoundError: there is no such folder. :raises ExistsError: one of the files is there and holds something
+        else; not with `overwrite`. :raises KernelError: one cannot be read or written.
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise NotFoundError(f"there is no folder {root}")
+    found: list[InstalledFile] = []
+    try:
+        for each in wanted:
+            path = folder / each.path.lstrip("/")
+            found.append(InstalledFile(str(path), _judge(path, each, overwrite=overwrite)))
+        for each, file in zip(wanted, found, strict=True):
+            if file.state in {"new", "replaced"} and not dry_run:
+                _write(Path(file.path), each.data, each.mode)
+    except OSError as error:
+        raise KernelError("write", error.errno or errno.EIO, device=str(error.filename or root)) from error
+    return tuple(found)
+
+
+def find_program(name: str) -> str:
+    """The absolute path of the program that runs, if it is called so, or of the one on PATH.
+
+    :raises NotFoundError: there is none of that name.
+    """
+    own = sys.argv[0]
+    found = own if Path(own).name == name and os.access(own, os.X_OK) else shutil.which(name)
+    if found is None:
+        raise NotFoundError(f"there is no program {name} on PATH", hint="--program PATH")
+    return str(Path(found).absolute())
+
+
+def check_program(program: str) -> None:
+    """:raises UsageError: a path that cannot stand in a unit."""
+    if not program.startswith("/") or not program.isprintable() or any(c in program for c in " \t\"'\\%$;"):
+        raise UsageError(
+            f"{program!r} cannot stand in a unit", hint="--program PATH: absolute, without blanks, quotes and % $ ;"
+        )
+
+
+def _judge(path: Path, wanted: Wanted, *, overwrite: bool) -> Literal["new", "same", "replaced", "kept"]:
+    if not path.exists():
+        return "new"
+    if wanted.keep:
+        return "kept"
+    if path.read_bytes() == wanted.data:
+        return "same"
+    if not overwrite:
+        raise ExistsError(f"{path} is there and holds something else", hint="--overwrite", path=str(path))
+    return "replaced"
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    for folder in reversed([each for each in path.parents if not each.exists()]):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+    with replacing(path, mode=mode) as file:
+        os.fchmod(file.fileno(), mode)  # whatever the umask took away
+        write_all(file.fileno(), data)
