@@ -4,8 +4,9 @@
 
 Ours checks every byte it reads, and acknowledges a write when it is durable (fsync) on two disks of two servers, with
 MD5 and BLAKE3; nginx sends files as they are, and keeps one copy of what is put (WebDAV) without fsync and sums. What
-the disk itself takes for two durable copies is shown by two dd's at once, with fdatasync. The client is the same for both: threads with a socket each, kept open, whose requests were signed before. Both are asked
-for the same, in turn. Prints a JSON list as bench/run.py describes it.
+the disk itself takes for two durable copies is shown by two dd's at once, with fdatasync. The client is the same for
+both: threads with a socket each, kept open, whose requests were signed before. Both are asked for the same, in turn.
+Prints a JSON list as bench/run.py describes it.
 """
 
 from __future__ import annotations
@@ -212,7 +213,7 @@ def write_twice(folder: Path, size: int) -> None:
     copies = [folder / f"copy-{number}" for number in range(2)]
     words = ["dd", "if=/dev/zero", "bs=1M", f"count={size // MIB}", "conv=fdatasync", "status=none"]
     writers = [subprocess.Popen([*words, f"of={copy}"]) for copy in copies]
-    assert not any([writer.wait() for writer in writers])
+    assert [writer.wait() for writer in writers] == [0, 0]
     for copy in copies:
         copy.unlink()
 

@@ -230,6 +230,15 @@ _REDUNDANT = (
 _SLOW = _disk("slow", 0, 0, 65536)
 _FAST = (_disk("cmeta", 1, 0, 8192), _disk("fast", 1, 8192, 16384))
 
+_PLAIN = _state(_device("vol", (32768, "linear", "/disk/0 0")))
+_ORIGIN = (_disk("real", 0, 0, 32768), _disk("cow", 1, 0, 16384))
+_SNAPPED = _state(
+    *_ORIGIN,
+    _device("vol", (32768, "snapshot-origin", "{real}")),
+    _device("snap", (32768, "snapshot", "{real} {cow} P 16")),
+)
+_MERGING = _state(*_ORIGIN, _device("vol", (32768, "snapshot-merge", "{real} {cow} P 16")))
+
 _LAYERED = (
     Transition(
         "put a cache before a device that is in use",
@@ -258,41 +267,25 @@ _LAYERED = (
     ),
     Transition(
         "take a snapshot of a device that is in use",
-        _state(_device("vol", (32768, "linear", "/disk/0 0"))),
-        _state(
-            _disk("real", 0, 0, 32768),
-            _disk("cow", 1, 0, 16384),
-            _device("vol", (32768, "snapshot-origin", "{real}")),
-            _device("snap", (32768, "snapshot", "{real} {cow} P 16")),
-        ),
+        _PLAIN,
+        _SNAPPED,
     ),
     Transition(
         "merge a snapshot",
-        _state(
-            _disk("real", 0, 0, 32768),
-            _disk("cow", 1, 0, 16384),
-            _device("vol", (32768, "snapshot-origin", "{real}")),
-            _device("snap", (32768, "snapshot", "{real} {cow} P 16")),
-        ),
-        _state(
-            _disk("real", 0, 0, 32768),
-            _disk("cow", 1, 0, 16384),
-            _device("vol", (32768, "snapshot-merge", "{real} {cow} P 16")),
-        ),
+        _SNAPPED,
+        _MERGING,
     ),
     Transition(
         "merge one of two snapshots",
         _state(
-            _disk("real", 0, 0, 32768),
-            _disk("cow", 1, 0, 16384),
+            *_ORIGIN,
             _disk("cow2", 2, 0, 16384),
             _device("snap", (32768, "snapshot", "{real} {cow} P 16")),
             _device("snap2", (32768, "snapshot", "{real} {cow2} P 16")),
             _device("vol", (32768, "snapshot-origin", "{real}")),
         ),
         _state(
-            _disk("real", 0, 0, 32768),
-            _disk("cow", 1, 0, 16384),
+            *_ORIGIN,
             _disk("cow2", 2, 0, 16384),
             _device("snap2", (32768, "snapshot", "{real} {cow2} P 16")),
             _device("vol", (32768, "snapshot-merge", "{real} {cow} P 16")),
@@ -300,22 +293,13 @@ _LAYERED = (
     ),
     Transition(
         "end a merge",
-        _state(
-            _disk("real", 0, 0, 32768),
-            _disk("cow", 1, 0, 16384),
-            _device("vol", (32768, "snapshot-merge", "{real} {cow} P 16")),
-        ),
-        _state(_device("vol", (32768, "linear", "/disk/0 0"))),
+        _MERGING,
+        _PLAIN,
     ),
     Transition(
         "drop a snapshot",
-        _state(
-            _disk("real", 0, 0, 32768),
-            _disk("cow", 1, 0, 16384),
-            _device("vol", (32768, "snapshot-origin", "{real}")),
-            _device("snap", (32768, "snapshot", "{real} {cow} P 16")),
-        ),
-        _state(_device("vol", (32768, "linear", "/disk/0 0"))),
+        _SNAPPED,
+        _PLAIN,
     ),
 )
 

@@ -8,22 +8,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from drystone.testing.fleet.world.campaign import run_campaign
 from drystone.testing.fleet.world.history import HistoryError
 from drystone.testing.fleet.world.schedule import Schedule
 
 _BROKEN = {
-    "acknowledged without copying members": 32,
-    "no promises": 38,
-    "promise from its arrival": 67,
-    "no count_in": 81,
-    "rebuilt without a missing member": 54,
+    "acknowledged without copying members": 0,
+    "no promises": 27,
+    "promise from its arrival": 92,
+    "rebuilt without a missing member": 1,
+    "others stay in sync": 13,
 }
-"""A rule that is left out, and a seed that finds it."""
+"""A rule that is left out, and a seed that finds it. Those that are seldom found so have stories in test_rules."""
 _TRIES = 300
-"""Seeds that are tried from there on: what a seed stands for changes with the code.
-
-Two more mutants take thousands of seeds: "late changes are taken", "others stay in sync".
-"""
+"""Seeds that are tried from there on: what a seed stands for changes with the code."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +50,15 @@ def finds(mutant: str, seed: int) -> bool:
     except HistoryError:
         return True
     return False
+
+
+def test_processes_share_the_seeds_and_find_the_same() -> None:
+    alone = list(run_campaign(0, 4, piece=2))
+    assert [each.end for each in alone] == [2, 4]
+    assert list(run_campaign(0, 4, piece=2, jobs=2)) == alone
+    tally = alone[0].tally
+    assert tally["schedules"] == 2
+    assert all(tally[each] for each in ("changes acknowledged", "reads checked", "copies compared", "copies completed"))
 
 
 def test_equal_seeds_give_equal_runs() -> None:

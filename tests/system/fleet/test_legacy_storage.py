@@ -9,10 +9,13 @@ import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
+
 from drystone.fleet.calls import Answer, Calls
+from drystone.fleet.documents import Key
 from drystone.fleet.storage.settings import Legacy
 from drystone.testing.fleet.bodies import read
-from drystone.testing.fleet.servers import ADMIN, FleetServers
+from drystone.testing.fleet.servers import ADMIN, SECRET, FleetServers
 
 Call = Callable[..., Awaitable[Answer]]
 
@@ -132,11 +135,12 @@ def test_a_stranger_reaches_nothing_of_the_fleet_itself(tmp_path: Path) -> None:
     run_fleet(tmp_path, check)
 
 
-def test_where_a_key_is_needed_nothing_goes_without_one(tmp_path: Path) -> None:
-    def basic(access: str, secret: str) -> dict[str, str]:
-        return {"Authorization": "Basic " + base64.b64encode(f"{access}:{secret}".encode()).decode()}
+def basic(access: str, secret: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{access}:{secret}".encode()).decode()}
 
-    async def check(_: FleetServers, call: Call) -> None:
+
+def test_where_a_key_is_needed_nothing_goes_without_one(tmp_path: Path) -> None:
+    async def check(fleet: FleetServers, call: Call) -> None:
         right = basic(ADMIN.access_key, ADMIN.secret)
         wrong: tuple[dict[str, str], ...] = (
             {},
@@ -157,5 +161,20 @@ def test_where_a_key_is_needed_nothing_goes_without_one(tmp_path: Path) -> None:
         assert (await call("POST", "/api/zbase/host/file", b"x", headers=right)).status == 200
         assert (await call("GET", "/api/zbase/host/file", headers=right)).body == b"x"
         assert (await call("GET", "/api?action=get_config", headers=right)).status == 200
+        reader = Key("READER", "readers-secret-of-a-test", {"zbase": "read"})
+        async with Calls(SECRET) as inside:
+            made = await inside.call("POST", f"{fleet.mapper_url}/internal/keys", msgspec.json.encode(reader))
+            assert made.status == 200
+        await fleet.wait_for(lambda: reader.access_key in fleet.server("s1").standings.atlas.keys)
+        may = basic(reader.access_key, reader.secret)
+        assert (await call("GET", "/api/zbase/host/file", headers=may)).body == b"x"
+        for method, path in (
+            ("POST", "/api/zbase/host/file"),
+            ("DELETE", "/api/zbase/host/file"),
+            ("GET", "/api/other/host/file"),
+            ("GET", "/api?action=get_config"),
+        ):
+            assert (await call(method, path, b"x" if method == "POST" else b"", headers=may)).status == 403
+        assert (await call("GET", "/api/zbase/host/file", headers=may)).body == b"x"
 
     run_fleet(tmp_path, check, legacy="key")

@@ -1,10 +1,13 @@
 """Mappers as processes: which one leads, who may ask what, and what they say when the database is gone."""
 
+import shutil
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
+from drystone.fleet.documents import FleetMap, Key
 from drystone.testing.fleet.processes import FleetProcesses, Server, wait_until
 
 
@@ -83,6 +86,43 @@ def test_the_map_is_waited_for(fleet: FleetProcesses) -> None:
     assert get(fleet.mappers[0], f"/internal/map?newer={version + 1000}&wait=1", **bearer).status_code == 204
     answer = get(fleet.mappers[0], f"/internal/map?newer={version - 1}&wait=20", **bearer)
     assert answer.json()["version"] >= version
+
+
+def test_who_has_the_map_is_told_what_is_new_of_it(fleet: FleetProcesses) -> None:
+    bearer = {"Authorization": f"Bearer {fleet.secret}"}
+    before = fleet.map()
+    key = Key("NEWKEY", "a-secret-of-many-letters", {"*": "read"})
+    assert fleet.make_key(key)
+    path = f"/internal/map?newer={before.version}&edition="
+    news = msgspec.json.decode(get(fleet.mappers[0], path + before.edition, **bearer).content, type=FleetMap)
+    assert (news.since, news.keys, news.buckets) == (before.version, (key,), ())
+    whole = msgspec.json.decode(get(fleet.mappers[0], path + "another", **bearer).content, type=FleetMap)
+    assert (whole.since, len(whole.keys)) == (0, len(before.keys) + 1)
+    wait_until("all servers have it", fleet.is_whole)
+
+
+def test_servers_go_by_a_database_that_was_put_back_whatever_they_were_told_before(tmp_path: Path) -> None:
+    with FleetProcesses(tmp_path / "fleet", disks=1) as fleet:
+        fleet.start()
+        url = fleet.storage[0].url
+        assert fleet.client.ask(url, "PUT", "/backups").status == 200
+        fleet.copy_database(tmp_path / "copy.db")
+        for host in ("one", "two"):
+            assert fleet.client.ask(url, "PUT", f"/backups/{host}/file", body=host.encode()).status == 200
+        wait_until("all have the map", fleet.is_protected)
+        fleet.storage[1].kill()  # with the map of the database that is lost
+        assert fleet.mappers[0].stop() == 0
+        fleet.fold_database()
+        shutil.copy(tmp_path / "copy.db", fleet.database_file)
+        fleet.mappers[0].start()
+        fleet.storage[1].start()
+        wait_until("the map is there again", fleet.is_protected)
+        assert {each.host for each in fleet.map().placements} == {"one", "two"}
+        for server in fleet.storage:
+            for host in ("one", "two"):
+                assert fleet.client.ask(server.url, "GET", f"/backups/{host}/file").body == host.encode()
+        assert fleet.client.ask(url, "PUT", "/backups/three/file", body=b"three").status == 200
+        assert fleet.client.ask(fleet.storage[1].url, "GET", "/backups/three/file").body == b"three"
 
 
 def test_the_legacy_api_can_be_closed_to_those_without_a_key(tmp_path: Path) -> None:

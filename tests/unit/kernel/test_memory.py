@@ -84,3 +84,29 @@ def test_memory_is_locked_until_the_last_block_ends() -> None:
         assert refused.errno in (errno.ENOMEM, errno.EPERM)
         assert "ulimit" in refused.hint
     assert locked_kib() == before
+
+
+_BUFFERS = """
+import resource, sys
+from drystone.kernel.memory import keep_freed_memory
+if {keeps}:
+    keep_freed_memory(64 << 20)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    [b"x" * (256 << 10) for _ in range(8)]
+before = faults()
+for _ in range(50):
+    [b"x" * (256 << 10) for _ in range(8)]
+print(faults() - before)
+"""
+
+
+def test_memory_that_was_freed_comes_without_page_faults() -> None:
+    counts = [
+        int(
+            subprocess.run([sys.executable, "-c", _BUFFERS.format(keeps=keeps)], check=True, capture_output=True).stdout
+        )
+        for keeps in (False, True)
+    ]
+    assert counts[1] < 1000 < counts[0], "50 times 2 MiB are 25,600 pages"

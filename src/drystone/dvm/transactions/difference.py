@@ -111,7 +111,8 @@ def _by_key(values: list[Any], key: str) -> dict[str, Any] | None:
 
 def _same(old: Any, new: Any) -> bool:
     if isinstance(old, dict | list) or isinstance(new, dict | list):
-        return json.dumps(old) == json.dumps(new) if type(old) is type(new) else False
+        # == would take 1, 1.0 and true for the same; the text of a value does not, and is made quickly.
+        return type(old) is type(new) and repr(old) == repr(new)
     return type(old) is type(new) and bool(old == new)
 
 

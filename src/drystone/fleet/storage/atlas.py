@@ -1,6 +1,7 @@
 """What a storage server knows of the fleet's map: kept in a file, so that it can start while no mapper answers.
 
 While a mapper rebuilds a map that was lost, the buckets and keys that were known stay.
+Of a map that is known a mapper tells what is new to it; what that leaves out is as it was.
 A map of a lower term, or of the same term and a lower version, is not taken. Placements are also learned one by one:
 from a mapper's answer, or from a leader that passes one on.
 """
@@ -42,8 +43,16 @@ class Atlas:
         self.term = 0
         self.version = 0
         self.recovering = False
-        self._whole: FleetMap | None = None
-        self._unkept: FleetMap | None = None
+        self.edition = ""
+        self._told: FleetMap | None = None
+        """The map as a mapper tells it, at `version`; None: it is to be put together from the tables."""
+        self._table: dict[str, Placement] = {}
+        """Its placements by their ids. We may know some in a newer epoch, and others besides."""
+        self._learned: set[str] = set()
+        """Ids of placements that were learned one by one since a map was."""
+        self._before: FleetMap | None = None
+        """While the map is being rebuilt: the last one that was whole."""
+        self._unkept = False
         self.servers: dict[str, Server] = {}
         self.buckets: dict[str, Bucket] = {}
         self.keys: dict[str, Key] = {}
@@ -84,29 +93,63 @@ class Atlas:
         """
         if (map_.term, map_.version) <= (self.term, self.version) or (self.fleet and map_.fleet != self.fleet):
             return False
+        if map_.since and not self._can_apply(map_):
+            return False
         if (map_.fleet, map_.term, map_.recovering) != (self.fleet, self.term, self.recovering):
-            self._write(map_)
-        else:
-            self._unkept = map_
+            known = self._whole()
+            self._write(msgspec.structs.replace(known, term=map_.term) if map_.since and known else map_)
+        self._unkept = True
         return True
+
+    def _can_apply(self, news: FleetMap) -> bool:
+        """Whether we have a map that it is news to: of its edition, of the version it begins at or a later one."""
+        return not self.recovering and news.edition == self.edition and news.since <= self.version
 
     def keep(self) -> None:
         """Make durable what was learned since the last time. :raises OSError: it cannot be."""
-        if self._unkept is not None:
-            self._write(self._unkept)
+        if self._unkept and self._told is not None and self.recovering:
+            self._write(self._told)
+        elif self._unkept and (known := self._whole()) is not None:
+            self._write(known)
 
     def _write(self, map_: FleetMap) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        if map_.recovering and self._whole is not None:
-            replace_file(self._folder / _WHOLE, msgspec.json.encode(self._whole), mode=0o600)
+        if map_.recovering and (known := self._whole()) is not None:
+            replace_file(self._folder / _WHOLE, msgspec.json.encode(known), mode=0o600)
         replace_file(self._folder / _FILE, msgspec.json.encode(map_), mode=0o600)
         if not map_.recovering:
             (self._folder / _WHOLE).unlink(missing_ok=True)
-        self._unkept = None
+        self._unkept = False
+
+    def _whole(self) -> FleetMap | None:
+        """The last map that was not being rebuilt, None before the first."""
+        if self.recovering:
+            return self._before
+        if self._told is None and self.version:
+            self._told = FleetMap(
+                fleet=self.fleet,
+                term=self.term,
+                version=self.version,
+                servers=tuple(self.servers.values()),
+                placements=tuple(self._table.values()),
+                buckets=tuple(self.buckets.values()),
+                keys=tuple(self.keys.values()),
+                leftovers=tuple(self.leftovers),
+                edition=self.edition,
+            )
+        return self._told
 
     def take(self, map_: FleetMap) -> None:
         """Go by a map that `prepare` found newer. One that is being rebuilt may lack what was there: it adds to what is
         known, and takes nothing away."""
+        if map_.since:
+            self._take_news(map_)
+            return
+        self._before = self._whole() if map_.recovering else None
+        self._told = map_
+        self._table = {each.id: each for each in map_.placements}
+        self._learned.clear()
+        self.edition = map_.edition
         self.fleet, self.term, self.version, self.recovering = map_.fleet, map_.term, map_.version, map_.recovering
         buckets = {each.name: each for each in map_.buckets}
         keys = {each.access_key: each for each in map_.keys}
@@ -115,19 +158,36 @@ class Atlas:
             buckets, keys = self.buckets | buckets, self.keys | keys
             for each in known.values():
                 self._enter(each)
-        else:
-            self._whole = map_
         self.buckets, self.keys = buckets, keys
         self.servers = {each.id: each for each in map_.servers}
         self.leftovers = frozenset(map_.leftovers)
         for each in map_.placements:
             self._enter(max(each, known.get(each.id, each), key=lambda placement: placement.epoch))
 
+    def _take_news(self, news: FleetMap) -> None:
+        """What changed since the map that we have, or an earlier one of its edition."""
+        self.term, self.version = news.term, news.version
+        for id_ in (*news.gone_placements, *(self._learned - self._table.keys())):
+            self._table.pop(id_, None)
+            self._leave(id_)
+        for each in news.placements:
+            self._table[each.id] = each
+            self._enter(max(each, self._placements.get(each.id, each), key=lambda placement: placement.epoch))
+        self._learned.clear()
+        self.buckets = {**self.buckets, **{each.name: each for each in news.buckets}}
+        self.keys = {**self.keys, **{each.access_key: each for each in news.keys}}
+        for name in news.gone_buckets:
+            self.buckets.pop(name, None)
+        for name in news.gone_keys:
+            self.keys.pop(name, None)
+        self.servers = {each.id: each for each in news.servers}
+        self.leftovers = frozenset(news.leftovers)
+        self._told = None
+
     def account(self) -> FleetMap | None:
         """The last whole map for a mapper that rebuilds its own: buckets and keys; what the disks tell is left out."""
-        if self._whole is None:
-            return None
-        return msgspec.structs.replace(self._whole, placements=(), servers=(), leftovers=())
+        known = self._whole()
+        return None if known is None else msgspec.structs.replace(known, placements=(), servers=(), leftovers=())
 
     def learn_placement(self, placement: Placement) -> bool:
         """Take one that is newer than what is known of it. Kept with the disk's own (and with the next map)."""
@@ -135,7 +195,13 @@ class Atlas:
         if known is not None and known.epoch >= placement.epoch:
             return False
         self._enter(placement)
+        self._learned.add(placement.id)
         return True
+
+    def _leave(self, id_: str) -> None:
+        placement = self._placements.pop(id_, None)
+        if placement is not None and self._by_host.get((placement.namespace, placement.host)) == id_:
+            del self._by_host[placement.namespace, placement.host]
 
     def _enter(self, placement: Placement) -> None:
         self._placements[placement.id] = placement

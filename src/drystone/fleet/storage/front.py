@@ -59,7 +59,7 @@ class Front:
             body=self._read_body(request),
             secure=request.secure,
             peer=request.remote or "",
-            id=f"{random.getrandbits(128):032x}",  # noqa: S311  # a name for logs; the system's would cost a call of it
+            id=f"{random.getrandbits(128):032x}",  # for logs; the system's randomness would cost a call of it
         )
         response = await self._gateway.handle(asked)
         if isinstance(response.body, bytes):

@@ -82,7 +82,8 @@ class Reporter:
     async def follow_map(self) -> None:
         """Get each newer map as soon as there is one, for as long as the server runs."""
         while True:
-            path = f"/internal/map?newer={self._atlas.version}&wait={_POLL_SECONDS:g}"
+            known = f"newer={self._atlas.version}&edition={self._atlas.edition}"
+            path = f"/internal/map?{known}&wait={_POLL_SECONDS:g}"
             try:
                 answer = await self._mappers.call("GET", path, seconds=_POLL_SECONDS + 5)
                 if answer.status == 200:
@@ -97,7 +98,7 @@ class Reporter:
         held: tuple[Held, ...] | None = None
         told: tuple[str, ...] = ()
         # What is told in a term was so after the term was learned: so the term is looked at first.
-        term, version = self._atlas.term, self._atlas.version
+        term, version, edition = self._atlas.term, self._atlas.version, self._atlas.edition
         if self._wants_held or self._beats % (_HELD_COPYING if self._is_copying() else _HELD_EVERY) == 0:
             self._wants_held = False
             held, told = await self._collect_held()
@@ -113,6 +114,7 @@ class Reporter:
             uptime=time.monotonic() - self._began,
             told=told,
             known=self._atlas.account() if held is not None else None,
+            edition=edition,
         )
         try:
             answer = await self._mappers.ask("/internal/heartbeat", beat, HeartbeatAnswer, seconds=_SECONDS)

@@ -150,7 +150,7 @@ class Leader:
                     floor = await self._under_way.number(noted, change)
                     told = functools.partial(_tell_change, order, change, floor)
                     anew = functools.partial(_tell_change, full, change, floor) if full else told
-                    await self.spread(standing, told, anew, read, links)
+                    repeated = await self.spread(standing, told, anew, read, links)
                 except BaseException:
                     await bay.run(take_back, disk, intent)
                     raise
@@ -163,6 +163,9 @@ class Leader:
                     raise UnavailableError("the leader changed meanwhile") from error
                 raise
             self._under_way.settle(change)
+            if repeated:
+                # It may be made once more, after the next change of the key: so that one goes out above a floor.
+                self._under_way.give_up(change)
         return change.info
 
     async def spread(
@@ -172,21 +175,23 @@ class Leader:
         full: Callable[[Placement], Order],
         read: Read | None,
         links: Iterable[MemberLink] = (),
-    ) -> None:
+    ) -> bool:
         """Have every other member do something, or be dropped from the placement.
 
         :param order: for those with a link, or without bytes; :param full: for those that must get the bytes anew.
+        :returns: whether it was sent twice to one of them: then it may still be on its way there.
         """
         placement = standing.placement
         ready = {(each.member.server, each.member.disk_id): each for each in links}
         done: set[tuple[str, str]] = set()
+        repeats: set[str] = set()
         for _ in range(_ROUNDS):
             placement = self.standings.lead(placement.id).placement
             waiting = [each for each in self._others(placement) if (each.server, each.disk_id) not in done]
             if not waiting:
-                return
+                return bool(repeats)
             tries = [
-                self._tell(placement, each, order, full, read, ready.pop((each.server, each.disk_id), None))
+                self._tell(placement, each, order, full, read, ready.pop((each.server, each.disk_id), None), repeats)
                 for each in waiting
             ]
             failed: dict[str, str] = {}
@@ -240,8 +245,9 @@ class Leader:
         full: Callable[[Placement], Order],
         read: Read | None,
         link: MemberLink | None,
+        repeats: set[str],
     ) -> Exception | None:
-        """Tell one member; how it failed, None when it is done."""
+        """Tell one member; how it failed, None when it is done. :param repeats: gets those that were told twice."""
         try:
             if link is None and (read is None or order is not full):
                 link = self.link(placement, member, body=False)
@@ -252,16 +258,21 @@ class Leader:
                 except UnavailableError:
                     if read is None:
                         raise
+                    repeats.add(member.server)
+                finally:
+                    if link.repeated:
+                        repeats.add(member.server)
             assert read is not None, "only a member that lacks bytes answers so"
-            await self.send_anew(placement, member, full, read)
+            if await self.send_anew(placement, member, full, read):
+                repeats.add(member.server)
         except (ElsewhereError, OwnBytesError, DrystoneError) as error:
             return error
         return None
 
     async def send_anew(
         self, placement: Placement, member: Member, order: Callable[[Placement], Order], read: Read
-    ) -> None:
-        """Tell one member something that has bytes.
+    ) -> bool:
+        """Tell one member something that has bytes; whether it was sent twice.
 
         :raises OwnBytesError: they cannot be read here. :raises ElsewhereError, DrystoneError: the member failed.
         """
@@ -274,6 +285,7 @@ class Leader:
             await link.finish(order(placement))
         finally:
             await link.close()
+        return link.repeated
 
     async def drop(self, placement_id: str, failed: dict[str, str]) -> None:
         """Have members dropped that did not answer; several changes and reads at once ask once.

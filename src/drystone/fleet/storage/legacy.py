@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 from drystone.base.errors import DrystoneError
 from drystone.fleet.basic import CHALLENGE, parse_basic
 from drystone.fleet.documents import Key
+from drystone.fleet.gateway.access import may
 from drystone.fleet.objects import ObjectInfo, PutOptions
 from drystone.fleet.s3.errors import Code, S3Error, from_error
 from drystone.fleet.s3.keys import check_key, is_namespace
+from drystone.fleet.s3.operations import Right
 from drystone.fleet.s3.ranges import resolve_range
 from drystone.fleet.storage.atlas import Atlas
 from drystone.fleet.storage.catalog import MapCatalog
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_ORDER = ("read", "write", "admin")
 _PAGE = 1000
 Parameters = Mapping[str, str]
 
@@ -112,12 +113,10 @@ class LegacyInterface:
             raise S3Error(Code.AccessDenied, headers={"www-authenticate": CHALLENGE})
         return key
 
-    def _check(self, key: Key | None, namespace: str, right: str) -> None:
+    def _check(self, key: Key | None, namespace: str, right: Right) -> None:
         """:raises S3Error: AccessDenied: the key does not have the right."""
-        if key is not None:
-            best = max((_ORDER.index(key.rights[name]) for name in (namespace, "*") if name in key.rights), default=-1)
-            if best < _ORDER.index(right):
-                raise S3Error(Code.AccessDenied)
+        if key is not None and not may(key, right, namespace):
+            raise S3Error(Code.AccessDenied)
 
     # ------------------------------------------------------------------ objects
 

@@ -46,6 +46,8 @@ class MemberLink:
         self._task: asyncio.Task[Done] | None = None
         self._held: list[bytes | memoryview] = []
         self._size = 0
+        self.repeated = False
+        """Whether it was sent a second time: then the first may still come."""
 
     def start(self) -> None:
         """Begin to send, before the order is known."""
@@ -138,7 +140,8 @@ class MemberLink:
         try:
             answer = await self._calls.call("POST", self._url + PATH, body, seconds=ANSWER_SECONDS)
         except UnavailableError:
-            # A kept connection may have been closed just now; what was done twice is done once.
+            # A kept connection may have been closed just now.
+            self.repeated = True
             answer = await self._calls.call("POST", self._url + PATH, body, seconds=ANSWER_SECONDS)
         return _read_answer(answer)
 

@@ -36,6 +36,7 @@ from drystone.fleet.storage.settling import Settler
 from drystone.fleet.storage.shelf import Shelf
 from drystone.fleet.storage.standing import Standings
 from drystone.fleet.storage.upkeep import Scrubber, Sweeper
+from drystone.kernel.memory import keep_freed_memory
 from drystone.wire.tcp import Limits, TlsFiles, is_loopback, parse_address, serve_tcp, wait_for_signal
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 _READY_SECONDS = 30.0
 """How long the first contact with a mapper is waited for before requests are answered all the same."""
 _END_SECONDS = 15.0
+_KEPT = 64 << 20
+"""Bytes that were freed and are kept for the next pieces of bodies."""
 
 
 async def serve(settings: StorageSettings, ready: Callable[[str], None]) -> None:
@@ -52,6 +55,7 @@ async def serve(settings: StorageSettings, ready: Callable[[str], None]) -> None
     :raises UsageError: the settings are wrong. :raises UnavailableError: there is no disk. :raises BusyError: the port
         is taken.
     """
+    keep_freed_memory(_KEPT)
     ended = asyncio.create_task(wait_for_signal())
     await asyncio.sleep(0)  # it has its handlers before anything listens
     async with running(settings, ended=ended) as server:

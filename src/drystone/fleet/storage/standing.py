@@ -96,7 +96,7 @@ class Standings:
             if not await asyncio.to_thread(self.atlas.prepare, map_):
                 return
             self.atlas.take(map_)
-        await self._learn_all(map_.placements)
+        await self._learn_all(self.atlas.placements())  # what could not be kept before, too
         self._tell()
 
     def _tell(self) -> None:
@@ -197,7 +197,8 @@ class Standings:
                 await self.refresh()
 
     async def _ask_for_map(self) -> None:
-        answer = await self._mappers.call("GET", f"/internal/map?newer={self.atlas.version}")
+        known = f"newer={self.atlas.version}&edition={self.atlas.edition}"
+        answer = await self._mappers.call("GET", f"/internal/map?{known}")
         if answer.status == 200:
             await self.learn_map(answer.document(FleetMap))
         elif answer.status != 204:

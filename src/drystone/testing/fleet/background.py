@@ -1,4 +1,4 @@
-"""Servers that run in a thread, with an event loop of their own, while a test calls them by blocking clients."""
+"""Servers that run in a thread, on uvloop as real ones do, while a test calls them by blocking clients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+
+import uvloop
 
 from drystone.base.errors import UnavailableError
 
@@ -32,7 +34,8 @@ def serving(serve: Callable[[], AbstractAsyncContextManager[str]], name: str) ->
 
     def begin() -> None:
         try:
-            asyncio.run(run())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(run())
         finally:
             ready.set()
 

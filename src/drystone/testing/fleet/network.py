@@ -131,10 +131,12 @@ class Network:
     async def _close(self) -> None:
         for server in self._servers:
             server.close()
-        for task in self._carried:
+        rest = asyncio.all_tasks() - {asyncio.current_task()}  # connections that are being made, too
+        for task in rest:
             task.cancel()
-        if self._carried:
-            await asyncio.wait(list(self._carried))
+        if rest:
+            await asyncio.wait(rest)
+        await asyncio.sleep(0)  # what was aborted is closed in the loop's next turn
 
     async def _change(self, pair: tuple[str, str], how: Cut | None) -> None:
         if how is None:

@@ -18,7 +18,9 @@ import tempfile
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -328,20 +330,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Random schedules of faults on a fleet of real processes.")
     parser.add_argument("--seeds", default="0:10", help="FIRST:END, END not among them; several with commas")
     parser.add_argument("--seconds", type=float, default=20.0, help="that the faults of each are spread over")
+    parser.add_argument("--jobs", type=int, default=1, help="that run at the same time")
     parser.add_argument("--keep", type=Path, help="folder for what failed: logs and disks")
     asked = parser.parse_args()
     failed = []
-    for seed in list_seeds(asked.seeds):
-        folder = Path(tempfile.mkdtemp(prefix="fleet-schedule-"))
-        outcome = run_schedule(seed, folder / "fleet", asked.seconds)
-        print(outcome, flush=True)  # noqa: T201  # what the command is for
-        if outcome.faults:
-            failed.append(seed)
-            if asked.keep is not None:
-                shutil.copytree(folder / "fleet", asked.keep / f"seed-{seed}", symlinks=True)
-        shutil.rmtree(folder)
-    print(f"failed: {failed or 'none'}")  # noqa: T201
+    done: Counter[str] = Counter()
+    seeds = list_seeds(asked.seeds)
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        for seed, outcome in zip(
+            seeds, pool.map(lambda each: _run(each, asked.seconds, asked.keep), seeds), strict=True
+        ):
+            print(outcome, flush=True)  # noqa: T201  # what the command is for
+            done += Counter(outcome.counts)
+            if outcome.faults:
+                failed.append(seed)
+    counts = ", ".join(f"{name}: {count}" for name, count in sorted(done.items()))
+    print(f"{len(seeds)} schedules; {counts}\nfailed: {failed or 'none'}")  # noqa: T201
     return 1 if failed else 0
+
+
+def _run(seed: int, seconds: float, keep: Path | None) -> Outcome:
+    """In a folder of its own, of which a copy is kept when it failed."""
+    folder = Path(tempfile.mkdtemp(prefix="fleet-schedule-"))
+    outcome = run_schedule(seed, folder / "fleet", seconds)
+    if outcome.faults and keep is not None:
+        shutil.copytree(folder / "fleet", keep / f"seed-{seed}", symlinks=True)
+    shutil.rmtree(folder)
+    return outcome
 
 
 if __name__ == "__main__":

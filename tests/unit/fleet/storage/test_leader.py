@@ -15,6 +15,7 @@ from drystone.fleet.disk.changes import Change, Dirty
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.objects import ObjectInfo
 from drystone.fleet.storage import links
+from drystone.fleet.storage.members import Done
 from drystone.fleet.storage.standing import boot_time
 from drystone.testing.fleet.lone_leader import ID, LoneLeader, lone_leader
 from drystone.wire.tcp import Limits, serve_tcp
@@ -144,6 +145,47 @@ def test_a_member_that_hangs_is_waited_for_only_while_it_is_worth_it(
             await putting
             assert [each.drop for each in lone.mappers.reports] == ([("s2",)] if why == "silent" else [])
             assert lone.standing.disk.dirty(ID) == ()
+
+    asyncio.run(run())
+
+
+def test_after_a_change_that_was_sent_twice_the_next_of_its_key_waits_until_the_first_sending_counts_no_more(
+    tmp_path: Path,
+) -> None:
+    """The first may have stuck on the way: made later, it would bring back what was deleted since."""
+
+    async def run() -> None:
+        other_goes_on = asyncio.Event()
+        came: list[str] = []
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            body = await request.read()
+            (key,) = [each for each in ("web/other", "web/file") if each.encode() in body]
+            came.append(key)
+            if came == ["web/other", "web/file"]:
+                assert request.transport is not None
+                request.transport.abort()
+            if key == "web/other":
+                await other_goes_on.wait()
+            return web.Response(body=msgspec.json.encode(Done()))
+
+        async with (
+            asyncio.timeout(100),
+            serve_tcp(answer, "127.0.0.1:0", limits=Limits(end_seconds=0.01)) as url,
+            lone_leader(tmp_path, members=2, url=url) as lone,
+        ):
+            other = asyncio.create_task(lone.put("web/other", b"slow"))
+            while not came:  # noqa: ASYNC110  # waited for once
+                await asyncio.sleep(0.01)
+            await lone.put("web/file", b"first")
+            assert came == ["web/other", "web/file", "web/file"]
+            following = asyncio.create_task(lone.put("web/file", b"second"))
+            await asyncio.sleep(0.3)
+            assert len(came) == 3, "its floor is not above what may still come"
+            other_goes_on.set()
+            await asyncio.gather(other, following)
+            assert came[3:] == ["web/file"]
+            assert lone.mappers.reports == []
 
     asyncio.run(run())
 

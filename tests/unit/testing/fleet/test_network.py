@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +97,30 @@ def test_others_are_not_cut(listening: socket.socket) -> None:
         with connected(relay, listening) as (near, far):
             near.sendall(b"x")
             assert far.recv(1) == b"x"
+
+
+def test_nothing_stays_open_of_a_connection_that_was_under_way() -> None:
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):  # those that nobody takes: no more of them are answered
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        before = set(Path("/proc/self/fd").iterdir())
+        with network() as made:
+            relay = made.relay("them", full.getsockname()[1])
+            with socket.create_connection(("127.0.0.1", relay.port), timeout=SECONDS) as near:
+                near.sendall(b"1")
+                while not is_asked(full.getsockname()[1], 4):
+                    time.sleep(0.01)
+        assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+def is_asked(port: int, times: int) -> bool:
+    """Whether so many connections to a port were begun."""
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return sum(line.split()[2].endswith(f":{port:04X}") for line in lines) >= times
 
 
 def gives_nothing(near: socket.socket) -> bool:

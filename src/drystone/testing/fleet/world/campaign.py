@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from drystone.testing.fleet.world.history import HistoryError
 from drystone.testing.fleet.world.schedule import Schedule
 
-_PIECE = 250
-"""Seeds that a process is given at a time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -49,9 +46,14 @@ def run_seeds(first: int, end: int, mutants: frozenset[str] = frozenset()) -> Fo
     return found
 
 
-def run_campaign(first: int, end: int, mutants: frozenset[str] = frozenset(), *, jobs: int = 1) -> Iterator[Found]:
-    """Run the schedules of these seeds in `jobs` processes; what came of each piece, in the order of the seeds."""
-    pieces = [(begin, min(end, begin + _PIECE), mutants) for begin in range(first, end, _PIECE)]
+def run_campaign(
+    first: int, end: int, mutants: frozenset[str] = frozenset(), *, jobs: int = 1, piece: int = 250
+) -> Iterator[Found]:
+    """Run the schedules of these seeds in `jobs` processes; what came of each piece, in the order of the seeds.
+
+    :param piece: seeds that a process is given at a time.
+    """
+    pieces = [(begin, min(end, begin + piece), mutants) for begin in range(first, end, piece)]
     if jobs == 1:
         yield from (run_seeds(*each) for each in pieces)
         return

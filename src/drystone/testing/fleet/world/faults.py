@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from drystone.base.errors import DrystoneError
 from drystone.fleet.mapping.database import NotLeadingError
 from drystone.fleet.mapping.orders import Orders
 from drystone.fleet.orders import DiskMark, DiskOrder, LeadOrder
+from drystone.testing.fleet.world.mappers import MapperHost
+from drystone.testing.fleet.world.node import Node
 from drystone.testing.fleet.world.world import DISKS, World
 
 Fault = Callable[["Faults"], str]
@@ -70,36 +72,24 @@ class Faults:
         world.network.loss = world.network.double = world.network.slow = 0.0
         world.database.down = False
         world.database.lie = lambda: False
-        for node in world.nodes:
-            node.hung_until = 0.0
-            for disk in node.disks:
-                if not disk.healthy:
-                    disk.open()
-            if not node.up:
-                node.start()
-        for mapper in world.mappers:
-            mapper.hung_until = 0.0
-            if not mapper.up:
-                mapper.start()
+        for disk in (each for node in world.nodes for each in node.disks):
+            if not disk.healthy:
+                disk.open()
+        hosts: tuple[Node | MapperHost, ...] = (*world.nodes, *world.mappers)
+        for host in hosts:
+            host.hung_until = 0.0
+            if not host.up:
+                host.start()
         self.log.append(f"{world.timeline.time:8.3f} all is mended")
 
 
-def _stop_node(faults: Faults) -> str:
-    node = faults.random.choice(faults.world.nodes)
-    if not node.up:
+def _stop(faults: Faults, hosts: Sequence[Node | MapperHost]) -> str:
+    host = faults.random.choice(hosts)
+    if not host.up:
         return ""
-    node.stop()
-    faults.later(lambda: None if node.up else node.start())
-    return node.name
-
-
-def _stop_mapper(faults: Faults) -> str:
-    mapper = faults.random.choice(faults.world.mappers)
-    if not mapper.up:
-        return ""
-    mapper.stop()
-    faults.later(lambda: None if mapper.up else mapper.start())
-    return mapper.name
+    host.stop()
+    faults.later(lambda: None if host.up else host.start())
+    return host.name
 
 
 def _hang(faults: Faults) -> str:
@@ -323,8 +313,8 @@ def _drain(faults: Faults) -> str:
 
 
 _FAULTS: dict[str, tuple[float, Fault]] = {
-    "stop": (3.0, _stop_node),
-    "stop mapper": (1.5, _stop_mapper),
+    "stop": (3.0, lambda faults: _stop(faults, faults.world.nodes)),
+    "stop mapper": (1.5, lambda faults: _stop(faults, faults.world.mappers)),
     "hang": (3.0, _hang),
     "cut": (3.0, _cut),
     "isolate": (2.0, _isolate),

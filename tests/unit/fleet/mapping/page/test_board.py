@@ -3,8 +3,12 @@
 from datetime import UTC, datetime
 
 from drystone.fleet.mapping.database import AuditEntry
+from drystone.fleet.mapping.endings import end
+from drystone.fleet.mapping.leftovers import with_leftovers
+from drystone.fleet.mapping.model import DrillRecord
 from drystone.fleet.mapping.page.board import Board, judge, make_board, note_copies
 from drystone.fleet.mapping.page.pace import Pace
+from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.mapping.status import fleet_status
 from drystone.testing.fleet.sketch import Sketch, copy_on
 
@@ -100,6 +104,30 @@ def test_bad_disks_and_a_map_that_is_rebuilt_are_told() -> None:
     sketch.model.recovering = True
     level, summary = judge(fleet_status(sketch.view(), [], NOW))
     assert (level, summary) == ("warning", "1 disk bad; the map is being rebuilt from the disks.")
+
+
+def test_a_host_whose_drill_failed_is_told_and_comes_before_those_that_are_well() -> None:
+    sketch = Sketch()
+    for host, passed in (("a", True), ("b", False), ("c", None)):
+        placement = sketch.place(host, copy_on("s1/1"), copy_on("s2/1"))
+        if passed is not None:
+            sketch.model.drills[placement.id] = DrillRecord(placement.id, 40.0, passed, 3, 300, "what it read")
+    board = draw(sketch)
+    assert [(each.status.host, each.status.drill, each.status.drilled) for each in board.hosts] == [
+        ("b", "failed", 40.0),
+        ("a", "passed", 40.0),
+        ("c", "never", 0.0),
+    ]
+    assert (board.level, board.summary) == ("warning", "the restore drill of 1 host failed.")
+
+
+def test_forgotten_hosts_are_listed() -> None:
+    sketch = Sketch(rules=Rules(forgotten=1000.0))
+    placement = sketch.place("h", copy_on("s1/1"), copy_on("s2/1"))
+    sketch.hear("s1", held=[sketch.hold(placement, "s1-1")])
+    sketch.model.apply(with_leftovers(sketch.model, [end(placement, "forgotten")], 90.0), 2)
+    (found,) = draw(sketch).forgotten
+    assert (found.namespace, found.host, found.objects, found.size, found.until) == ("ns", "h", 3, 300, 1090.0)
 
 
 def test_disks_stand_with_their_server() -> None:

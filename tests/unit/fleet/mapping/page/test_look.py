@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from drystone.fleet.mapping.database import AuditEntry
+from drystone.fleet.mapping.endings import end
+from drystone.fleet.mapping.leftovers import with_leftovers
+from drystone.fleet.mapping.model import DrillRecord
 from drystone.fleet.mapping.page.board import Board, make_board
 from drystone.fleet.mapping.page.look import Look
 from drystone.fleet.mapping.page.pace import Pace
@@ -62,8 +65,16 @@ def test_all_kinds_of_states_are_drawn() -> None:
     sketch.place("alone", copy_on("s3/1"))
     sketch.hear("s1", held=[sketch.hold(both, "s1-1")])
     sketch.silence("s3", seconds=7)
+    for placement, passed in ((both, True), (sketch.model.placements["p-copying"], False)):
+        sketch.model.drills[placement.id] = DrillRecord(placement.id, 40.0, passed, 3, 300, EVIL)
+    gone = sketch.place("forgotten-one", copy_on("s2/2"))
+    sketch.hear("s2", held=[sketch.hold(gone, "s2-2")])
+    sketch.model.apply(with_leftovers(sketch.model, [end(gone, "forgotten")], 90.0), 2)
     text = Look().board(draw(sketch))
+    assert "<img" not in text
     for words in (
+        *("restore drill passed 1 min ago", "Restore drill failed 1 min ago: &lt;img", "Forgotten hosts (1)"),
+        *("forgotten-one", "can be had back for 6 d"),
         *("protected", "degraded", "unreadable", "no second copy", "leads", "dead", "disk away"),
         *("has the only good copy of", "newest backup <strong>50 s</strong> ago", "have not told yet"),
         *("disks that must be read first: s9-1", "not known yet how much is left"),

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from drystone.fleet.mapping.model import DrillRecord
 from drystone.fleet.mapping.page.board import make_board
 from drystone.fleet.mapping.page.metrics import render
 from drystone.fleet.mapping.page.pace import Pace
@@ -59,6 +60,23 @@ def test_the_numbers_of_a_fleet() -> None:
         "drystone_fleet_server_silent_seconds server=s3": 7,
     }
     assert {name: found.get(name) for name in expected} == expected
+
+
+def test_drills_and_forgotten_hosts() -> None:
+    sketch = Sketch()
+    for host, passed in (("a", True), ("b", False), ("c", None)):
+        placement = sketch.place(host, copy_on("s1/1"), copy_on("s2/1"))
+        if passed is not None:
+            sketch.model.drills[placement.id] = DrillRecord(placement.id, 40.0, passed, 3, 300, "")
+    found = draw(sketch)
+    for result in ("passed", "failed", "never"):
+        assert found[f"drystone_fleet_drills result={result}"] == 1
+    stamps = {name: value for name, value in found.items() if "drill_timestamp" in name}
+    assert stamps == {
+        "drystone_fleet_host_drill_timestamp_seconds host=a namespace=ns result=passed": 40,
+        "drystone_fleet_host_drill_timestamp_seconds host=b namespace=ns result=failed": 40,
+    }
+    assert found["drystone_fleet_forgotten_hosts"] == 0
 
 
 def test_what_is_not_known_is_left_out() -> None:
