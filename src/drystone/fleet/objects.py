@@ -180,7 +180,8 @@ class Objects(Protocol):
 
     async def put_part(
         self, bucket: str, key: str, upload_id: str, number: int, body: ByteSource, options: PutOptions
-    ) -> PartInfo: ...
+    ) -> PartInfo:
+        """A part. Checksums of the upload's algorithm are computed and kept also where `options` has none."""
 
     async def list_parts(self, bucket: str, key: str, upload_id: str) -> tuple[UploadInfo, tuple[PartInfo, ...]]: ...
 

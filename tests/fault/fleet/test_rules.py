@@ -241,3 +241,18 @@ def test_with_the_rule_nothing_goes_wrong(mutant: str) -> None:
 def test_without_the_rule_it_goes_wrong(mutant: str) -> None:
     with pytest.raises(HistoryError):
         tell(mutant, frozenset({mutant}))
+
+
+def test_reads_go_on_without_a_member_that_the_leader_cannot_reach() -> None:
+    story = Story(frozenset())
+    story.act(story.leader, "put", "k0")
+    story.wait(1.0)
+    for pair in ((story.leader, story.follower), (story.follower, story.leader)):
+        story.cut(pair[0].name, pair[1].name)
+    for _ in range(80):
+        story.act(story.leader, "get", "k0")
+        story.wait(0.1)
+    last = story.world.history.operations[-1]
+    assert last.ended is not None
+    assert last.value == "v1"
+    story.world.history.check()

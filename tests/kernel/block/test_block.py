@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from drystone.base.errors import (
 )
 from drystone.kernel import filesystems, loop, mounts, sysfs
 from drystone.kernel.blockdev import BLOCK, device_number, device_path, open_device, size_of
+from drystone.kernel.pages import PAGE, open_pages
 
 SIZE = 64 << 20
 
@@ -88,6 +90,11 @@ def test_parts_read_only_and_blocks(file: Path, block_size: int) -> None:
         assert (limits.size, limits.read_only, limits.logical_block) == (8192, True, block_size)
         with pytest.raises(KernelError):
             open_device(found.path, write=True).pwrite(0, bytes(BLOCK))
+        with pytest.raises(KernelError) as refused:
+            open_pages(found.path, write=True)
+        assert refused.value.errno in {errno.EROFS, errno.EACCES}
+        with open_pages(found.path) as device:
+            assert device.read(1, 1) == bytes(PAGE)
     finally:
         loop.detach(found.path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -27,6 +28,22 @@ def test_every_action_is_done_once_and_a_group_in_order(count: int, worth_s: flo
         own = [(place, thread) for number, place, thread in done if number == group]
         assert [place for place, _ in own] == [0, 1, 2]
         assert len({thread for _, thread in own}) == 1
+
+
+def test_threads_are_started_when_more_waiting_lies_ahead_than_they_cost() -> None:
+    threads: list[int] = []
+
+    def wait() -> None:
+        time.sleep(0.02)
+        threads.append(threading.get_ident())
+
+    run_together([[wait] for _ in range(10)], worth_s=0.1)
+    own = threading.get_ident()
+    assert threads[0] == own
+    assert own not in threads[1:], "nine times 20 ms lay ahead"
+    threads.clear()
+    run_together([[wait] for _ in range(3)], worth_s=60.0)
+    assert set(threads) == {own}
 
 
 def test_there_are_not_more_threads_than_allowed() -> None:

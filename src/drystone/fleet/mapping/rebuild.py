@@ -18,9 +18,10 @@ from drystone.fleet.mapping.view import View
 _LEAP = 1000
 """Epochs that are left out at least: what the lost database decided and nobody learned was in one of them, if anywhere.
 """
-_LEAPS = 97
-"""Leaps of different lengths: two rebuildings that begin at the same epoch come to different ones."""
-_FARTHER = 100_000
+_LEAPS, _APART = 61, 64
+"""Leaps of different lengths, so many epochs from each other: two rebuildings that begin at the same epoch come to
+different ones. Short ones, as each mapper that takes over a rebuilding leaps, and epochs have 23 bits."""
+_FARTHER = 20_000
 """Epochs: more than a database that was lost can be ahead, with a rebuilding of its own."""
 
 
@@ -71,7 +72,7 @@ def leap(placement: Placement, epochs: int, why: str) -> PlacementChange:
 
 def measure_leap(term: int) -> int:
     """How many epochs a rebuilding in this term leaves out. Terms differ by a random number each time."""
-    return _LEAP * (1 + term % _LEAPS)
+    return _LEAP + _APART * (term % _LEAPS)
 
 
 def measure_overruling(term: int) -> int:

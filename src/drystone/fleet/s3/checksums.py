@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from drystone.fleet.objects import PutOptions
+from drystone.fleet.objects import PutOptions, UploadInfo
 from drystone.fleet.s3.errors import Code, S3Error
 
 SIZES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "sha1": 20, "sha256": 32}
@@ -153,6 +154,12 @@ def combine_composite(name: str, parts: Iterable[str]) -> str:
 def combine_etags(etags: Sequence[str]) -> str:
     """The ETag of an object of parts: the MD5 of their MD5s in hex, `-` and how many there are."""
     return f"{hashlib.md5(bytes.fromhex(''.join(etags)), usedforsecurity=False).hexdigest()}-{len(etags)}"
+
+
+def with_sums_of(upload: UploadInfo, options: PutOptions) -> PutOptions:
+    """A part's options, with the upload's algorithm where the client states nothing: the whole needs it of each."""
+    wanted = dict.fromkeys(upload.options.checksums, "")
+    return dataclasses.replace(options, checksums=wanted | options.checksums)
 
 
 def check_complete(

@@ -92,6 +92,10 @@ class Standings:
 
         What it says of our placements holds once it is durable on their disks; one that hangs is not waited for.
         """
+        if (fleet := self.shelf.fleet()) and map_.fleet != fleet:
+            # Of a mapper whose database was lost, before it heard of us: taken, it would have us refuse the right one.
+            log.info("a map of fleet %s is not taken: the disks belong to %s", map_.fleet, fleet)
+            return
         async with self._learning:
             if not await asyncio.to_thread(self.atlas.prepare, map_):
                 return

@@ -17,7 +17,7 @@ from drystone.fleet.disk.incoming import Incoming
 from drystone.fleet.disk.sums import is_piece
 from drystone.fleet.documents import Member, Placement
 from drystone.fleet.objects import ByteSource, ObjectInfo, PartInfo, PutOptions, UploadInfo
-from drystone.fleet.s3.checksums import combine_etags
+from drystone.fleet.s3.checksums import combine_etags, with_sums_of
 from drystone.fleet.s3.conditions import check_write
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.storage.failures import ElsewhereError
@@ -76,6 +76,7 @@ class UploadParts:
     ) -> PartInfo:
         """A part, on all members when this returns."""
         upload, _ = await self.find(standing, key, upload_id)
+        options = with_sums_of(upload, options)
         staging = Staging(standing, self._leader.links(standing, size=options.size), options)
         handed_on = False
         try:

@@ -19,7 +19,7 @@ from drystone.fleet.objects import (
     PutOptions,
     UploadInfo,
 )
-from drystone.fleet.s3.checksums import Sums, combine_etags
+from drystone.fleet.s3.checksums import Sums, combine_etags, with_sums_of
 from drystone.fleet.s3.conditions import check_write
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.s3.locks import check_removal
@@ -276,7 +276,7 @@ class MemoryObjects:
         self, bucket: str, key: str, upload_id: str, number: int, body: ByteSource, options: PutOptions
     ) -> PartInfo:
         upload = self._upload(bucket, key, upload_id)
-        data, md5, checksums = await _take(body, options)
+        data, md5, checksums = await _take(body, with_sums_of(upload.info, options))
         part = PartInfo(number, len(data), md5, self._now(), checksums)
         upload.parts[number] = (part, data)
         return part

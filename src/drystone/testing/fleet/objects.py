@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from drystone.fleet.gateway.catalog import Catalog
-from drystone.fleet.objects import Conditions, ObjectInfo, Objects, PutOptions
+from drystone.fleet.objects import Conditions, ObjectInfo, Objects, PartInfo, PutOptions
 from drystone.fleet.s3.checksums import combine_etags, format_checksum, make_sum
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.testing.fleet.bodies import PIECE, BytesBody, digest_of, make_bytes, put, read, refuses
@@ -423,6 +423,40 @@ async def check_upload(objects: Objects, catalog: Catalog) -> None:
     await refuses(Code.NoSuchUpload, objects.complete_upload(bucket, key, upload.upload_id, chosen, completion))
 
 
+async def check_upload_sums(objects: Objects, catalog: Catalog) -> None:
+    """A part that states no checksum of the upload's algorithm has one all the same; one that states it is checked."""
+    bucket, key = await _bucket(catalog, "upload-sums"), "host/file"
+    upload = await objects.begin_upload(bucket, key, PutOptions(checksums={"crc32c": ""}))
+    data, right, wrong = b"123456789", {"crc32c": "4waSgw=="}, {"crc32c": "AAAAAA=="}
+
+    async def put_part(number: int, options: PutOptions) -> PartInfo:
+        return await objects.put_part(bucket, key, upload.upload_id, number, BytesBody(data), options)
+
+    assert (await put_part(1, PutOptions(size=9))).checksums == right
+    assert (await put_part(2, PutOptions(size=9, checksums=right))).checksums == right
+    await refuses(Code.BadDigest, put_part(3, PutOptions(size=9, checksums=wrong)))
+    _, parts = await objects.list_parts(bucket, key, upload.upload_id)
+    assert [(each.number, each.checksums) for each in parts] == [(1, right), (2, right)]
+
+
+async def check_open(objects: Objects, catalog: Catalog) -> None:
+    """What is opened is what head and read say; a delete marker has no bytes."""
+    bucket = await _bucket(catalog, "opened", "Enabled")
+    for size in (0, 4, (3 << 20) + 1):
+        key, data = f"host/{size}", make_bytes(size, size)
+        await put(objects, bucket, key, data)
+        info, pieces = await objects.open(bucket, key)
+        assert info == await objects.head(bucket, key)
+        if pieces is not None:
+            assert b"".join([bytes(each) async for each in pieces]) == data
+        assert await read(objects, bucket, info) == data
+        assert await objects.delete(bucket, key) is not None
+        marker, none = await objects.open(bucket, key)
+        assert (marker.delete_marker, none) == (True, None)
+        assert (await objects.open(bucket, key, info.version_id))[0].version_id == info.version_id
+    await refuses(Code.NoSuchKey, objects.open(bucket, "host/none"))
+
+
 async def check_upload_ends(objects: Objects, catalog: Catalog) -> None:
     """An upload that is aborted is gone; conditions count when it is completed; a wrong part is not kept."""
     bucket, key = await _bucket(catalog, "upload-ends"), "host/file"
@@ -464,6 +498,7 @@ async def check_buckets(objects: Objects, catalog: Catalog) -> None:
 
 CONFORMANCE: tuple[Check, ...] = (
     check_round_trip,
+    check_open,
     check_ranges,
     check_overwrite,
     check_refused_put,
@@ -481,6 +516,7 @@ CONFORMANCE: tuple[Check, ...] = (
     check_update,
     check_update_race,
     check_upload,
+    check_upload_sums,
     check_upload_ends,
     check_buckets,
 )

@@ -338,3 +338,18 @@ def test_an_unknown_key_and_a_stranger(connect: Callable[..., Any], url: str, s3
         urllib.request.urlopen(f"{url}/{bucket}/key")
     assert caught.value.code == 403
     assert b"AccessDenied" in caught.value.read()
+
+
+def test_an_empty_body_that_asks_for_leave_leaves_its_connection_sound(
+    connect: Callable[..., Any], bucket: str
+) -> None:
+    """botocore takes what is answered without "100 Continue" for the answer to the next request too."""
+    client = connect(ADMIN, max_pool_connections=1)
+    for data in (b"", b"data", b"", b"more data"):
+        put = client.put_object(Bucket=bucket, Key="host/key", Body=io.BytesIO(data))
+        assert put["ETag"] == f'"{hashlib.md5(data).hexdigest()}"'
+    with pytest.raises(client.exceptions.ClientError, match="PreconditionFailed"):
+        client.put_object(Bucket=bucket, Key="host/key", Body=io.BytesIO(b""), IfNoneMatch="*")
+    with pytest.raises(client.exceptions.ClientError, match="NoSuchBucket"):
+        client.put_object(Bucket="no-such-bucket", Key="host/key", Body=io.BytesIO(b""))
+    assert client.put_object(Bucket=bucket, Key="host/key", Body=io.BytesIO(b"data"))["ETag"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from drystone.fleet.documents import Placement, Report
 from drystone.fleet.replica import Replica, make_seq
+from drystone.fleet.storage.pulse import Pulse
 from drystone.testing.fleet.world.history import Operation
 from drystone.testing.fleet.world.shelf import Entry, Page
 from drystone.testing.fleet.world.surroundings import Peer
@@ -48,6 +50,9 @@ class Leader:
     def __init__(self, node: Peer) -> None:
         self._node = node
         self._changes: dict[tuple[str, str], Change] = {}
+        self._pulse = Pulse()
+        self._dropping: set[str] = set()
+        """Placements of which silent members are reported."""
         self._given_up: dict[tuple[str, str], int] = {}
         """Numbers of changes that members may still make: they were on their way, or sent twice, when they ended."""
 
@@ -69,9 +74,10 @@ class Leader:
         for member in placement.in_sync():
             if member.server == node.name:
                 continue
-            asked = node.timeline.time
+            asked, limit = node.timeline.time, self._pulse.limit(member.server)
 
             def done(answer: object, server: str = member.server, asked: float = asked) -> None:
+                self._pulse.answered(server)
                 if answer is True:
                     late = "promise from its arrival" in world.mutants
                     replica.promised_by(server, placement.epoch, node.timeline.time if late else asked)
@@ -81,9 +87,29 @@ class Leader:
                 member.server,
                 lambda other: other.follower.promise(placement, node.name),
                 done,
-                lambda: None,
-                10.0,
+                partial(self._unanswered, member.server, asked, limit),
+                limit,
             )
+
+    def _unanswered(self, server: str, asked: float, limit: float) -> None:
+        self._pulse.failed(server, asked, self._node.timeline.time, limit)
+
+    def _drop_silent(self, replica: Replica) -> None:
+        """Have members dropped for whose promises a read would wait in vain."""
+        node, placement = self._node, replica.placement
+        others = (each.server for each in placement.in_sync() if each.server != node.name)
+        silent = tuple(each for each in others if self._pulse.is_silent(each, node.timeline.time))
+        if not silent or placement.id in self._dropping or not replica.leads() or node.shelf(placement) is None:
+            return
+        self._dropping.add(placement.id)
+
+        def done(answer: object) -> None:
+            self._dropping.discard(placement.id)
+            if isinstance(answer, Placement):
+                node.learn(answer)
+
+        report = Report(placement.id, placement.epoch, node.name, drop=silent)
+        node.world.ask_mapper(node, "report", report, done, lambda: done(None))
 
     def _may_write(self, id_: str) -> Replica | None:
         replica = self._node.replicas.get(id_)
@@ -144,7 +170,7 @@ class Leader:
         wanted = self._wanted(placement) - change.answered
         if not wanted:
             node.later(_DISK_SECONDS, lambda: self._finish(change))
-        for server in wanted:
+        for server in sorted(wanted):  # a set has another order in each process
             self._ask_member(change, placement, server)
 
     def _must_wait(self, change: Change) -> bool:
@@ -276,6 +302,8 @@ class Leader:
                 allowed = replica.may_write(self._node.timeline.time)
             else:  # in another epoch by now: what was looked up may have been old
                 allowed = replica.may_read(self._node.timeline.time) and replica.placement.epoch == epoch
+            if not allowed:
+                self._drop_silent(replica)
             reply(found if allowed and found is not None else Failure("may not read"))
 
         random = self._node.world.random
