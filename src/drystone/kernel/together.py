@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 WORTH_S = 0.05
 """Seconds of waiting that must lie ahead before threads are started: several times what they cost, in a guest too."""
+_LOOKED_AT = 15
+"""So many of those that were served tell how long the others will take."""
 MOST_THREADS = 8
 
 Action = Callable[[], None]
@@ -18,9 +20,9 @@ Action = Callable[[], None]
 def run_together(groups: Sequence[Sequence[Action]], *, worth_s: float = WORTH_S) -> None:
     """Do all actions; those of a group one after another, in one thread.
 
-    The groups are served in turn. When those that were have waited for so long (for a disk, not for the processor) that
-    the others would take more than `worth_s` of waiting, these are served at once, by threads that have ended when this
-    returns. Whatever fails, all are tried.
+    The groups are served in turn. When those that were have waited for so long (for a disk, not for the processor; the
+    middle one of them) that the others would take more than `worth_s` of waiting, these are served at once, by threads
+    that have ended when this returns. Whatever fails, all are tried.
 
     :raises BaseException: the first failure in the order of the groups.
     """
@@ -34,13 +36,15 @@ def run_together(groups: Sequence[Sequence[Action]], *, worth_s: float = WORTH_S
                 failures[number, place] = error
 
     waiting = list(range(len(groups)))
-    began = time.monotonic() - time.thread_time()
-    for served in range(1, len(groups) + 1):
+    waits: list[float] = []
+    while waiting:
+        began = time.monotonic() - time.thread_time()
         serve(waiting.pop(0))
-        waited = time.monotonic() - time.thread_time() - began
-        if len(waiting) > 1 and waited / served * len(waiting) > worth_s:
+        if len(waits) < _LOOKED_AT:
+            waits = sorted([*waits, time.monotonic() - time.thread_time() - began])
+        # Not the mean: who has to wait for the processor now and then has waited long there.
+        if len(waiting) > 1 and waits[(len(waits) - 1) // 2] * len(waiting) > worth_s:
             _serve_at_once(serve, waiting)
-            break
     if failures:
         raise failures[min(failures)]
 

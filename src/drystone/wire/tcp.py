@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import functools
 import ipaddress
 import logging
 import signal
@@ -198,16 +197,14 @@ async def iterate_body(request: web.BaseRequest, limits: Limits) -> AsyncIterato
     """The body as it comes, in pieces of any size.
 
     To be called once. A client that waits for `100 Continue` is told to go on when the first piece is asked for, so
-    that who is refused sends nothing; also when nothing comes: botocore before 1.44 takes a final answer that comes in
-    place of it for the answer to the connection's next request too.
+    that who is refused sends nothing.
 
     :raises TimedOutError: nothing came for `limits.still_seconds`. :raises UnavailableError: the client went away.
     """
     from aiohttp import web
 
     content = request.content
-    if _waits_for_leave(request):
-        request[_told()] = True
+    if _asks_for_leave(request) and not content.is_eof():
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
     while True:
@@ -223,24 +220,19 @@ async def iterate_body(request: web.BaseRequest, limits: Limits) -> AsyncIterato
         yield piece
 
 
-@functools.cache
-def _told() -> web.RequestKey[bool]:
-    """What marks a request whose client was told to go on."""
-    from aiohttp import web
-
-    return web.RequestKey("told", bool)
-
-
-def _waits_for_leave(request: web.BaseRequest) -> bool:
-    """Whether the client asked for `100 Continue`, and was not given it yet."""
-    asks = request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1)
-    return asks and _told() not in request
+def _asks_for_leave(request: web.BaseRequest) -> bool:
+    """Whether the client waits for `100 Continue`."""
+    return request.headers.get("Expect", "").lower() == "100-continue"
 
 
 def end_after(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """To be called before an answer is begun: its connection ends with it when the body was not read to its end, as
-    nobody can say whether the next bytes are that body (which the client may never have been told to send)."""
-    if not request.content.is_eof() or _waits_for_leave(request):
+    nobody can say whether the next bytes are that body (which the client may never have been told to send).
+
+    Also when the client waited for leave to send nothing: botocore before 1.44 takes the status that comes instead for
+    that of the connection's next answer too.
+    """
+    if not request.content.is_eof() or (_asks_for_leave(request) and request.content_length == 0):
         response.force_close()
 
 

@@ -21,6 +21,7 @@ from drystone.fleet.storage.members import (
     ComparePages,
     CopyEnded,
     Fetch,
+    FindPlacements,
     FindUploads,
     FindVersions,
     Learn,
@@ -90,6 +91,7 @@ class Internal:
             "/internal/members/versions": self._versions,
             "/internal/members/promise": self._promise,
             "/internal/members/learn": self._learn,
+            "/internal/members/placements": self._placements,
             "/internal/members/compare": self._compare,
             "/internal/members/ended": self._copy_ended,
             "/internal/members/settle": self._settle,
@@ -177,6 +179,10 @@ class Internal:
         for placement in (await self._read(request, Learn)).placements:
             await self._followed.learn_only(placement)
         return answer_document(200, b"{}")
+
+    async def _placements(self, request: web.BaseRequest) -> web.StreamResponse:
+        wanted = await self._read(request, FindPlacements)
+        return _answer_value(self._followed.standings.atlas.of_namespace(wanted.namespace))
 
     async def _compare(self, request: web.BaseRequest) -> web.StreamResponse:
         return _answer_value(await self._source.compare(await self._read(request, ComparePages)))

@@ -177,6 +177,12 @@ class Promises(_Document, frozen=True):
     newer: tuple[Placement, ...] = ()
 
 
+class FindPlacements(_Document, frozen=True):
+    """POST /internal/members/placements: all of a namespace that the receiver knows. The answer: list of Placement."""
+
+    namespace: str
+
+
 class Learn(_Document, frozen=True):
     """POST /internal/members/learn: placements that the receiver is behind with. The answer: {}."""
 

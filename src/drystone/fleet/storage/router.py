@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,7 @@ from drystone.fleet.storage.atlas import host_of
 from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.listing import merge, relevant
 from drystone.fleet.storage.local import LocalObjects
+from drystone.fleet.storage.members import FindPlacements
 from drystone.fleet.storage.remote import RemoteObjects
 from drystone.fleet.storage.repeatable_body import RepeatableBody
 from drystone.fleet.storage.standing import Standings
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Somewhere = LocalObjects | RemoteObjects
 
+PLACEMENTS_PATH = "/internal/members/placements"
 _PAUSE = 0.25
 _LAST_SECONDS = 1.0
 """How long a leader may still take for a call when another one is known: it may hang, and then never answers."""
@@ -208,12 +211,31 @@ class Router:
         except DrystoneError as error:
             log.info("no newer map: %s", error)
 
-    async def _refresh_for_listing(self) -> None:
-        """Get the newest map, so that a host that is new a moment ago is in it; what is known must do while no mapper
-        answers. :raises S3Error: SlowDown: the map is being rebuilt, and a listing might lack what is there."""
-        await self._refresh_quietly()
+    async def _refresh_for_listing(self, bucket: str) -> None:
+        """Know all hosts of a bucket, also one that is new a moment ago: from a mapper, or from all other servers while
+        none answers here: one of them asked for its placement.
+
+        :raises S3Error: SlowDown: the map is being rebuilt, or nobody can say so, and a listing might lack what is
+            there.
+        """
+        try:
+            await self._standings.refresh()
+        except DrystoneError as error:
+            log.info("no newer map: %s", error)
+            await self._ask_others(bucket)
         if self._standings.atlas.recovering:
             raise S3Error(Code.SlowDown, "The map is being rebuilt; try again.")
+
+    async def _ask_others(self, bucket: str) -> None:
+        """Learn what placements of a bucket all other servers know. :raises S3Error: SlowDown: one does not answer."""
+        others = [each.url for each in self._standings.atlas.servers.values() if each.id != self._standings.server]
+        asks = (self._calls.ask(f"{url}{PLACEMENTS_PATH}", FindPlacements(bucket), list[Placement]) for url in others)
+        try:
+            answers = await asyncio.gather(*asks)
+        except DrystoneError as error:
+            raise S3Error(Code.SlowDown, f"No mapper answers, and {error.message}; try again.") from error
+        for placement in itertools.chain.from_iterable(answers):
+            await self._standings.learn_placement(placement)
 
     async def _at(self, bucket: str, key: str, call: Callable[[Somewhere], Awaitable[Result]]) -> Result:
         """A call about a key that should be there. :raises S3Error: NoSuchKey: its host has no placement."""
@@ -305,7 +327,7 @@ class Router:
     async def list(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int, *, versions: bool = False
     ) -> Page:
-        await self._refresh_for_listing()
+        await self._refresh_for_listing(bucket)
 
         async def ask(placement: Placement) -> Page:
             key = f"{placement.host}/" if placement.host else ""
@@ -355,7 +377,7 @@ class Router:
         return await self.route(placement, lambda objects: objects.list_parts(bucket, key, upload_id))
 
     async def list_uploads(self, bucket: str, prefix: str) -> tuple[UploadInfo, ...]:
-        await self._refresh_for_listing()
+        await self._refresh_for_listing(bucket)
 
         async def ask(placement: Placement) -> tuple[UploadInfo, ...]:
             key = f"{placement.host}/" if placement.host else ""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 
 from blake3 import blake3
 
+from drystone.fleet.gateway.catalog import Catalog
 from drystone.fleet.objects import ObjectInfo, Objects, PutOptions
 from drystone.fleet.s3.errors import Code, S3Error
 
@@ -72,3 +73,9 @@ async def refuses(code: Code, action: Awaitable[object]) -> S3Error:
             raise
         return error
     raise AssertionError(f"{result!r} instead of {code.name}")
+
+
+async def make_bucket(catalog: Catalog, name: str, versioning: str = "", **settings: str) -> str:
+    """A new bucket of the owner "owner"; its name."""
+    await catalog.create_bucket(name, "owner", {**({"versioning": versioning} if versioning else {}), **settings})
+    return name

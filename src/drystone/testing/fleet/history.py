@@ -61,6 +61,9 @@ class Action:
         return f"{self.begun:.3f} to {ended}: {self.kind} {self.value or 'nothing'} ({self.who})"
 
 
+_SOMETHING = "something that nobody read"
+
+
 class History:
     """Actions as they end, from any thread. :ivar actions: so far."""
 
@@ -102,11 +105,22 @@ def find_fault(key: str, actions: Sequence[Action]) -> str:
 
 
 def _that_matter(actions: Sequence[Action]) -> Iterable[Action]:
-    """Without reads that were lost, and without lost writes of what nobody read."""
+    """Without reads that were lost, and without lost writes of what nobody saw.
+
+    Whoever was refused saw that there is something, and not what: one lost write explains one refusal, where there was
+    nothing, and one that began earlier does it as well as any. So as many of them are kept as there are refusals, all
+    alike.
+    """
     read = {each.value for each in actions if each.kind == "read"}
+    refused = [each.ended for each in actions if each.kind == "refused"]
+    unread = []
     for each in actions:
         if each.sure or each.kind == "delete" or (each.kind in {"put", "create"} and each.value in read):
             yield each
+        elif each.kind in {"put", "create"} and each.begun < max(refused, default=-math.inf):
+            unread.append(each)
+    for each in sorted(unread, key=lambda each: each.begun)[: len(refused)]:
+        yield Action(each.key, "create", _SOMETHING, each.begun, each.ended, each.who)
 
 
 def _search(ordered: Sequence[Action]) -> int | None:
@@ -136,9 +150,17 @@ def _search(ordered: Sequence[Action]) -> int | None:
 
 
 def _candidates(ordered: Sequence[Action], done: int, until: float) -> Iterable[int]:
-    """Actions that may come next: not done, and begun before the first of the others ended."""
+    """Actions that may come next: not done, and begun before the first of the others ended.
+
+    Of lost writes that nobody read the first, and only where somebody may be refused next.
+    """
+    found: list[int] = []
+    unread: list[int] = []
     for index, each in enumerate(ordered):
         if each.begun > until:
-            return
+            break
         if not done >> index & 1:
-            yield index
+            (unread if each.value == _SOMETHING else found).append(index)
+    if any(ordered[index].kind == "refused" for index in found):
+        found += unread[:1]
+    return found

@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from drystone.fleet.gateway.catalog import Catalog
-from drystone.fleet.objects import Conditions, ObjectInfo, Objects, PartInfo, PutOptions
-from drystone.fleet.s3.checksums import combine_etags, format_checksum, make_sum
+from drystone.fleet.objects import Conditions, ObjectInfo, Objects, PutOptions
+from drystone.fleet.s3.checksums import format_checksum, make_sum
 from drystone.fleet.s3.errors import Code, S3Error
-from drystone.testing.fleet.bodies import PIECE, BytesBody, digest_of, make_bytes, put, read, refuses
+from drystone.testing.fleet import object_uploads as uploads
+from drystone.testing.fleet.bodies import PIECE, BytesBody, digest_of, make_bucket, make_bytes, put, read, refuses
 
 Check: TypeAlias = Callable[[Objects, Catalog], Awaitable[None]]
-_MIN_PART = 5 << 20
 ODD_KEYS = (
     "a",
     "a/b",
@@ -55,14 +55,9 @@ ODD_KEYS = (
 """Keys that a file system cannot hold as they are, or holds as one, or that lead elsewhere in one."""
 
 
-async def _bucket(catalog: Catalog, name: str, versioning: str = "", **settings: str) -> str:
-    await catalog.create_bucket(name, "owner", {**({"versioning": versioning} if versioning else {}), **settings})
-    return name
-
-
 async def check_round_trip(objects: Objects, catalog: Catalog) -> None:
     """What was put is there, with all that was said about it."""
-    bucket = await _bucket(catalog, "round-trip")
+    bucket = await make_bucket(catalog, "round-trip")
     for size in (0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 17):
         data = make_bytes(size)
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -87,9 +82,27 @@ async def check_round_trip(objects: Objects, catalog: Catalog) -> None:
         assert await read(objects, bucket, found) == data
 
 
+async def check_open(objects: Objects, catalog: Catalog) -> None:
+    """What is opened is what head and read say; a delete marker has no bytes."""
+    bucket = await make_bucket(catalog, "opened", "Enabled")
+    for size in (0, 4, (3 << 20) + 1):
+        key, data = f"host/{size}", make_bytes(size, size)
+        await put(objects, bucket, key, data)
+        info, pieces = await objects.open(bucket, key)
+        assert info == await objects.head(bucket, key)
+        if pieces is not None:
+            assert b"".join([bytes(each) async for each in pieces]) == data
+        assert await read(objects, bucket, info) == data
+        assert await objects.delete(bucket, key) is not None
+        marker, none = await objects.open(bucket, key)
+        assert (marker.delete_marker, none) == (True, None)
+        assert (await objects.open(bucket, key, info.version_id))[0].version_id == info.version_id
+    await refuses(Code.NoSuchKey, objects.open(bucket, "host/none"))
+
+
 async def check_ranges(objects: Objects, catalog: Catalog) -> None:
     """Any range of bytes can be read."""
-    bucket, data = await _bucket(catalog, "ranges"), make_bytes(2 * PIECE + 5)
+    bucket, data = await make_bucket(catalog, "ranges"), make_bytes(2 * PIECE + 5)
     info = await put(objects, bucket, "host/file", data)
     edges = (0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, len(data) - 1, len(data))
     for begin in edges:
@@ -100,7 +113,7 @@ async def check_ranges(objects: Objects, catalog: Catalog) -> None:
 
 async def check_overwrite(objects: Objects, catalog: Catalog) -> None:
     """A put replaces what was there, and its version number grows; the version before is gone."""
-    bucket = await _bucket(catalog, "overwrite")
+    bucket = await make_bucket(catalog, "overwrite")
     first = await put(objects, bucket, "host/file", b"first")
     second = await put(objects, bucket, "host/file", b"second")
     assert second.seq > first.seq
@@ -110,7 +123,7 @@ async def check_overwrite(objects: Objects, catalog: Catalog) -> None:
 
 async def check_refused_put(objects: Objects, catalog: Catalog) -> None:
     """A put whose bytes are not what was stated changes nothing."""
-    bucket, key, data = await _bucket(catalog, "refused"), "host/file", make_bytes(PIECE + 3)
+    bucket, key, data = await make_bucket(catalog, "refused"), "host/file", make_bytes(PIECE + 3)
     before = await put(objects, bucket, key, b"before")
     size, wrong = len(data), format_checksum(bytes(4))
     cases: tuple[tuple[Code, PutOptions, BytesBody], ...] = (
@@ -139,7 +152,7 @@ async def check_refused_put(objects: Objects, catalog: Catalog) -> None:
 
 async def check_trailers(objects: Objects, catalog: Catalog) -> None:
     """A checksum that comes after the body is compared and kept."""
-    bucket, data = await _bucket(catalog, "trailers"), make_bytes(1000)
+    bucket, data = await make_bucket(catalog, "trailers"), make_bytes(1000)
     for name in ("crc32", "crc32c", "crc64nvme", "sha1", "sha256"):
         sum_ = make_sum(name)
         sum_.update(data)
@@ -151,7 +164,7 @@ async def check_trailers(objects: Objects, catalog: Catalog) -> None:
 
 async def check_conditions(objects: Objects, catalog: Catalog) -> None:
     """If-Match and If-None-Match decide about puts and deletions."""
-    bucket, key = await _bucket(catalog, "conditions"), "host/file"
+    bucket, key = await make_bucket(catalog, "conditions"), "host/file"
     absent, other = Conditions(if_none_match=("*",)), Conditions(if_match=("0" * 32,))
     await refuses(Code.NoSuchKey, put(objects, bucket, key, options=PutOptions(size=4, conditions=other)))
     first = await put(objects, bucket, key, options=PutOptions(size=4, conditions=absent))
@@ -168,7 +181,7 @@ async def check_conditions(objects: Objects, catalog: Catalog) -> None:
 
 async def check_race(objects: Objects, catalog: Catalog) -> None:
     """Of several that may put only if nothing is there, one does."""
-    bucket = await _bucket(catalog, "race")
+    bucket = await make_bucket(catalog, "race")
     options = PutOptions(size=1, conditions=Conditions(if_none_match=("*",)))
     results = await asyncio.gather(
         *(put(objects, bucket, "host/file", bytes([number]), options) for number in range(8)), return_exceptions=True
@@ -183,7 +196,7 @@ async def check_race(objects: Objects, catalog: Catalog) -> None:
 
 async def check_delete(objects: Objects, catalog: Catalog) -> None:
     """What is deleted is gone; deleting what is not there is no error."""
-    bucket = await _bucket(catalog, "delete")
+    bucket = await make_bucket(catalog, "delete")
     assert await objects.delete(bucket, "host/file") is None
     made = await put(objects, bucket, "host/file")
     removed = await objects.delete(bucket, "host/file")
@@ -196,7 +209,7 @@ async def check_delete(objects: Objects, catalog: Catalog) -> None:
 
 async def check_odd_keys(objects: Objects, catalog: Catalog) -> None:
     """Every key is an object of its own, whatever a file system makes of it."""
-    bucket = await _bucket(catalog, "odd-keys")
+    bucket = await make_bucket(catalog, "odd-keys")
     for number, key in enumerate(ODD_KEYS):
         await put(objects, bucket, key, f"{number}".encode())
     for number, key in enumerate(ODD_KEYS):
@@ -232,7 +245,7 @@ async def _walk(
 
 async def check_listing(objects: Objects, catalog: Catalog) -> None:
     """Listings are ordered, grouped by delimiter and cut into pages without loss or repetition."""
-    bucket = await _bucket(catalog, "listing")
+    bucket = await make_bucket(catalog, "listing")
     keys = ["a", "b/1", "b/2", "b/c/1", "b/c/2", "b/d", "c-", "c/", "c/x", "d/e/f", "top", "\u00fc/x", "z/1"]
     for key in keys:
         await put(objects, bucket, key)
@@ -255,7 +268,7 @@ async def check_listing(objects: Objects, catalog: Catalog) -> None:
 
 async def check_listing_after(objects: Objects, catalog: Catalog) -> None:
     """`after` leaves out keys up to it, and the group that it names; `Page.after` is empty at the end."""
-    bucket = await _bucket(catalog, "listing-after")
+    bucket = await make_bucket(catalog, "listing-after")
     for key in ("a", "b/1", "b/2", "c"):
         await put(objects, bucket, key)
     page = await objects.list(bucket, "", "/", "b/", 10)
@@ -269,7 +282,7 @@ async def check_listing_after(objects: Objects, catalog: Catalog) -> None:
 
 async def check_versions(objects: Objects, catalog: Catalog) -> None:
     """In a versioned bucket every put and every deletion adds a version; each can be read and removed."""
-    bucket, key = await _bucket(catalog, "versions", "Enabled"), "host/file"
+    bucket, key = await make_bucket(catalog, "versions", "Enabled"), "host/file"
     made = [await put(objects, bucket, key, text) for text in (b"one", b"two")]
     marker = await objects.delete(bucket, key)
     assert marker is not None
@@ -301,7 +314,7 @@ async def check_versions(objects: Objects, catalog: Catalog) -> None:
 
 async def check_version_pages(objects: Objects, catalog: Catalog) -> None:
     """A listing of versions, page by page, is the whole listing."""
-    bucket = await _bucket(catalog, "version-pages", "Enabled")
+    bucket = await make_bucket(catalog, "version-pages", "Enabled")
     wanted: list[str] = []
     for key in ("a", "b/1", "b/2", "c/x"):
         made = [await put(objects, bucket, key) for _ in range(3)]
@@ -318,7 +331,7 @@ async def check_version_pages(objects: Objects, catalog: Catalog) -> None:
 
 async def check_suspended(objects: Objects, catalog: Catalog) -> None:
     """Where versioning is suspended, the version "null" is replaced and all others stay."""
-    bucket, key = await _bucket(catalog, "suspended"), "host/file"
+    bucket, key = await make_bucket(catalog, "suspended"), "host/file"
     await put(objects, bucket, key, b"before")
     await catalog.set_bucket(bucket, {"versioning": "Enabled"})
     kept = await put(objects, bucket, key, b"kept")
@@ -340,7 +353,7 @@ async def check_suspended(objects: Objects, catalog: Catalog) -> None:
 
 async def check_lock(objects: Objects, catalog: Catalog) -> None:
     """A version that is retained or held is not removed; a delete marker may cover it."""
-    bucket, key = await _bucket(catalog, "locks", "Enabled", lock='{"mode":"","days":0,"years":0}'), "host/file"
+    bucket, key = await make_bucket(catalog, "locks", "Enabled", lock='{"mode":"","days":0,"years":0}'), "host/file"
     later = "2999-01-01T00:00:00.000Z"
     governed = await put(objects, bucket, key, options=PutOptions(size=4, lock={"mode": "GOVERNANCE", "until": later}))
     await refuses(Code.AccessDenied, objects.delete(bucket, key, governed.version_id))
@@ -357,7 +370,7 @@ async def check_lock(objects: Objects, catalog: Catalog) -> None:
 
 async def check_update(objects: Objects, catalog: Catalog) -> None:
     """Tags and locks change without the bytes."""
-    bucket = await _bucket(catalog, "update")
+    bucket = await make_bucket(catalog, "update")
     info = await put(objects, bucket, "host/file", b"bytes", PutOptions(size=5, tags={"a": "b"}, user={"k": "v"}))
     changed = await objects.update(bucket, "host/file", None, {"tags": {"c": "d"}})
     assert (changed.tags, changed.user, changed.etag) == ({"c": "d"}, {"k": "v"}, info.etag)
@@ -371,7 +384,7 @@ async def check_update(objects: Objects, catalog: Catalog) -> None:
 
 async def check_update_race(objects: Objects, catalog: Catalog) -> None:
     """Of several that change what they read, one does; one that does not say what it read changes it always."""
-    bucket = await _bucket(catalog, "update-race")
+    bucket = await make_bucket(catalog, "update-race")
     info = await put(objects, bucket, "host/file", b"bytes")
     results = await asyncio.gather(
         *(objects.update(bucket, "host/file", None, {"tags": {"n": f"{n}"}}, seq=info.seq) for n in range(8)),
@@ -388,100 +401,11 @@ async def check_update_race(objects: Objects, catalog: Catalog) -> None:
     assert (await objects.update(bucket, "host/file", None, {"tags": {}}, seq=found.seq)).tags == {}
 
 
-async def check_upload(objects: Objects, catalog: Catalog) -> None:
-    """Parts make one object; they may come in any order and again."""
-    bucket, key = await _bucket(catalog, "uploads"), "host/file"
-    options = PutOptions(headers={"content-type": "a/b"}, user={"k": "v"}, tags={"t": "u"})
-    upload = await objects.begin_upload(bucket, key, options)
-    assert [each.upload_id for each in await objects.list_uploads(bucket, "host/")] == [upload.upload_id]
-    assert await objects.list_uploads(bucket, "other/") == ()
-    data = {1: make_bytes(_MIN_PART, 1), 2: make_bytes(_MIN_PART + 7, 2), 5: make_bytes(11, 3)}
-    etags = {}
-    for number, content in ((5, data[5]), (1, b"earlier"), (2, data[2]), (1, data[1]), (7, b"left out")):
-        part = await objects.put_part(
-            bucket, key, upload.upload_id, number, BytesBody(content), PutOptions(size=len(content))
-        )
-        assert (part.number, part.size) == (number, len(content))
-        etags[number] = part.etag
-    info, parts = await objects.list_parts(bucket, key, upload.upload_id)
-    assert (info.options.user, [part.number for part in parts]) == ({"k": "v"}, [1, 2, 5, 7])
-    await refuses(Code.NoSuchKey, objects.head(bucket, key))
-    chosen = tuple((number, etags[number]) for number in (1, 2, 5))
-    wrong = (chosen[0], (2, etags[5]))
-    completion = PutOptions(checksums={"crc32": "AAAAAA==-3"}, checksum_type="COMPOSITE")
-    await refuses(Code.InvalidPart, objects.complete_upload(bucket, key, upload.upload_id, wrong, completion))
-    made = await objects.complete_upload(bucket, key, upload.upload_id, chosen, completion)
-    whole = b"".join(data.values())
-    assert made == await objects.head(bucket, key)
-    assert (made.size, made.digest) == (len(whole), digest_of(whole))
-    assert made.parts == tuple(len(each) for each in data.values())
-    assert made.etag == combine_etags([etags[number] for number in (1, 2, 5)])
-    assert (made.headers, made.user, made.tags) == ({"content-type": "a/b"}, {"k": "v"}, {"t": "u"})
-    assert (made.checksums, made.checksum_type) == (completion.checksums, "COMPOSITE")
-    assert await read(objects, bucket, made) == whole
-    assert await objects.list_uploads(bucket, "") == ()
-    await refuses(Code.NoSuchUpload, objects.complete_upload(bucket, key, upload.upload_id, chosen, completion))
-
-
-async def check_upload_sums(objects: Objects, catalog: Catalog) -> None:
-    """A part that states no checksum of the upload's algorithm has one all the same; one that states it is checked."""
-    bucket, key = await _bucket(catalog, "upload-sums"), "host/file"
-    upload = await objects.begin_upload(bucket, key, PutOptions(checksums={"crc32c": ""}))
-    data, right, wrong = b"123456789", {"crc32c": "4waSgw=="}, {"crc32c": "AAAAAA=="}
-
-    async def put_part(number: int, options: PutOptions) -> PartInfo:
-        return await objects.put_part(bucket, key, upload.upload_id, number, BytesBody(data), options)
-
-    assert (await put_part(1, PutOptions(size=9))).checksums == right
-    assert (await put_part(2, PutOptions(size=9, checksums=right))).checksums == right
-    await refuses(Code.BadDigest, put_part(3, PutOptions(size=9, checksums=wrong)))
-    _, parts = await objects.list_parts(bucket, key, upload.upload_id)
-    assert [(each.number, each.checksums) for each in parts] == [(1, right), (2, right)]
-
-
-async def check_open(objects: Objects, catalog: Catalog) -> None:
-    """What is opened is what head and read say; a delete marker has no bytes."""
-    bucket = await _bucket(catalog, "opened", "Enabled")
-    for size in (0, 4, (3 << 20) + 1):
-        key, data = f"host/{size}", make_bytes(size, size)
-        await put(objects, bucket, key, data)
-        info, pieces = await objects.open(bucket, key)
-        assert info == await objects.head(bucket, key)
-        if pieces is not None:
-            assert b"".join([bytes(each) async for each in pieces]) == data
-        assert await read(objects, bucket, info) == data
-        assert await objects.delete(bucket, key) is not None
-        marker, none = await objects.open(bucket, key)
-        assert (marker.delete_marker, none) == (True, None)
-        assert (await objects.open(bucket, key, info.version_id))[0].version_id == info.version_id
-    await refuses(Code.NoSuchKey, objects.open(bucket, "host/none"))
-
-
-async def check_upload_ends(objects: Objects, catalog: Catalog) -> None:
-    """An upload that is aborted is gone; conditions count when it is completed; a wrong part is not kept."""
-    bucket, key = await _bucket(catalog, "upload-ends"), "host/file"
-    upload = await objects.begin_upload(bucket, key, PutOptions())
-    wrong = PutOptions(size=4, md5="0" * 32)
-    await refuses(Code.BadDigest, objects.put_part(bucket, key, upload.upload_id, 1, BytesBody(b"data"), wrong))
-    assert (await objects.list_parts(bucket, key, upload.upload_id))[1] == ()
-    part = await objects.put_part(bucket, key, upload.upload_id, 1, BytesBody(b"data"), PutOptions(size=4))
-    await put(objects, bucket, key, b"there")
-    absent = PutOptions(conditions=Conditions(if_none_match=("*",)))
-    chosen = ((1, part.etag),)
-    await refuses(Code.PreconditionFailed, objects.complete_upload(bucket, key, upload.upload_id, chosen, absent))
-    await objects.abort_upload(bucket, key, upload.upload_id)
-    await refuses(Code.NoSuchUpload, objects.abort_upload(bucket, key, upload.upload_id))
-    await refuses(Code.NoSuchUpload, objects.list_parts(bucket, key, upload.upload_id))
-    again = objects.put_part(bucket, key, upload.upload_id, 1, BytesBody(b"data"), PutOptions(size=4))
-    await refuses(Code.NoSuchUpload, again)
-    assert await read(objects, bucket, await objects.head(bucket, key)) == b"there"
-
-
 async def check_buckets(objects: Objects, catalog: Catalog) -> None:
     """Buckets are made once, listed in order, changed and removed; without one there are no objects."""
     await refuses(Code.NoSuchBucket, put(objects, "buckets-none", "host/file"))
-    await _bucket(catalog, "buckets-b")
-    await _bucket(catalog, "buckets-a", "Enabled", policy="{}")
+    await make_bucket(catalog, "buckets-b")
+    await make_bucket(catalog, "buckets-a", "Enabled", policy="{}")
     await refuses(Code.BucketAlreadyOwnedByYou, catalog.create_bucket("buckets-a", "owner", {}))
     await refuses(Code.BucketAlreadyExists, catalog.create_bucket("buckets-a", "another", {}))
     names = [each.name for each in await catalog.buckets() if each.name.startswith("buckets-")]
@@ -515,8 +439,8 @@ CONFORMANCE: tuple[Check, ...] = (
     check_lock,
     check_update,
     check_update_race,
-    check_upload,
-    check_upload_sums,
-    check_upload_ends,
+    uploads.check_upload,
+    uploads.check_upload_sums,
+    uploads.check_upload_ends,
     check_buckets,
 )

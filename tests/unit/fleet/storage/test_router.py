@@ -43,12 +43,16 @@ Entry = Callable[[requests.Call], Awaitable[object]]
 
 
 class FakeCalls(Calls):
-    """Servers that answer by functions. :ivar made: what was asked, of whom. :ivar asked: something was."""
+    """Servers that answer by functions. :ivar made: what was asked, of whom. :ivar asked: something was.
+
+    :ivar known: placements that a server says it knows; one that is not here does not answer.
+    """
 
     def __init__(self, servers: Mapping[str, Entry]) -> None:
         super().__init__("a-secret")
         self._servers = {f"http://{name}": entry for name, entry in servers.items()}
         self.made: list[tuple[str, str]] = []
+        self.known: dict[str, tuple[Placement, ...]] = {}
         self.asked = asyncio.Event()
 
     async def _answer(self, url: str, call: requests.Call) -> Answer:
@@ -59,6 +63,11 @@ class FakeCalls(Calls):
 
     async def call(self, method: str, url: str, body: Body = b"", **_: Any) -> Answer:
         assert isinstance(body, bytes)
+        if url.endswith(router.PLACEMENTS_PATH):
+            name = url.removesuffix(router.PLACEMENTS_PATH).removeprefix("http://")
+            if name not in self.known:
+                raise UnavailableError("connection refused")
+            return Answer(200, msgspec.json.encode(self.known[name]), {})
         return await self._answer(url, msgspec.json.decode(body, type=requests.Call))
 
     @contextlib.asynccontextmanager
@@ -235,5 +244,30 @@ def test_a_read_goes_on_at_the_next_leader_where_it_broke_off(tmp_path: Path) ->
         found, _ = await asyncio.gather(read(), fail_over(standings, calls))
         assert found == b"ab\0"
         assert calls.made == [("one", "0:3"), ("two", "2:3")]
+
+    asyncio.run(run())
+
+
+def test_a_listing_has_hosts_that_are_new_since_no_mapper_answers_here(tmp_path: Path) -> None:
+    """The server was cut off; another one asked a mapper for the host's placement."""
+
+    async def run() -> None:
+        objects, _, calls = prepare(tmp_path, {"one": alive, "two": alive})
+        new = msgspec.structs.replace(placement(1, "two"), id="q", host="new", folder="new")
+        calls.known = {"one": (placement(1, "one"),), "two": (placement(1, "one"), new)}
+        await objects.list("bucket", "", "", "", 10)
+        assert sorted(calls.made) == [("one", "ListKeys"), ("two", "ListKeys")]
+
+    asyncio.run(run())
+
+
+def test_a_listing_that_may_lack_hosts_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        objects, _, calls = prepare(tmp_path, {"one": alive, "two": alive})
+        calls.known = {"one": (placement(1, "one"),)}
+        with pytest.raises(S3Error) as caught:
+            await objects.list("bucket", "", "", "", 10)
+        assert caught.value.code is Code.SlowDown
+        assert calls.made == []
 
     asyncio.run(run())

@@ -37,6 +37,18 @@ RIGHT = {
         act("read", ABSENT, 5, 6),
     ],
     "one of two creates is refused": [act("create", "a", 0, 5), act("refused", "", 0, 5), act("read", "a", 6, 7)],
+    "refused by a lost put that nobody read": [
+        act("put", "a", 0, LOST),
+        act("refused", "", 1, 2),
+        act("put", "b", 3, 4),
+        act("read", "b", 5, 6),
+    ],
+    "refused by lost creates, twice": [
+        *(act("create", f"{number}", number, LOST) for number in range(8)),
+        act("refused", "", 8, 9),
+        act("delete", ABSENT, 10, 11),
+        act("refused", "", 12, 13),
+    ],
     "two creates with a delete between them": [
         act("create", "a", 0, 1),
         act("delete", ABSENT, 2, 3),
@@ -56,6 +68,13 @@ WRONG = {
     "a value before it was written": [act("read", "a", 0, 1), act("put", "a", 2, 3)],
     "a delete that comes undone": [act("put", "a", 0, 1), act("delete", ABSENT, 2, 3), act("read", "a", 4, 5)],
     "two creates": [act("create", "a", 0, 1), act("create", "b", 0, 1)],
+    "refused twice by one lost put": [
+        act("put", "a", 0, LOST),
+        act("refused", "", 1, 2),
+        act("delete", ABSENT, 3, 4),
+        act("refused", "", 5, 6),
+    ],
+    "refused by what came later": [act("refused", "", 0, 1), act("put", "a", 2, LOST)],
     "refused by nothing": [act("refused", "", 0, 1), act("put", "a", 2, 3)],
 }
 
