@@ -26,6 +26,8 @@ Cut = Literal["hold", "reset"]
 
 _CHUNK = 256 << 10
 _SECONDS = 60.0
+_TURNS = 5
+"""Of the loop: a connection that just came gets so far in them that it closes itself when it is cancelled."""
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
@@ -84,6 +86,8 @@ class Network:
         self._loop = asyncio.new_event_loop()
         self._servers: list[asyncio.Server] = []
         self._carried: dict[asyncio.Task[None], tuple[str, str]] = {}
+        self._carriers: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
 
     def __enter__(self) -> Self:
@@ -121,8 +125,9 @@ class Network:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
 
     async def _listen(self, relay: Relay) -> None:
-        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._carry(relay, reader, writer)
+        def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._writers.add(writer)  # at once: a task may be cancelled before it begins
+            self._carriers.add(asyncio.create_task(self._carry(relay, reader, writer)))
 
         server = await asyncio.start_server(carry, "127.0.0.1", 0, limit=_CHUNK)
         relay.port = server.sockets[0].getsockname()[1]
@@ -131,12 +136,15 @@ class Network:
     async def _close(self) -> None:
         for server in self._servers:
             server.close()
-        rest = asyncio.all_tasks() - {asyncio.current_task()}  # connections that are being made, too
-        for task in rest:
-            task.cancel()
-        if rest:
+        await _turn()
+        while rest := asyncio.all_tasks() - {asyncio.current_task()}:  # connections that are being made, too
+            for task in rest:
+                task.cancel()
             await asyncio.wait(rest)
-        await asyncio.sleep(0)  # what was aborted is closed in the loop's next turn
+            await _turn()
+        for writer in self._writers:
+            writer.transport.abort()
+        await _turn()
 
     async def _change(self, pair: tuple[str, str], how: Cut | None) -> None:
         if how is None:
@@ -161,6 +169,8 @@ class Network:
             pass  # broken by either side, or cut
         finally:
             del self._carried[task]
+            self._carriers.discard(task)
+            self._writers.discard(writer)
             writer.transport.abort()
 
     def _find_caller(self, port: int, far_port: int) -> str:
@@ -199,6 +209,12 @@ class Network:
         with contextlib.suppress(OSError):
             writer.write_eof()
             await asyncio.sleep(0.05)
+
+
+async def _turn() -> None:
+    """Let what was called, accepted, aborted take effect."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -117,6 +117,20 @@ def test_nothing_stays_open_of_a_connection_that_was_under_way() -> None:
         assert set(Path("/proc/self/fd").iterdir()) == before
 
 
+def test_nothing_stays_open_of_a_connection_that_just_came(listening: socket.socket) -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    for _ in range(40):
+        with network() as made, contextlib.ExitStack() as stack:
+            relay = made.relay("them", listening.getsockname()[1])
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(("127.0.0.1", relay.port), timeout=SECONDS))
+    listening.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            listening.accept()[0].close()
+    assert set(Path("/proc/self/fd").iterdir()) == before
+
+
 def is_asked(port: int, times: int) -> bool:
     """Whether so many connections to a port were begun."""
     lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
