@@ -86,8 +86,6 @@ class Network:
         self._loop = asyncio.new_event_loop()
         self._servers: list[asyncio.Server] = []
         self._carried: dict[asyncio.Task[None], tuple[str, str]] = {}
-        self._carriers: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
 
     def __enter__(self) -> Self:
@@ -125,9 +123,8 @@ class Network:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_SECONDS)
 
     async def _listen(self, relay: Relay) -> None:
-        def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._writers.add(writer)  # at once: a task may be cancelled before it begins
-            self._carriers.add(asyncio.create_task(self._carry(relay, reader, writer)))
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._carry(relay, reader, writer)
 
         server = await asyncio.start_server(carry, "127.0.0.1", 0, limit=_CHUNK)
         relay.port = server.sockets[0].getsockname()[1]
@@ -135,16 +132,16 @@ class Network:
 
     async def _close(self) -> None:
         for server in self._servers:
+            for each in server.sockets:
+                self._loop.remove_reader(each.fileno())
+        await _turn()  # those that just came are served, which a closed server would leave open
+        for server in self._servers:
             server.close()
-        await _turn()
         while rest := asyncio.all_tasks() - {asyncio.current_task()}:  # connections that are being made, too
             for task in rest:
                 task.cancel()
             await asyncio.wait(rest)
             await _turn()
-        for writer in self._writers:
-            writer.transport.abort()
-        await _turn()
 
     async def _change(self, pair: tuple[str, str], how: Cut | None) -> None:
         if how is None:
@@ -169,8 +166,6 @@ class Network:
             pass  # broken by either side, or cut
         finally:
             del self._carried[task]
-            self._carriers.discard(task)
-            self._writers.discard(writer)
             writer.transport.abort()
 
     def _find_caller(self, port: int, far_port: int) -> str:
