@@ -160,8 +160,10 @@ def _classify(
         if new.length > old.length or (new.length == old.length and old.read_only and not new.read_only):
             if not moving.isdisjoint(new_graph.parents[name]):
                 kinds[name] = Kind.EARLY
-        elif new.length < old.length or (new.read_only and not old.read_only):  # noqa: SIM102  # mirrors the one above
-            if not leaving.isdisjoint(old_graph.parents[name]):
+        elif new.length < old.length or (new.read_only and not old.read_only):
+            # Not one whose children will be on it: with its old table it would for a while be on itself.
+            is_turned = not old_graph.below(name).isdisjoint(new_graph.above(name))
+            if not leaving.isdisjoint(old_graph.parents[name]) and not is_turned:
                 kinds[name] = Kind.LATE
     return kinds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from dataclasses import dataclass
 
@@ -166,6 +167,27 @@ def test_a_failing_call_leaves_the_old_or_the_desired_state(pair: Pair, data: st
         assert result.outcome == "unwound", (result.error, result.left, render_text(program))
         assert is_at(dm, pair.old), render_text(program)
         assert thin_ids(dm) == ids
+
+
+def test_what_was_on_another_device_may_be_under_it() -> None:
+    """Killed after any call; while what shrinks kept its old table for a while, a device was on itself."""
+
+    def linear(name: str, uuid: str, *bases: str) -> Device:
+        lines = (Line(number * UNIT, UNIT, "linear", f"{base} 0") for number, base in enumerate(bases))
+        return Device(name, uuid, tuple(lines))
+
+    old = [linear("a", "U4", "7:0"), linear("b", "U0", "7:0", "{a}"), linear("d", "U3", "{b}")]
+    new = [linear("a", "U3", "7:0"), linear("c", "U0", "7:0"), linear("e", "U4", "{c}")]
+    pair = Pair(State(tuple(old)), State(tuple(new)))
+    dm = prepare(pair)
+    program = activate(observe(dm), pair.desired)
+    calls = FaultyDeviceMapper(dm.copy())
+    run(calls, program)
+    for number in range(1, len(calls.calls) + 1):
+        killed = dm.copy()
+        with contextlib.suppress(Killed):
+            run(FaultyDeviceMapper(killed, kill_at(number)), program)
+        converge(killed, pair.desired)
 
 
 @some

@@ -58,7 +58,7 @@ def fleet(servers: Fleet, request: pytest.FixtureRequest) -> Fleet:
 def has_room(fleet: Fleet) -> bool:
     """Whether the mapper has heard that no disk is full any more."""
     status = fleet.status()
-    return status is not None and all(each.free > each.capacity / 4 for each in status.disks if each.state == "good")
+    return status is not None and all(each.free > DISK_SIZE / 4 for each in status.disks if each.state == "good")
 
 
 def content(key: str, length: int) -> bytes:

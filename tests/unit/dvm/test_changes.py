@@ -65,6 +65,13 @@ def test_shrinking_comes_late_only_when_a_parent_lets_go() -> None:
     assert kinds(wide[:1], [device("a")]) == {"a": Kind.SWITCH}
 
 
+def test_what_shrinks_is_not_left_on_what_will_be_on_it() -> None:
+    """It would be on itself for a while; all are swapped at once."""
+    current = [device("e", uuid="4"), device("c", "e", "e", uuid="0"), device("a", "c", uuid="3")]
+    desired = [device("c", uuid="0"), device("e", "c", uuid="4"), device("a", uuid="3")]
+    assert kinds(current, desired) == dict.fromkeys("ace", Kind.SWITCH)
+
+
 def test_read_only_is_a_change_and_has_its_order() -> None:
     assert kinds([device("a")], [device("a", read_only=True)]) == {"a": Kind.SWITCH}
     low, high = device("a"), device("p", "a")
