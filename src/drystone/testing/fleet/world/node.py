@@ -137,7 +137,8 @@ class Node(Host):
                 own = newest.member(self.name)
                 if own is not None and own.disk_id == disk.id and newest.epoch > shelf.placement.epoch:
                     self.learn(newest)
-                    if newest.epoch > shelf.placement.epoch:
+                    # A start takes it from any of our disks; the real one keeps it on this one then, too.
+                    if newest.epoch > shelf.placement.epoch and not self._keep(None, newest):
                         told.discard(disk.id)
         return told
 
