@@ -58,7 +58,7 @@ def from_problem(document: Mapping[str, object]) -> DrystoneError:
     kind = kinds.get(str(document.get("code")), DrystoneError)
     if kind is KernelError:
         return _kernel_error(message, hint, facts)
-    facts = {key: value for key, value in facts.items() if key not in {"message", "hint"}}
+    facts = {key: value for key, value in facts.items() if key not in {"message", "hint", "self"}}
     return kind(message, hint=hint, **facts)
 
 

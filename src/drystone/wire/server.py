@@ -1,8 +1,8 @@
-"""One process that serves an application on a unix socket until it is told to end.
+"""One process that serves an application by uvicorn until it is told to end.
 
-By uvicorn inside the process: whoever owns a thin pool must be one process, and signals are handled in one place,
-here. SIGTERM and SIGINT: no new connection is taken, requests in flight are finished, the socket's file is removed. A
-second signal ends the process at once, as SIGKILL would.
+Inside the process: whoever owns a thin pool must be one process, and signals are handled in one place, here. SIGTERM
+and SIGINT: no new connection is taken, requests in flight are finished. A second signal ends the process at once, as
+SIGKILL would.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from drystone.wire.gate import Application
+
+if TYPE_CHECKING:
+    from drystone.wire.tcp import TlsFiles
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: `serve_unix` has them. `ready` is called once it listens."""
+    """uvicorn without its own signal handlers: `serve` has them. `ready` is called once it listens."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -47,6 +51,27 @@ def serve_unix(application: Application, handle: socket.socket, path: Path, read
     :param ready: called once connections are answered.
     """
     own = path.stat().st_ino
+    try:
+        asyncio.run(serve(application, handle, ready, idle_seconds=5))
+    finally:
+        handle.close()
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == own:
+                path.unlink()
+
+
+async def serve(
+    application: Application,
+    handle: socket.socket,
+    ready: Callable[[], None],
+    *,
+    idle_seconds: int,
+    tls: TlsFiles | None = None,
+) -> None:
+    """Serve on a listening socket until SIGTERM or SIGINT, then let requests in flight finish.
+
+    :param ready: called once connections are answered. :param idle_seconds: that a connection is kept without one.
+    """
     config = uvicorn.Config(
         application,
         lifespan="off",
@@ -55,18 +80,11 @@ def serve_unix(application: Application, handle: socket.socket, path: Path, read
         ws="none",
         http="h11",
         server_header=False,
-        timeout_keep_alive=5,
+        timeout_keep_alive=idle_seconds,
+        ssl_certfile=None if tls is None else str(tls.certificate),
+        ssl_keyfile=None if tls is None else str(tls.key),
     )
-    try:
-        asyncio.run(_serve(_Server(config, ready), handle))
-    finally:
-        handle.close()
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_ino == own:
-                path.unlink()
-
-
-async def _serve(server: _Server, handle: socket.socket) -> None:
+    server = _Server(config, ready)
     loop = asyncio.get_running_loop()
 
     def end() -> None:

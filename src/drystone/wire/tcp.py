@@ -12,6 +12,7 @@ import contextlib
 import errno
 import ipaddress
 import logging
+import os
 import signal
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 SERVER = "drystone"
 """The `Server` header of answers: what serves, without its version."""
+_LONG = 128 << 10
+"""Bytes: a shorter piece of an answer is left to the transport."""
 _LINGER_SECONDS = 5.0
 """How long the rest of a refused body is read, so that its sender gets to see the answer."""
 
@@ -209,8 +212,10 @@ async def iterate_body(request: web.BaseRequest, limits: Limits) -> AsyncIterato
         request.writer.output_size = 0
     while True:
         try:
-            async with asyncio.timeout(limits.still_seconds):
-                piece = await content.readany()
+            piece = content.read_nowait()
+            if not piece and not content.at_eof():
+                async with asyncio.timeout(limits.still_seconds):
+                    piece = await content.readany()
         except TimeoutError as error:
             raise TimedOutError(f"nothing of the body came for {limits.still_seconds:g} s") from error
         except (web.RequestPayloadError, ConnectionError) as error:
@@ -236,18 +241,57 @@ def end_after(request: web.BaseRequest, response: web.StreamResponse) -> None:
         response.force_close()
 
 
-async def write_answer(response: web.StreamResponse, data: bytes | memoryview, limits: Limits) -> None:
-    """Send a piece of an answer.
+async def write_answer(
+    request: web.BaseRequest, response: web.StreamResponse, data: bytes | memoryview, limits: Limits
+) -> None:
+    """Send a piece of the answer to a request. Where the limit of the transport's write buffer is 0, the piece is gone
+    when this returns: its memory may be used again.
 
     :raises TimedOutError: the client took nothing for `limits.still_seconds`. :raises UnavailableError: it went away.
     """
     try:
+        if len(data) >= _LONG:
+            data = memoryview(data)[_send_at_once(request, data) :]
+            if not data:
+                return
         async with asyncio.timeout(limits.still_seconds):
             await response.write(data)
+            await request.writer.drain()  # `write` does so for a long piece only, not for what is left of one
     except TimeoutError as error:
         raise TimedOutError(f"the client took nothing for {limits.still_seconds:g} s") from error
-    except ConnectionError as error:
+    except OSError as error:
         raise UnavailableError(f"the client went away: {error}") from error
+
+
+def _send_at_once(request: web.BaseRequest, data: bytes | memoryview) -> int:
+    """Send what the kernel takes right now of the next piece of an answer; how many bytes that was.
+
+    Past the transport, which keeps the interpreter's lock while the kernel copies, so that every thread waits; and in
+    one call with the answer's head, which aiohttp joins to the piece by copying both. 0 where it has to be the
+    transport: with TLS, in chunks, or while others wait to be sent.
+
+    :raises ConnectionError: the client went away.
+    """
+    from aiohttp.http_writer import StreamWriter
+
+    transport, writer = request.transport, request.writer
+    if transport is None or transport.is_closing() or transport.get_write_buffer_size() or request.secure:
+        return 0
+    if not isinstance(writer, StreamWriter) or writer.chunked:
+        return 0
+    head, writer._headers_buf, writer._headers_written = writer._headers_buf or b"", None, True  # noqa: SLF001
+    try:
+        sent = os.writev(transport.get_extra_info("socket").fileno(), [head, data])
+    except BlockingIOError:
+        sent = 0
+    writer.output_size += max(sent, len(head))
+    if sent < len(head):
+        transport.write(head[sent:])
+        return 0
+    sent -= len(head)
+    if writer.length is not None:
+        writer.length -= sent
+    return sent
 
 
 async def wait_for_signal() -> None:

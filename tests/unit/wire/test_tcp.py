@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 
 from drystone.base.errors import BusyError, TimedOutError, UnavailableError, UsageError
+from drystone.testing.fleet.certificates import make_certificate
 from drystone.wire.tcp import Limits, end_after, is_loopback, iterate_body, parse_address, serve_tcp, write_answer
 
 
@@ -175,6 +181,76 @@ def test_a_head_that_does_not_come_ends_the_connection() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("secure", [False, True])
+def test_pieces_come_whole_and_in_order(tmp_path: Path, *, chunked: bool, secure: bool) -> None:
+    """Those that the kernel takes at once, and those that wait for a client that is slow."""
+    pieces = [bytes([number]) * size for number, size in enumerate((300_000, 7, 1 << 20, 0, 200_000, 9 << 20, 1))]
+    whole = b"".join(pieces)
+    sizes: list[int] = []
+
+    async def pour(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={} if chunked else {"Content-Length": str(len(whole))})
+        response._send_headers_immediately = False
+        assert request.transport is not None
+        request.transport.set_write_buffer_limits(1 if secure else 0, 0)
+        await response.prepare(request)
+        for piece in pieces:
+            await write_answer(request, response, piece, Limits())
+        await response.write_eof()
+        sizes.append(request.writer.output_size)
+        return response
+
+    async def run() -> None:
+        tls = make_certificate(tmp_path) if secure else None
+        trusted = ssl.create_default_context(cafile=str(tls.certificate)) if tls else False
+        async with serve_tcp(pour, "127.0.0.1:0", tls=tls) as url, asyncio.timeout(120):
+            connector = aiohttp.TCPConnector(ssl=trusted, limit=1)
+            async with aiohttp.ClientSession(connector=connector, read_bufsize=1000) as session:
+                for _ in range(3):  # on one connection
+                    async with session.get(url) as answer:
+                        await asyncio.sleep(0.05)
+                        assert await answer.read() == whole
+
+    asyncio.run(run())
+    assert all(len(whole) < size < len(whole) + 1000 for size in sizes)
+    assert len(set(sizes)) == 1
+
+
+def test_a_piece_is_gone_when_it_was_written() -> None:
+    """Whoever wrote it fills the same memory with the next one, whatever the kernel took of it at once."""
+    size, count = 200_000, 300
+
+    async def pour(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(size * count)})
+        assert request.transport is not None
+        request.transport.set_write_buffer_limits(0, 0)
+        await response.prepare(request)
+        buffer = bytearray(size)
+        for number in range(count):
+            buffer[:] = bytes([number % 251]) * size
+            await write_answer(request, response, memoryview(buffer), Limits())
+        await response.write_eof()
+        return response
+
+    def read(url: str) -> list[int]:
+        """Numbers of the pieces that are not as they were written."""
+        with socket.socket() as client, client.makefile("rb", buffering=50_000) as file:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20_000)
+            client.connect(parse_address(url.removeprefix("http://")))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            while file.readline() != b"\r\n":
+                pass
+            return [number for number in range(count) if file.read(size) != bytes([number % 251]) * size]
+
+    async def run() -> None:
+        async with serve_tcp(pour, "127.0.0.1:0") as url, asyncio.timeout(120):
+            assert await asyncio.to_thread(read, url) == []
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # whose transports copy nothing
+        runner.run(run())
+
+
 def test_a_client_that_takes_nothing_is_given_up() -> None:
     async def run() -> None:
         limits = Limits(still_seconds=0.05)
@@ -185,7 +261,7 @@ def test_a_client_that_takes_nothing_is_given_up() -> None:
             await response.prepare(request)
             try:
                 while True:
-                    await write_answer(response, bytes(1 << 20), limits)
+                    await write_answer(request, response, bytes(1 << 20), limits)
             except TimedOutError as error:
                 failures.append(type(error))
                 assert request.transport is not None

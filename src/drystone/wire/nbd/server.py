@@ -67,7 +67,8 @@ class NbdServer:
         self._failed = failed
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._streams: dict[Stream, threading.Thread] = {}
+        self._streams: set[Stream] = set()
+        self._threads: set[threading.Thread] = set()
         self._listeners: list[tuple[socket.socket, threading.Thread]] = []
 
     def __enter__(self) -> Self:
@@ -94,21 +95,24 @@ class NbdServer:
                 stream.close()
                 return
             thread.start()
-            self._streams[stream] = thread
+            self._streams.add(stream)
+            # One that has left `_streams` may not have come to its end: it is kept here until it has.
+            self._threads = {each for each in self._threads if each.is_alive()} | {thread}
 
     def close(self) -> None:
         """End everything; what is being read is waited for, and nothing more is."""
         with self._lock:
             self._closed.set()
-            streams = dict(self._streams)
+            streams, threads = set(self._streams), set(self._threads)
         for listener, thread in self._listeners:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             thread.join()
             listener.close()
-        for stream, thread in streams.items():
+        for stream in streams:
             with contextlib.suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
+        for thread in threads - {threading.current_thread()}:  # `ended` may close the server
             thread.join()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -136,7 +140,7 @@ class NbdServer:
                     self._answer(connection)
         finally:
             with self._lock:
-                self._streams.pop(stream, None)
+                self._streams.discard(stream)
             stream.close()
             ended()
 

@@ -244,6 +244,24 @@ def test_a_client_that_breaks_off_leaves_no_thread(server: NbdServer) -> None:
     assert not [each.name for each in threading.enumerate() if each.name.startswith("nbd")]
 
 
+def test_close_waits_for_a_thread_that_is_about_to_end(server: NbdServer) -> None:
+    near, far = socket.socketpair()
+    about, go_on = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def note_the_end() -> None:
+        about.set()
+        go_on.wait(10)
+        ended.append(True)
+
+    server.serve(far, negotiate=False, ended=note_the_end)
+    near.close()
+    assert about.wait(10)
+    threading.Timer(0.05, go_on.set).start()
+    server.close()
+    assert ended == [True]
+
+
 def test_a_client_that_takes_no_replies_stops_itself_alone(server: NbdServer) -> None:
     pairs = [socket.socketpair() for _ in range(2)]
     for _, far in pairs:
