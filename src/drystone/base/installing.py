@@ -6,8 +6,9 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,43 @@ class Wanted:
     keep: bool = False
 
 
+UNITS = "/etc/systemd/system"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A server that systemd runs. Its unit and the configuration to be filled in are files of a Python package.
+
+    :ivar package: which. :ivar unit: `drystone-fleet-mapper.service`, as it is called there and in UNITS.
+    :ivar template: name of the configuration there; :ivar configuration: where that belongs.
+    :ivar words: what stands in the unit for each `@NAME@`; PROGRAM and CONFIGURATION are known.
+    """
+
+    package: str
+    unit: str
+    template: str
+    configuration: str
+    words: Mapping[str, str]
+
+    def render(self, program: str) -> bytes:
+        """The text of the unit that calls `program`. :raises UsageError: a path that cannot stand in a unit."""
+        check_program(program)
+        text = self._read(self.unit)
+        for name, value in {"PROGRAM": program, "CONFIGURATION": self.configuration, **self.words}.items():
+            text = text.replace(f"@{name}@", value)
+        return text.encode()
+
+    def files(self, program: str) -> tuple[Wanted, Wanted]:
+        """The unit, and the configuration where there is none. :raises UsageError: as `render`."""
+        return (
+            Wanted(f"{UNITS}/{self.unit}", self.render(program)),
+            Wanted(self.configuration, self._read(self.template).encode(), mode=0o600, keep=True),
+        )
+
+    def _read(self, name: str) -> str:
+        return (files(self.package) / name).read_text()
+
+
 def install(
     root: str, wanted: Sequence[Wanted], *, overwrite: bool = False, dry_run: bool = False
 ) -> tuple[InstalledFile, ...]:
@@ -58,6 +96,18 @@ def install(
     except OSError as error:
         raise KernelError("write", error.errno or errno.EIO, device=str(error.filename or root)) from error
     return tuple(found)
+
+
+def install_services(
+    root: str, program: str, services: Sequence[Service], *, overwrite: bool = False, dry_run: bool = False
+) -> tuple[InstalledFile, ...]:
+    """Write the units, and configurations to be filled in where there are none. Durable when it returns.
+
+    :raises UsageError, NotFoundError, ExistsError, KernelError: as `Service.render` and `install`; then nothing is
+        known to be written.
+    """
+    wanted = [file for service in services for file in service.files(program)]
+    return install(root, wanted, overwrite=overwrite, dry_run=dry_run)
 
 
 def find_program(name: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterable
 
+from drystone.base.characters import WORD, is_made_of
 from drystone.base.errors import NotFoundError, UsageError
 
-_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 LONGEST_NAME = 100
 """Characters: with a prefix of ours it stays below device-mapper's limit of 127."""
 
@@ -18,7 +17,7 @@ def check_name(name: str, what: str = "name") -> str:
 
     :raises UsageError: otherwise.
     """
-    if re.fullmatch(_NAME, name) is None:
+    if len(name) < 2 or name[0] not in WORD or not is_made_of(name, f"{WORD}_.-"):
         raise UsageError(
             f"{what} {name!r} is not valid",
             hint="two or more of a-z A-Z 0-9 _ . -, the first one a letter or digit",

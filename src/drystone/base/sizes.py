@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
+from drystone.base.characters import DIGITS, is_made_of
 from drystone.base.errors import UsageError
 
 SECTOR = 512
 """Bytes in a sector, the unit of device-mapper tables, whatever the disk's own block is."""
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_PATTERN = r"([0-9]+)([kmgtKMGT]?)"
 _LARGEST = (1 << 63) - 1
+_MOST_DIGITS = 640
+"""That Python turns into a number, whatever limit it was told (PYTHONINTMAXSTRDIGITS)."""
 
 
 def parse_size(text: str) -> int:
@@ -19,12 +19,11 @@ def parse_size(text: str) -> int:
 
     :raises UsageError: anything else, and sizes of 2**63 bytes or more.
     """
-    match = re.fullmatch(_PATTERN, text)
-    if match is None:
+    number, unit = (text[:-1], text[-1].lower()) if text[-1:] in tuple("kmgtKMGT") else (text, "")
+    if not is_made_of(number, DIGITS):
         raise UsageError(f"size {text!r} is not a whole number with k, m, g or t", hint="write 10G, 512m or 1048576")
-    size = int(match[1]) * _UNITS[match[2].lower()]
-    if size > _LARGEST:
-        raise UsageError(f"size {text!r} is larger than a block device can be")
+    if len(number) > _MOST_DIGITS or (size := int(number) * _UNITS[unit]) > _LARGEST:
+        raise UsageError(f"size {text[:40]!r} is larger than a block device can be")
     return size
 
 

@@ -151,7 +151,8 @@ class BlockDevice:
 
         :raises UnsupportedError: it cannot.
         """
-        from drystone.kernel.libc import fallocate, ioctl_buffer
+        from drystone.kernel.calls import ioctl_buffer
+        from drystone.kernel.libc import fallocate
 
         self._check(offset, length)
         try:
@@ -167,7 +168,8 @@ class BlockDevice:
 
     def zero_out(self, offset: int, length: int) -> None:
         """Have zeros there: BLKZEROOUT or fallocate where they are offered, written otherwise."""
-        from drystone.kernel.libc import fallocate, ioctl_buffer
+        from drystone.kernel.calls import ioctl_buffer
+        from drystone.kernel.libc import fallocate
 
         self._check(offset, length)
         if not length:

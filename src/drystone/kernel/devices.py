@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+
+import msgspec
 
 from drystone.base.sizes import SECTOR
 from drystone.kernel.dm.number import DeviceNumber
@@ -21,8 +21,7 @@ _FLOPPY = 2
 """The major number of floppy drives: opening one without a disk takes seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlockEntry:
+class BlockEntry(msgspec.Struct, frozen=True):
     """A block device.
 
     :ivar path: /dev/KERNELNAME. :ivar aliases: every path that leads to it, `path` first.
@@ -41,8 +40,7 @@ class BlockEntry:
 
 def list_block_devices(sysfs: str = SYSFS, dev: str = DEV) -> list[BlockEntry]:
     """All that have a size, by path."""
-    folder = Path(sysfs, "class", "block")
-    entries = [entry for place in sorted(folder.iterdir()) if (entry := _read(place, dev))] if folder.is_dir() else []
+    entries = [entry for place in _list(f"{sysfs}/class/block") if (entry := _read(place, dev))]
     by_path = {os.path.realpath(entry.path): entry for entry in entries}
     by_number = {entry.number: entry for entry in entries}
     links: dict[DeviceNumber, list[str]] = {}
@@ -64,41 +62,46 @@ def list_block_devices(sysfs: str = SYSFS, dev: str = DEV) -> list[BlockEntry]:
     ]
 
 
-def _read(place: Path, dev: str) -> BlockEntry | None:
-    number = read_device(place / "dev")
-    size = (read_text(place / "size") or "").strip()
+def _read(place: str, dev: str) -> BlockEntry | None:
+    number = read_device(f"{place}/dev")
+    size = (read_text(f"{place}/size") or "").strip()
     if number is None or number.major == _FLOPPY or not size.isdigit() or int(size) == 0:
         return None
-    name = place.name
-    for line in (read_text(place / "uevent") or "").splitlines():
+    name = place.rpartition("/")[2]
+    for line in (read_text(f"{place}/uevent") or "").splitlines():
         key, _, value = line.partition("=")
         if key == "DEVNAME":
             name = value
-    path = str(Path(dev, name))
+    path = f"{dev}/{name}"
     return BlockEntry(
         number,
         path,
         (path,),
         int(size) * SECTOR,
-        (read_text(place / "ro") or "0").strip() == "1",
-        (read_text(place / "dm" / "suspended") or "0").strip() == "1",
-        (read_text(place / "dm" / "uuid") or "").strip(),
+        (read_text(f"{place}/ro") or "0").strip() == "1",
+        (read_text(f"{place}/dm/suspended") or "0").strip() == "1",
+        (read_text(f"{place}/dm/uuid") or "").strip(),
     )
 
 
 def _links(dev: str) -> Iterator[str]:
     """Paths that may lead to a device: by id, by path and so on, and device-mapper's names."""
-    disk = Path(dev, "disk")
-    folders = [*(sorted(disk.iterdir()) if disk.is_dir() else ()), Path(dev, "mapper")]
-    for folder in folders:
-        if folder.is_dir():
-            yield from (str(link) for link in sorted(folder.iterdir()))
+    for folder in (*_list(f"{dev}/disk"), f"{dev}/mapper"):
+        yield from _list(folder)
+
+
+def _list(folder: str) -> list[str]:
+    """Paths of what is in a folder, in order; none when there is no such folder."""
+    try:
+        return [f"{folder}/{name}" for name in sorted(os.listdir(folder))]  # noqa: PTH208  # small tools start without pathlib
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _by_node(path: str, entries: dict[DeviceNumber, BlockEntry]) -> BlockEntry | None:
     """The device whose node this is, where device-mapper's names are nodes and no links."""
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116  # as above
     except OSError:
         return None
     if not stat.S_ISBLK(found.st_mode):

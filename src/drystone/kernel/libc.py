@@ -1,11 +1,8 @@
-"""The C library's calls that Python does not offer, and `ioctl` in a form that never holds the interpreter's lock.
+"""The C library's calls that Python does not offer, by ctypes; those of tools that start quickly are in `calls`.
 
-`fcntl.ioctl` keeps the interpreter's lock whenever the buffer is longer than 1024 bytes (CPython,
-Modules/fcntlmodule.c). A status call on a thin pool may wait for a disk, and would hold up every thread of a daemon
-meanwhile. A call through ctypes gives the lock up for its whole time, whatever the length.
-
-Every function returns the call's answer, or raises OSError with errno. None retries after a signal (EINTR): what a
-signal handler raised is raised first, by the interpreter.
+A call through ctypes gives the interpreter's lock up for its whole time. Every function returns the call's answer, or
+raises OSError with errno. None retries after a signal (EINTR): what a signal handler raised is raised first, by the
+interpreter.
 """
 
 from __future__ import annotations
@@ -14,8 +11,6 @@ import ctypes
 import os
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_IOCTL = _LIBC.ioctl
-_IOCTL.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
 _MOUNT = _LIBC.mount
 _MOUNT.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 _UMOUNT2 = _LIBC.umount2
@@ -41,17 +36,6 @@ def _c_text(text: str) -> bytes:
     if b"\0" in data:
         raise ValueError(f"{text!r} holds a NUL")
     return data
-
-
-def ioctl_buffer(handle: int, request: int, buffer: bytearray) -> int:
-    """ioctl with a pointer to `buffer`, which the kernel may write to."""
-    view = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-    return _raise_if_failed(int(_IOCTL(handle, request, ctypes.addressof(view))))
-
-
-def ioctl_value(handle: int, request: int, value: int = 0) -> int:
-    """ioctl with a number in place of the pointer."""
-    return _raise_if_failed(int(_IOCTL(handle, request, value)))
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str) -> None:

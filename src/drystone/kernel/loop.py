@@ -19,8 +19,8 @@ from pathlib import Path
 from drystone.base.clock import Clock, SystemClock
 from drystone.base.errors import BusyError, DamagedError, KernelError, NotFoundError, UnsupportedError, UsageError
 from drystone.kernel import sysfs
+from drystone.kernel.calls import ioctl_buffer, ioctl_value
 from drystone.kernel.dm.abc import DeviceNumber
-from drystone.kernel.libc import ioctl_buffer, ioctl_value
 from drystone.kernel.modules import load_module
 
 CONTROL = "/dev/loop-control"

@@ -8,16 +8,14 @@ madvise(2), mallopt(3).
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
-import re
 from _thread import allocate_lock  # threading is 60 pages of memory that a tool without threads does not need
 from collections.abc import Iterator
 
 from drystone.base.errors import KernelError
+from drystone.kernel.calls import advise_memory, lock_memory, unlock_memory
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _MCL_CURRENT = 1
 _MCL_FUTURE = 2
 _MCL_ONFAULT = 4
@@ -46,10 +44,10 @@ def locked_memory() -> Iterator[None]:
     global _HOLDERS  # noqa: PLW0603  # the kernel keeps one lock for the process, so its count is the process's
     with _LOCK:
         if _HOLDERS == 0:
-            _call("mlockall", _LIBC.mlockall, _MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
+            _lock(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT)
             if not _read_in():
-                _call("mlockall", _LIBC.mlockall, _MCL_CURRENT)
-                _call("mlockall", _LIBC.mlockall, _MCL_FUTURE | _MCL_ONFAULT)
+                _lock(_MCL_CURRENT)
+                _lock(_MCL_FUTURE | _MCL_ONFAULT)
         _HOLDERS += 1
     try:
         yield
@@ -57,7 +55,7 @@ def locked_memory() -> Iterator[None]:
         with _LOCK:
             _HOLDERS -= 1
             if _HOLDERS == 0:
-                _LIBC.munlockall()
+                unlock_memory()
 
 
 def become_io_flusher() -> None:
@@ -66,7 +64,9 @@ def become_io_flusher() -> None:
     For who serves a disk: the write that is waited for might need the very disk, and so this process. Where the kernel
     refuses (before Linux 5.6, or without CAP_SYS_RESOURCE) nothing changes. Source: prctl(2).
     """
-    _LIBC.prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0)
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0)
 
 
 def keep_freed_memory(size: int) -> None:
@@ -75,7 +75,9 @@ def keep_freed_memory(size: int) -> None:
     For who passes megabytes through short-lived buffers: given back to the kernel, each comes again as a page fault for
     every 4 KiB. With a C library other than glibc nothing changes.
     """
-    mallopt = getattr(_LIBC, "mallopt", None)
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_TRIM_THRESHOLD, size)
         mallopt(_M_MMAP_THRESHOLD, min(size, _LONGEST_KEPT))
@@ -87,26 +89,52 @@ def _read_in() -> bool:
     Memory of no file is left alone unless something was swapped out: never touched, it has nothing to be read. In a
     User-Mode Linux each of its pages would be a mapping of the host's, of which a process has 65,530.
     """
-    _LIBC.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    swapped = re.search(r"^VmSwap:\s+[1-9]", _read(_STATUS), re.MULTILINE) is not None
+    swapped = any(line.startswith("VmSwap:") and line.split()[1:2] != ["0"] for line in _read(_STATUS).splitlines())
     done = False
-    for line in _read(_MAPS).splitlines():
-        place, rights, _, _, inode = line.split(None, 5)[:5]
-        if "r" not in rights or (inode == "0" and not swapped):
+    for run in list_runs(_read(_MAPS), with_all=swapped):
+        if _populate(run[0][0], run[-1][1]):
+            done = True
             continue
-        begin, _, end = place.partition("-")
-        # Refused for what is no memory of ours (vvar), and past the end of a mapped file: neither is ever read.
-        done |= _LIBC.madvise(int(begin, 16), int(end, 16) - int(begin, 16), _MADV_POPULATE_READ) == 0
+        for begin, end in run if len(run) > 1 else ():
+            done |= _populate(begin, end)
     return done
 
 
-def _call(operation: str, function: ctypes._NamedFuncPointer, flags: int) -> None:
-    if function(flags) == 0:
-        return
-    number = ctypes.get_errno()
-    _LIBC.munlockall()
-    hint = "raise the limit (ulimit -l unlimited), or run as root" if number in (errno.EPERM, errno.ENOMEM) else ""
-    raise KernelError(operation, number, hint=hint, pid=os.getpid())
+def list_runs(maps: str, *, with_all: bool) -> list[list[tuple[int, int]]]:
+    """Addresses [begin, end) of mappings that can be read, in /proc/PID/maps; those that touch are in one list.
+
+    :param with_all: those of no file, too.
+    """
+    runs: list[list[tuple[int, int]]] = []
+    for line in maps.splitlines():
+        place, rights, _, _, inode = line.split(None, 5)[:5]
+        if "r" not in rights or (inode == "0" and not with_all):
+            continue
+        begin, end = (int(word, 16) for word in place.split("-"))
+        if runs and runs[-1][-1][1] == begin:
+            runs[-1].append((begin, end))
+        else:
+            runs.append([(begin, end)])
+    return runs
+
+
+def _populate(begin: int, end: int) -> bool:
+    """Refused for what is no memory of ours (vvar), and past the end of a mapped file: neither is ever read."""
+    try:
+        advise_memory(begin, end, _MADV_POPULATE_READ)
+    except OSError:
+        return False
+    return True
+
+
+def _lock(flags: int) -> None:
+    try:
+        lock_memory(flags)
+    except OSError as error:
+        unlock_memory()
+        number = error.errno or 0
+        hint = "raise the limit (ulimit -l unlimited), or run as root" if number in (errno.EPERM, errno.ENOMEM) else ""
+        raise KernelError("mlockall", number, hint=hint, pid=os.getpid()) from error
 
 
 def _read(path: str) -> str:

@@ -6,6 +6,7 @@ mounted, so that a test can hand over one of its own.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SYSFS = "/sys"
+Place = str | os.PathLike[str]
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -102,20 +104,21 @@ def mapper_name(number: DeviceNumber, sysfs: str = SYSFS) -> str | None:
     return read_text(block_folder(number, sysfs) / "dm" / "name")
 
 
-def read_device(path: Path) -> DeviceNumber | None:
+def read_device(path: Place) -> DeviceNumber | None:
     """The `major:minor` that a file holds; None when it holds no such thing or is gone."""
     major, divider, minor = (read_text(path) or "").partition(":")
     return DeviceNumber(int(major), int(minor)) if divider and major.isdigit() and minor.isdigit() else None
 
 
-def read_text(path: Path) -> str | None:
+def read_text(path: Place) -> str | None:
     """A file's text without the newline at its end; None when there is none, or its device went away meanwhile."""
     try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n")
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123  # without pathlib
+            return file.read().removesuffix("\n")
     except OSError:
         return None
 
 
-def _read_number(path: Path, otherwise: int) -> int:
+def _read_number(path: Place, otherwise: int) -> int:
     text = (read_text(path) or "").strip()
     return int(text) if text.isdigit() else otherwise

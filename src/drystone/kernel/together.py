@@ -13,6 +13,8 @@ WORTH_S = 0.05
 _LOOKED_AT = 15
 """So many of those that were served tell how long the others will take."""
 MOST_THREADS = 8
+_TICK_S = 0.01
+"""By which kernels count processor time that do not measure it (User-Mode Linux: HZ is 100)."""
 
 Action = Callable[[], None]
 
@@ -37,16 +39,29 @@ def run_together(groups: Sequence[Sequence[Action]], *, worth_s: float = WORTH_S
 
     waiting = list(range(len(groups)))
     waits: list[float] = []
+    passed, used = time.monotonic(), time.thread_time()
     while waiting:
-        began = time.monotonic() - time.thread_time()
         serve(waiting.pop(0))
+        if len(waiting) < 2:  # nothing is done at once any more
+            continue
         if len(waits) < _LOOKED_AT:
-            waits = sorted([*waits, time.monotonic() - time.thread_time() - began])
-        # Not the mean: who has to wait for the processor now and then has waited long there.
-        if len(waiting) > 1 and waits[(len(waits) - 1) // 2] * len(waiting) > worth_s:
+            before, passed, used_before, used = passed, time.monotonic(), used, time.thread_time()
+            waits = sorted([*waits, tell_wait(passed - before, used - used_before)])
+        # Not the mean: who has to wait for the processor now and then has waited long there. And nothing by the first
+        # alone: it pays for what all need.
+        each_s = waits[(len(waits) - 1) // 2] if len(waits) > 1 else 0.0
+        if each_s * len(waiting) > worth_s:
             _serve_at_once(serve, waiting)
     if failures:
         raise failures[min(failures)]
+
+
+def tell_wait(passed_s: float, used_s: float) -> float:
+    """Seconds that were waited at least, of those that have passed, when so much processor time was used.
+
+    A clock of processor time that has not moved goes by ticks, and up to one was used.
+    """
+    return max(passed_s - (used_s or _TICK_S), 0.0)
 
 
 def _serve_at_once(serve: Callable[[int], None], waiting: list[int]) -> None:

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from drystone.base.errors import KernelError
-from drystone.kernel.memory import locked_memory
+from drystone.kernel.memory import list_runs, locked_memory
 
 
 def locked_kib() -> int:
@@ -65,6 +67,44 @@ def test_what_a_file_holds_is_read_in(tmp_path: Path) -> None:
         # Refused without rights, as above.
         with contextlib.suppress(KernelError), locked_memory():
             assert pages() == 64 << 2
+
+
+MAPS = """\
+1000-3000 r--p 00000000 08:01 12 /a
+3000-4000 r-xp 00002000 08:01 12 /a
+4000-5000 ---p 00003000 08:01 12 /a
+5000-6000 r--p 00003000 08:01 12 /a b
+6000-8000 rw-p 00000000 00:00 0 [heap]
+8000-9000 r--p 00000000 08:01 13 /c
+9000-a000 --xp 00000000 00:00 0 [vsyscall]
+"""
+
+
+@pytest.mark.parametrize(
+    ("with_all", "runs"),
+    [
+        (False, [[(0x1000, 0x3000), (0x3000, 0x4000)], [(0x5000, 0x6000)], [(0x8000, 0x9000)]]),
+        (True, [[(0x1000, 0x3000), (0x3000, 0x4000)], [(0x5000, 0x6000), (0x6000, 0x8000), (0x8000, 0x9000)]]),
+    ],
+)
+def test_mappings_that_touch_are_read_in_by_one_call(with_all: bool, runs: list[list[tuple[int, int]]]) -> None:
+    assert list_runs(MAPS, with_all=with_all) == runs
+
+
+def test_what_stands_beside_the_end_of_a_file_is_read_in(tmp_path: Path) -> None:
+    """One mapping of a run that is refused, as what is past the end of its file, does not keep the others out."""
+    path = tmp_path / "text"
+    path.write_bytes(bytes(2 << 12))
+    with (
+        path.open("r+b") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ),
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ),
+        contextlib.suppress(KernelError),
+    ):
+        file.truncate(1 << 12)
+        with locked_memory():
+            smaps = Path("/proc/self/smaps").read_text()
+            assert resident(smaps[smaps.index(str(path)) :]) == 1 << 2
 
 
 def test_memory_is_locked_until_the_last_block_ends() -> None:

@@ -16,14 +16,14 @@ from drystone.kernel.pages import PAGE, locked_paths, open_pages
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     file = tmp_path / "file"
-    file.write_bytes(bytes(range(256)) * 16 * 4)
+    file.write_bytes(b"".join(bytes([page]) * PAGE for page in range(4)))
     return str(file)
 
 
 def test_pages_are_read_and_written(path: str) -> None:
     with open_pages(path, write=True) as device:
         assert (device.size, device.pages, device.number) == (4 * PAGE, 4, None)
-        assert device.read(1, 2) == bytes(range(256)) * 32
+        assert device.read(1, 2) == b"\1" * PAGE + b"\2" * PAGE
         assert device.read(0, 0) == b""
         device.write(2, b"x" * PAGE)
         device.flush()
@@ -33,11 +33,20 @@ def test_pages_are_read_and_written(path: str) -> None:
 
 def test_more_than_fits_into_one_call(tmp_path: Path) -> None:
     path = tmp_path / "large"
-    data = bytes(range(256)) * 16 * 600
+    data = b"".join(page.to_bytes(4, "big") * (PAGE // 4) for page in range(600))
     path.write_bytes(bytes(len(data)))
     with open_pages(str(path), write=True) as device:
         device.write(0, data)
         assert device.read(0, 600) == data
+
+
+def test_what_is_viewed_stays_while_others_are_read(path: str) -> None:
+    with open_pages(path) as device:
+        with device.viewed(1, 2) as view:
+            assert device.read(3, 1) == b"\3" * PAGE
+            assert bytes(view) == b"\1" * PAGE + b"\2" * PAGE
+        with device.viewed(0, 1) as view:
+            assert bytes(view) == bytes(PAGE)
 
 
 def test_a_file_that_ends_within_a_page(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Literal
 from uuid import UUID
 
-import google_crc32c
 from msgspec import Struct
 
 from drystone.base.errors import DamagedError, DrystoneError, UnsupportedError, UsageError
@@ -32,6 +31,7 @@ from drystone.formats.label.layout import (
     UUID_BYTES,
     VERSION,
 )
+from drystone.formats.pdata.native import crc32c
 
 FIRST, LAST = 0, 1
 """The two copies."""
@@ -177,7 +177,7 @@ def build_label(label: Label, copy: int) -> bytes:
         EXTENT.pack_into(page, REGIONS_AT + index * EXTENT.size, each.begin, each.end)
     listed = b"".join(UUID(text).bytes for text in label.listed)
     page[MEMBERS_AT : MEMBERS_AT + len(listed)] = listed
-    CHECKSUM.pack_into(page, CHECKSUM_AT, int(google_crc32c.value(bytes(page))))
+    CHECKSUM.pack_into(page, CHECKSUM_AT, crc32c(page))
     return bytes(page)
 
 
@@ -195,7 +195,7 @@ def parse_label(page: bytes) -> tuple[Label, int]:
         raise DamagedError("there is no label")
     (stored,) = CHECKSUM.unpack_from(page, CHECKSUM_AT)
     plain = page[:CHECKSUM_AT] + bytes(CHECKSUM.size) + page[CHECKSUM_AT + CHECKSUM.size :]
-    if stored != int(google_crc32c.value(plain)):
+    if stored != crc32c(plain):
         raise DamagedError("the label's checksum is wrong")
     version = HEADER.unpack_from(page)[2]
     if version != VERSION:
@@ -219,7 +219,7 @@ def _unpack(page: bytes) -> tuple[Label, int]:
         raise DamagedError("the label counts more than it has room for")
     ends = (NAME_AT + name_length, REGIONS_AT + regions * EXTENT.size, MEMBERS_AT + listed * UUID_BYTES)
     unused = (page[ends[0] : REGIONS_AT], page[ends[1] : MEMBERS_AT], page[ends[2] :], zeros)
-    if copy not in (FIRST, LAST) or zero or any(map(any, unused)):
+    if copy not in (FIRST, LAST) or zero or any(each.strip(b"\0") for each in unused):
         raise DamagedError("the label has bytes that nobody wrote")
     extents = (EXTENT.unpack_from(page, REGIONS_AT + index * EXTENT.size) for index in range(regions))
     label = Label(

@@ -1,4 +1,5 @@
-/* CRC-32C of bytes 4 to 4095 of blocks, without the final inversion: what the kernel stores, before its salt.
+/* CRC-32C: of bytes 4 to 4095 of blocks, without the final inversion, which is what the kernel stores, before its salt;
+ * and of any bytes, without the inversions at both ends.
  *
  * Polynomial 0x1EDC6F41, reflected (RFC 3720, B.4). By the processor's instruction where it has one, else by tables.
  */
@@ -15,6 +16,7 @@ static uint32_t read32(const uint8_t *at) {
 static uint64_t read64(const uint8_t *at) { return (uint64_t)read32(at) | (uint64_t)read32(at + 4) << 32; }
 
 typedef void (*Sum)(const uint8_t *blocks, ptrdiff_t count, uint32_t *sums);
+typedef uint32_t (*GoOn)(uint32_t crc, const uint8_t *at, ptrdiff_t length);
 
 static uint32_t tables[8][256];
 
@@ -30,9 +32,8 @@ static void make_tables(void) {
             tables[row][byte] = tables[row - 1][byte] >> 8 ^ tables[0][tables[row - 1][byte] & 0xFF];
 }
 
-static uint32_t sum_plain(const uint8_t *block) {
-    uint32_t crc = 0xFFFFFFFFu;
-    const uint8_t *at = block + 4, *end = block + BLOCK;
+static uint32_t go_on_plain(uint32_t crc, const uint8_t *at, ptrdiff_t length) {
+    const uint8_t *end = at + length;
     for (; end - at >= 8; at += 8) {
         uint32_t low = read32(at) ^ crc, high = read32(at + 4);
         crc = tables[7][low & 0xFF] ^ tables[6][low >> 8 & 0xFF] ^ tables[5][low >> 16 & 0xFF] ^ tables[4][low >> 24] ^
@@ -45,7 +46,7 @@ static uint32_t sum_plain(const uint8_t *block) {
 
 static void sum_blocks_plain(const uint8_t *blocks, ptrdiff_t count, uint32_t *sums) {
     for (ptrdiff_t i = 0; i < count; i++)
-        sums[i] = sum_plain(blocks + i * BLOCK);
+        sums[i] = go_on_plain(~0u, blocks + i * BLOCK + 4, BLOCK - 4);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -81,12 +82,29 @@ __attribute__((target("sse4.2"))) static void sum_blocks_sse(const uint8_t *bloc
     }
 }
 
-static Sum choose_sum(void) {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("sse4.2") ? sum_blocks_sse : sum_blocks_plain;
+__attribute__((target("sse4.2"))) static uint32_t go_on_sse(uint32_t crc, const uint8_t *at, ptrdiff_t length) {
+    uint64_t wide = crc;
+    for (; length >= 8; at += 8, length -= 8)
+        wide = _mm_crc32_u64(wide, load64(at));
+    crc = (uint32_t)wide;
+    for (; length; at++, length--)
+        crc = _mm_crc32_u8(crc, *at);
+    return crc;
 }
+
+static int has_instruction(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("sse4.2");
+}
+
+static Sum choose_sum(void) { return has_instruction() ? sum_blocks_sse : sum_blocks_plain; }
+
+static GoOn choose_go_on(void) { return has_instruction() ? go_on_sse : go_on_plain; }
 #else
 static Sum choose_sum(void) { return sum_blocks_plain; }
+
+static GoOn choose_go_on(void) { return go_on_plain; }
 #endif
 
 static Sum sum_blocks;
+static GoOn go_on;

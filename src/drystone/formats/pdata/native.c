@@ -53,6 +53,19 @@ static uint32_t *sum_all(const Py_buffer *blocks, Py_ssize_t count, Sum sum) {
     return sums;
 }
 
+static PyObject *sum_bytes(PyObject *data, GoOn by) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE))
+        return NULL;
+    uint32_t crc = ~by(~0u, view.buf, view.len);
+    PyBuffer_Release(&view);
+    return PyLong_FromUnsignedLong(crc);
+}
+
+static PyObject *crc32c(PyObject *module, PyObject *data) { return sum_bytes(data, go_on); }
+
+static PyObject *crc32c_by_tables(PyObject *module, PyObject *data) { return sum_bytes(data, go_on_plain); }
+
 /* ---- Checks. */
 
 /* Append (place, what, expected, found); `expected` is stolen, and may be NULL with an exception. */
@@ -395,6 +408,8 @@ end:
 static PyMethodDef functions[] = {
     {"sum_blocks", sum_blocks_best, METH_VARARGS, NULL},
     {"sum_blocks_by_tables", sum_blocks_by_tables, METH_VARARGS, NULL},
+    {"crc32c", crc32c, METH_O, NULL},
+    {"crc32c_by_tables", crc32c_by_tables, METH_O, NULL},
     {"find_node_faults", find_node_faults, METH_VARARGS, NULL},
     {"find_array_faults", find_array_faults, METH_VARARGS, NULL},
     {"join_entries", join_entries, METH_VARARGS, NULL},
@@ -408,6 +423,7 @@ static PyMethodDef functions[] = {
 static int start(PyObject *module) {
     make_tables();
     sum_blocks = choose_sum();
+    go_on = choose_go_on();
     return 0;
 }
 

@@ -22,6 +22,12 @@ def sum_blocks(blocks: Bytes, salt: int, /) -> bytes:
 def sum_blocks_by_tables(blocks: Bytes, salt: int, /) -> bytes:
     """The same without the processor's own instruction, as on machines that have none."""
 
+def crc32c(data: Bytes, /) -> int:
+    """CRC-32C of any bytes, as RFC 3720 has it: u32. For kilobytes: it keeps the interpreter's lock."""
+
+def crc32c_by_tables(data: Bytes, /) -> int:
+    """The same without the processor's own instruction."""
+
 def find_node_faults(
     blocks: Bytes,
     numbers: Bytes,

@@ -23,12 +23,37 @@ from drystone.formats.region.transactions import Change, cut, digest, digest_chu
 from drystone.formats.region.trees import Reached
 
 
+class Common(Struct):
+    """What drafts of the same versions for several regions have alike, made once and kept once: whatever is not about
+    places. Threads may share it.
+    """
+
+    _chunks: dict[Change, tuple[tuple[bytes, bytes], ...]] = field(default_factory=dict)
+    _pages: dict[tuple[int, Change, bytes, int, int, int], bytes] = field(default_factory=dict)
+
+    def cut(self, change: Change, data: bytes) -> tuple[tuple[bytes, bytes], ...]:
+        """The chunks of a transaction's data, each behind its digest."""
+        found = self._chunks.get(change)
+        if found is None:
+            found = self._chunks[change] = tuple((digest_chunk(chunk), chunk) for chunk in cut(data))
+        return found
+
+    def build_page(self, kind: int, change: Change, body: bytes, *, used: int, level: int = 0, first: int = 0) -> bytes:
+        """As the function of that name."""
+        key = kind, change, body, used, level, first
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = build_page(kind, change, body, used=used, level=level, first=first)
+        return page
+
+
 class Draft(Struct):
     """Pages to be written to one region; nothing is written here.
 
     :ivar reached: what is there already, and what was drafted.
     :ivar shared: data pages that are used again, by page: (digest, bytes). Whoever writes the draft reads them first.
     :ivar versions: what was drafted, newest first. :ivar pages: new pages by number.
+    :ivar common: what it has alike with the drafts for other regions.
     """
 
     name: str
@@ -37,6 +62,7 @@ class Draft(Struct):
     shared: dict[int, tuple[bytes, int]] = field(default_factory=dict)
     versions: list[Version] = field(default_factory=list)
     pages: dict[int, bytes] = field(default_factory=dict)
+    common: Common = field(default_factory=Common)
     _next: int = 1
 
     def add_version(self, change: Change, data: bytes) -> Version:
@@ -44,7 +70,7 @@ class Draft(Struct):
 
         :raises ExhaustedError: the region is full.
         """
-        entries = [self._add_chunk(change, number, chunk) for number, chunk in enumerate(cut(data))]
+        entries = [self._add_chunk(change, number, *each) for number, each in enumerate(self.common.cut(change, data))]
         level, span = 0, 1
         while len(entries) > 1 or (entries and not level):
             level, span = level + 1, span * ENTRIES
@@ -63,15 +89,14 @@ class Draft(Struct):
         """
         newest = versions[0].change
         page = self._take_page()
-        self.pages[page] = build_page(ROOT_PAGE, newest, build_versions(versions), used=len(versions))
+        self.pages[page] = self.common.build_page(ROOT_PAGE, newest, build_versions(versions), used=len(versions))
         return Root(newest.sequence, newest.length, page, newest.hash, newest.parent, digest(self.pages[page]))
 
-    def _add_chunk(self, change: Change, number: int, chunk: bytes) -> Entry:
-        known = digest_chunk(chunk)
+    def _add_chunk(self, change: Change, number: int, known: bytes, chunk: bytes) -> Entry:
         page = self.reached.chunks.get(known)
         if page is None:
             page = self._take_page()
-            self.pages[page] = build_page(DATA, change, chunk, used=len(chunk), first=number)
+            self.pages[page] = self.common.build_page(DATA, change, chunk, used=len(chunk), first=number)
             self.reached.chunks[known] = page
         elif page not in self.pages:
             self.shared[page] = known, len(chunk)
@@ -83,7 +108,7 @@ class Draft(Struct):
         if known is not None:
             return known
         page = self._take_page()
-        self.pages[page] = build_page(TABLE, change, body, used=len(entries), level=level, first=first)
+        self.pages[page] = self.common.build_page(TABLE, change, body, used=len(entries), level=level, first=first)
         entry = Entry(page, digest(self.pages[page]))
         self.reached.tables[level, body] = entry
         return entry

@@ -175,20 +175,10 @@ class Pages:
         used = PAGE_HEAD.unpack_from(data)[4]
         if not 0 < used <= MOST_KEPT:
             raise self.damaged(entry.page, f"holds {used} versions")
-        versions: list[Version] = []
-        for fields in RECORD.iter_unpack(data[PAGE_HEAD.size :][: used * RECORD.size]):
-            sequence, length, page, levels, content, parent, digest_ = fields
-            version = Version(
-                Change(self.group, sequence, length, parent, content), Entry(page, digest_) if length else None
-            )
-            if length > LONGEST_DATA or levels != version.levels:
-                raise self.damaged(entry.page, f"holds a version of {length} bytes in {levels} levels")
-            if versions and (
-                versions[-1].change.parent != version.change.hash or versions[-1].change.sequence != sequence + 1
-            ):
-                raise self.damaged(entry.page, "holds versions of two lines")
-            versions.append(version)
-        return tuple(versions)
+        versions, problem = _unpack_versions(data[PAGE_HEAD.size :][: used * RECORD.size], self.group)
+        if problem:
+            raise self.damaged(entry.page, problem)
+        return versions
 
     def damaged(self, page: int, what: str) -> DamagedError:
         """The error that tells of a page."""
@@ -204,6 +194,22 @@ class Pages:
 def _unpack_entries(body: bytes) -> tuple[Entry, ...]:
     """The entries of a table. All regions of a group have the same ones as a rule: they are taken apart once."""
     return tuple(Entry(page, digest_) for page, digest_ in ENTRY.iter_unpack(body))
+
+
+@lru_cache(maxsize=8)
+def _unpack_versions(body: bytes, group: UUID) -> tuple[tuple[Version, ...], str]:
+    """The versions of a root page, and what is wrong with them. All regions have the same ones, as above."""
+    versions: list[Version] = []
+    for sequence, length, page, levels, content, parent, digest_ in RECORD.iter_unpack(body):
+        version = Version(Change(group, sequence, length, parent, content), Entry(page, digest_) if length else None)
+        if length > LONGEST_DATA or levels != version.levels:
+            return (), f"holds a version of {length} bytes in {levels} levels"
+        if versions and (
+            versions[-1].change.parent != version.change.hash or versions[-1].change.sequence != sequence + 1
+        ):
+            return (), "holds versions of two lines"
+        versions.append(version)
+    return tuple(versions), ""
 
 
 def chunk_length(length: int, number: int) -> int:

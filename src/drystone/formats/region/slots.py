@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from uuid import UUID
 
-import google_crc32c
 from msgspec import Struct
 
 from drystone.base.errors import DamagedError
+from drystone.formats.pdata.native import crc32c
 from drystone.formats.region.layout import (
     CHECKSUM,
     CHECKSUM_AT,
@@ -81,7 +81,7 @@ def build_slot(slot: Slot) -> bytes:
     )
     roots = _build_root(slot.committed) + (_build_root(slot.next) if slot.next else bytes(ROOT.size))
     body = (head + roots + b"".join(slot.rolled_back)).ljust(CHECKSUM_AT, b"\0")
-    return body + CHECKSUM.pack(google_crc32c.value(body))
+    return body + CHECKSUM.pack(crc32c(body))
 
 
 def place_of(generation: int) -> int:
@@ -90,7 +90,7 @@ def place_of(generation: int) -> int:
 
 
 def _has_checksum(data: bytes) -> bool:
-    return bool(CHECKSUM.unpack_from(data, CHECKSUM_AT)[0] == google_crc32c.value(data[:CHECKSUM_AT]))
+    return bool(CHECKSUM.unpack_from(data, CHECKSUM_AT)[0] == crc32c(data[:CHECKSUM_AT]))
 
 
 def _is_known(data: bytes) -> bool:

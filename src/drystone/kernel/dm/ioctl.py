@@ -7,8 +7,8 @@ import os
 import stat
 
 from drystone.base.errors import ExhaustedError, KernelError, UnsupportedError
+from drystone.kernel.calls import ioctl_buffer
 from drystone.kernel.dm.layout import Command, Flag, Header, pack_request, parse_data, parse_header, request_number
-from drystone.kernel.libc import ioctl_buffer
 from drystone.kernel.modules import load_module
 
 _MISC_MAJOR = 10

@@ -19,6 +19,7 @@ import re
 import stat
 from collections.abc import Callable, Iterable
 
+from drystone.base.characters import DIGITS, WORD, is_made_of
 from drystone.base.clock import Clock, SystemClock
 from drystone.base.errors import KernelError, UsageError
 from drystone.kernel.dm.abc import DeviceNumber
@@ -26,10 +27,10 @@ from drystone.kernel.dm.abc import DeviceNumber
 FOLDER = "/dev/mapper"
 CONTROL = "control"
 
-_PLAIN_NAME = r"[A-Za-z0-9#+\-.:=@_]*"
+_PLAIN = f"{WORD}#+-.:=@_"
+"""Characters that stay."""
 _MANGLED = r"(\\x[0-9a-fA-F]{2})"
-_LINK = r"(?:\.\./|/dev/)dm-[0-9]+"
-"""Patterns, compiled when they are needed."""
+"""A pattern, compiled when it is needed."""
 _UDEV_SOCKET = "/run/udev/control"
 _WAIT_STEP_S = 0.01
 _CLOCK = SystemClock()
@@ -40,7 +41,7 @@ def mangle(name: str) -> str:
 
     A name that holds `\x20` already stays: libdevmapper gives such names to the kernel, and spells them the same.
     """
-    if re.fullmatch(_PLAIN_NAME, name):
+    if not name.strip(_PLAIN):
         return name
     pieces = re.split(_MANGLED, name)
     return "".join(piece if at % 2 else _mangle_plain(piece) for at, piece in enumerate(pieces))
@@ -160,9 +161,7 @@ def sync_nodes(devices: Iterable[tuple[str, DeviceNumber]], *, folder: str = FOL
 
 
 def _mangle_plain(text: str) -> str:
-    return "".join(
-        chr(byte) if re.fullmatch(_PLAIN_NAME, chr(byte)) else f"\\x{byte:02x}" for byte in os.fsencode(text)
-    )
+    return "".join(chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(text))
 
 
 def _put_node(path: str, number: DeviceNumber) -> None:
@@ -195,7 +194,10 @@ def _is_ours(path: str) -> bool:
     """Whether `path` is a link to /dev/dm-N, or a block device node in the folder itself."""
     try:
         mode = os.lstat(path).st_mode
-        return stat.S_ISBLK(mode) or (stat.S_ISLNK(mode) and re.fullmatch(_LINK, os.readlink(path)) is not None)
+        if not stat.S_ISLNK(mode):
+            return stat.S_ISBLK(mode)
+        folder, _, name = os.readlink(path).rpartition("/")
+        return folder in ("..", "/dev") and name.startswith("dm-") and is_made_of(name[3:], DIGITS)
     except OSError:
         return False
 

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable
 from typing import NoReturn
 
+from drystone.base.characters import DIGITS, is_made_of
 from drystone.base.errors import UsageError
 
 _WORD = r"(?s:\\.|[^ \t\n\v\f\r])+"
 _ESCAPED = r"(?s)\\(.)"
 _SPECIAL = r"([ \t\n\v\f\r\\])"
-_RATIO = r"([0-9]{1,20})/([0-9]{1,20})"
 """Patterns, compiled when a text needs them: hardly any does."""
 _LARGEST = (1 << 64) - 1
 
@@ -73,10 +73,10 @@ class WordReader:
     def ratio(self, what: str) -> tuple[int, int]:
         """`7/9`, as targets report how much of something is used or done."""
         text = self.word(what)
-        match = re.fullmatch(_RATIO, text)
-        if match is None:
+        part, _, whole = text.partition("/")
+        if not is_made_of(part, DIGITS, 20) or not is_made_of(whole, DIGITS, 20):
             self.fail(f"{what} {text!r} is not of the form 1/2")
-        return int(match[1]), int(match[2])
+        return int(part), int(whole)
 
     def take(self, count: int, what: str) -> tuple[str, ...]:
         if count > self.left:

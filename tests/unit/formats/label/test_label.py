@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import google_crc32c
 import pytest
 from msgspec.structs import replace
@@ -130,6 +132,9 @@ def test_every_byte_counts() -> None:
         (88, b"\xff\xff", "more than it has room for"),
         (224, b"\x00", "wrong"),
         (96, b"\xff", "wrong"),
+        (32, bytes(16), "usual spelling"),
+        (736, UUID(TWO).bytes + UUID(ONE).bytes, "ascending"),
+        (736, UUID(ONE).bytes * 2, "ascending"),
     ],
 )
 def test_a_right_checksum_is_not_enough(at: int, data: bytes, words: str) -> None:

@@ -38,6 +38,15 @@ def test_a_checksum_that_is_known() -> None:
     assert stored == google_crc32c.value(block[4:]) ^ 0xFFFFFFFF
 
 
+@pytest.mark.parametrize("length", [*range(20), 511, 512, 4092, 4096, 100_001])
+def test_sums_of_any_bytes(length: int) -> None:
+    data = RANDOM.randbytes(length)
+    due = google_crc32c.value(data)
+    assert native.crc32c(data) == native.crc32c_by_tables(data) == native.crc32c(bytearray(data)) == due
+    with pytest.raises(TypeError):
+        native.crc32c("text")  # type: ignore[arg-type]  # wrong on purpose
+
+
 @pytest.mark.parametrize("bad", [b"x", bytes(BLOCK - 1), bytes(BLOCK + 1)])
 def test_parts_of_blocks_are_refused(bad: bytes) -> None:
     numbers = array("Q", [1])

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from drystone.base.errors import DamagedError, ExhaustedError
-from drystone.formats.region.drafts import Draft, list_runs
+from drystone.formats.region.drafts import Common, Draft, list_runs
 from drystone.formats.region.layout import PAGE, PAGE_HEAD
 from drystone.formats.region.pages import PAGE_CHECKS, TABLE, Entry, Pages, Version, build_page, build_table
 from drystone.formats.region.transactions import Change, digest, digest_chunk, digest_content, first_change, next_change
@@ -54,6 +54,23 @@ def test_heads_say_which_chunks_are_below() -> None:
     told = [(kind, level, used, first) for _, _, kind, level, used, _, _, first, _ in heads]
     assert told[:251] == [(1, 0, 4000 if number < 250 else 3, number) for number in range(251)]
     assert told[251:] == [(2, 1, 100, 0), (2, 1, 100, 100), (2, 1, 51, 200), (2, 2, 3, 0)]
+
+
+def test_drafts_for_several_regions_have_their_pages_in_common() -> None:
+    """Wherever they go; what says where something is, is each region's own."""
+    common, change = Common(), next_change(FIRST, LONG)
+    one, same, other = (Draft("memory", 400, Reached(used={0, *range(1, free)}), common=common) for free in (1, 1, 50))
+    versions = [draft.add_version(change, LONG) for draft in (one, same, other)]
+    roots = [draft.add_root([version]) for draft, version in zip((one, same, other), versions, strict=True)]
+    assert len(one.pages) == 251 + 3 + 1 + 1
+    assert all(one.pages[page] is same.pages[page] for page in one.pages)
+    assert sum(one.pages[page] is other.pages[page + 49] for page in one.pages) == 251
+    assert roots[0] == roots[1] != roots[2]
+    for draft, version in zip((one, same, other), versions, strict=True):
+        assert read_data(Pages(Memory(draft.pages), GROUP), version) == LONG
+    later = next_change(change, b"x")
+    assert one.add_version(later, b"x").change == later
+    assert draft_of(LONG)[0].pages == {page: one.pages[page] for page in list(one.pages)[:255]}
 
 
 def test_all_that_a_root_leads_to_is_used() -> None:
