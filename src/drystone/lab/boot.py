@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -40,6 +41,7 @@ def command_line(kernel: Kernel, node: NodeSpec, folder: Path, serial: int, wire
         f"ssl0=fd:{serial}",
         f"vec0:transport=fd,fd={wire},depth=64,mac={node.mac}",
         "noreboot=1",  # a reboot would find its line to the supervisor gone: it ends the guest instead
+        "pty.legacy_count=0",  # or 512 devices that nobody uses, and udev looks at each
         "quiet",
         "--",
         "-S",
@@ -62,6 +64,9 @@ def boot_document(kernel: Kernel, lab: LabSpec, node: NodeSpec, folder: Path) ->
         "hosts": [(each.name, each.address) for each in lab.nodes],
         "mount_point": str(folder / "mnt"),
         "folders": [*lab.folders],
+        "init": lab.init,
+        "over": lab.over,
+        "machine_id": hashlib.md5(f"{lab.name}/{node.name}".encode(), usedforsecurity=False).hexdigest(),
         "disks": [{"path": disk.path, "size": disk.size, "log": disk.log} for disk in node.disks],
         "cache": node.memory // _CACHE_SHARE,
         "overlay_modules": root_modules,

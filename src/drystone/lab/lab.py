@@ -36,10 +36,10 @@ from drystone.lab.folders import (
     runtime_root,
     sweep,
 )
-from drystone.lab.machine import check_memory, find_kernel, find_memory_place
+from drystone.lab.machine import check_memory, check_systemd, find_kernel, find_memory_place
 from drystone.lab.modules import plan_modules
 from drystone.lab.python import Python
-from drystone.lab.spec import BOOT_TIMEOUT, DEFAULT_MEMORY, DiskSpec, LabSpec, NodeSpec, check_counts, check_disks
+from drystone.lab.spec import BOOT_TIMEOUT, DEFAULT_MEMORY, DiskSpec, Init, LabSpec, NodeSpec, check_counts, check_disks
 
 _SOURCE = str(Path(__file__).resolve().parents[2])
 _SUPERVISE = "import sys; sys.path.insert(0, sys.argv[1]); from drystone.lab.supervisor import main; main(sys.argv[2])"
@@ -141,6 +141,11 @@ class Guest:
         """Let a paused guest go on; its clock goes on by the time that has passed."""
         self._control.ask("resume", node=self.name)
 
+    def state(self) -> str:
+        """`booting`, `up`, `down` once its power was cut, or `failed` when it ended by itself."""
+        nodes = self._control.ask("status")["nodes"]
+        return str(next(each["state"] for each in nodes if each["node"] == self.name))
+
     def console(self) -> list[str]:
         """The last lines of its console."""
         lines: list[str] = self._control.ask("console", node=self.name)
@@ -158,6 +163,8 @@ class Lab:
     :param modules: kernel modules to load at boot; others are loaded when the kernel asks for them.
     :param name: what `drystone lab --name` calls it; one is made up for "".
     :param owned: it ends with this process; otherwise at `drystone lab down`.
+    :param init: "systemd": a guest is up when its agent is; systemd may still be starting what it starts.
+    :param over: a host folder whose files the guests see in place of, and besides, this machine's at each boot.
     """
 
     def __init__(
@@ -173,6 +180,8 @@ class Lab:
         owned: bool = True,
         boot_timeout: float = BOOT_TIMEOUT,
         log_writes: bool = False,
+        init: Init = "agent",
+        over: str | Path = "",
     ) -> None:
         self.name = name or f"run-{os.getpid()}-{os.urandom(3).hex()}"
         self.guests: list[Guest] = []
@@ -185,6 +194,8 @@ class Lab:
         self._owned = owned
         self._boot_timeout = boot_timeout
         self._log_writes = log_writes
+        self._init: Init = init
+        self._over = str(Path(over).resolve()) if over else ""
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
 
@@ -207,10 +218,14 @@ class Lab:
         check_lab_name(self.name)
         check_counts(self._nodes, len(self._disks) + max(map(len, self._node_disks.values()), default=0), self._memory)
         kernel = find_kernel()
+        if self._init == "systemd":
+            check_systemd()
         plan_modules(self._modules, kernel.modules, (kernel.modules / "modules.builtin").read_text().split())
         wanted = self._nodes * self._memory
         check_memory(wanted, Path("/proc/meminfo").read_text())
         memory_place = find_memory_place(wanted)
+        if self._over and not Path(self._over).is_dir():
+            raise UsageError(f"{self._over} is no folder that could lie over this machine's")
         for folder in self._folders:
             if not Path(folder).is_dir() or not os.access(folder, os.W_OK):
                 raise UsageError(f"{folder} is no folder that guests could write to")
@@ -267,6 +282,8 @@ class Lab:
             memory_place=str(memory_place),
             source=_SOURCE,
             disks_folder=disks_folder,
+            init=self._init,
+            over=self._over,
         )
 
     def _launch(self, spec: LabSpec, lock: int) -> None:

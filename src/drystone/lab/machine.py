@@ -16,6 +16,7 @@ from drystone.base.errors import ExhaustedError, UnsupportedError
 from drystone.base.sizes import format_size
 
 MODULES = Path("/usr/lib/uml/modules")
+SYSTEMD = Path("/usr/lib/systemd/systemd")
 _MEMORY_PLACES = ("/dev/shm", "/run/shm", "/tmp", "/var/tmp")  # noqa: S108 - places to look at, nothing is made here
 
 
@@ -56,6 +57,15 @@ def find_kernel(modules_root: Path = MODULES, search_path: str | None = None) ->
 def _ask_release(program: str) -> str:
     """What `linux.uml --version` prints: the release, on one line."""
     return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def check_systemd(program: Path = SYSTEMD) -> None:
+    """Whether this machine has the systemd that guests could run.
+
+    :raises UnsupportedError: it has not.
+    """
+    if not program.exists():
+        raise UnsupportedError(f"{program} is not installed", hint="apt-get install systemd", package="systemd")
 
 
 def available_memory(meminfo: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from drystone.base.errors import UsageError
 from drystone.base.sizes import SECTOR, format_size
@@ -19,6 +19,9 @@ MOST_DISKS = 16
 """A node; nbd offers 16 devices unless told otherwise."""
 BOOT_TIMEOUT = 60.0
 """Seconds. A guest is up within 10; a machine that is busy with other things may need longer."""
+
+Init = Literal["agent", "systemd"]
+"""A guest's first process; beside systemd the agent is a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class LabSpec:
 
     `folders` are host folders that the guests may write to, at the same path; `owned` labs end with whoever started
     them; `memory_place` is where the guests' memory lives, `source` the folder that holds our package, `disks_folder`
-    what is removed with the lab ("" for nothing). `boot_timeout` is in seconds.
+    what is removed with the lab ("" for nothing). `boot_timeout` is in seconds. `over` is a host folder that lies over
+    the host's tree in the guests ("" for none).
     """
 
     name: str
@@ -68,6 +72,8 @@ class LabSpec:
     memory_place: str = ""
     source: str = ""
     disks_folder: str = ""
+    init: Init = "agent"
+    over: str = ""
 
     def to_document(self) -> dict[str, Any]:
         """As a JSON object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from drystone.lab.boot import boot_document, command_line
@@ -27,3 +28,15 @@ def test_only_a_node_with_disks_loads_nbd() -> None:
     assert loaded[0].index("dm-mod") < loaded[0].index("dm-thin-pool")
     assert [Path(path).stem for path in documents[0]["overlay_modules"]][-1] == "overlay"
     assert documents[1]["hosts"] == [("node1", "10.77.0.1"), ("node2", "10.77.0.2")]
+
+
+def test_a_node_has_the_same_machine_id_at_each_boot_and_no_other_has_it() -> None:
+    kernel = find_kernel()
+    lab = LabSpec("demo", (NodeSpec("node1", 1), NodeSpec("node2", 2)), init="systemd", over="/o")
+    first, again, other = (
+        boot_document(kernel, lab, node, Path("/x")) for node in (lab.nodes[0], lab.nodes[0], lab.nodes[1])
+    )
+    assert first == again
+    assert (first["init"], first["over"]) == ("systemd", "/o")
+    assert first["machine_id"] != other["machine_id"]
+    assert re.fullmatch("[0-9a-f]{32}", first["machine_id"])

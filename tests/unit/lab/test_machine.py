@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drystone.base.errors import ExhaustedError, UnsupportedError
-from drystone.lab.machine import available_memory, check_memory, find_kernel, find_memory_place
+from drystone.lab.machine import available_memory, check_memory, check_systemd, find_kernel, find_memory_place
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:          100000 kB\nMemAvailable:    1048576 kB\nBuffers: 1 kB\n"
 
@@ -28,6 +28,14 @@ def test_a_missing_kernel_names_its_package(tmp_path: Path) -> None:
 def test_missing_modules_name_their_package(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="user-mode-linux"):
         find_kernel(modules_root=tmp_path)
+
+
+def test_a_missing_systemd_names_its_package(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        check_systemd(tmp_path / "systemd")
+    assert caught.value.hint == "apt-get install systemd"
+    (tmp_path / "systemd").touch()
+    check_systemd(tmp_path / "systemd")
 
 
 def test_available_memory_is_what_the_kernel_says() -> None:

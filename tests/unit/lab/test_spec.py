@@ -16,6 +16,8 @@ def test_a_description_comes_back_from_json() -> None:
         (NodeSpec("node1", 1, 1 << 28, (DiskSpec("/d", 512, "/l"),)), NodeSpec("node2", 2)),
         folders=("/r",),
         modules=("dm-era",),
+        init="systemd",
+        over="/o",
     )
     assert parse_spec(json.loads(json.dumps(spec.to_document()))) == spec
 

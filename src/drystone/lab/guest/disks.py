@@ -106,6 +106,7 @@ def serve_disks(disks: list[dict[str, Any]], limit: int) -> None:
 def _serve_all(disks: list[dict[str, Any]], limit: int, tell: int) -> None:
     os.setsid()
     calls.become_io_flusher()
+    calls.outlive_shutdown()  # file systems on the disks are unmounted then
     Path("/proc/self/oom_score_adj").write_text("-1000")  # a command that takes all memory must not take the disks
     link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_GENERIC)
     link.bind((0, 0))

@@ -38,7 +38,8 @@ def build_root(boot: dict[str, Any]) -> None:
     upper, work, root = f"{place}/upper", f"{place}/work", f"{place}/root"
     for folder in (upper, work):
         Path(folder).mkdir()
-    _mount("overlay", root, "overlay", calls.MS_NOSUID, f"lowerdir=/,upperdir={upper},workdir={work}")
+    lower = ":".join((*_lay_over(boot), "/"))
+    _mount("overlay", root, "overlay", calls.MS_NOSUID, f"lowerdir={lower},upperdir={upper},workdir={work}")
     _mount("/dev", f"{root}/dev", "", calls.MS_MOVE)
     _mount("proc", f"{root}/proc", "proc")
     _mount("sysfs", f"{root}/sys", "sysfs")
@@ -46,8 +47,7 @@ def build_root(boot: dict[str, Any]) -> None:
     _mount("tmpfs", f"{root}/dev/shm", "tmpfs", 0, "mode=1777")  # noqa: S108 - every Linux root has it
     _mount("devpts", f"{root}/dev/pts", "devpts", 0, "mode=620,ptmxmode=666")
     Path(f"{root}{PLACE}/old").mkdir(parents=True)
-    disk_folders = {str(Path(file).parent) for disk in boot["disks"] for file in (disk["path"], disk["log"]) if file}
-    for folder in sorted({*boot["folders"], *disk_folders}):
+    for folder in sorted({*boot["folders"], *_disk_folders(boot)}):
         _mount("none", f"{root}{folder}", "hostfs", calls.MS_NOSUID, folder)
     release = os.uname().release
     modules = Path(f"{root}/lib/modules/{release}")
@@ -57,6 +57,24 @@ def build_root(boot: dict[str, Any]) -> None:
     calls.pivot_root(root, f"{root}{PLACE}/old")
     os.chdir("/")
     calls.detach(f"{PLACE}/old")
+
+
+def _disk_folders(boot: dict[str, Any]) -> set[str]:
+    return {str(Path(file).parent) for disk in boot["disks"] for file in (disk["path"], disk["log"]) if file}
+
+
+def _lay_over(boot: dict[str, Any]) -> list[str]:
+    """The folders that lie over the host's tree, the uppermost first."""
+    layers = []
+    if boot["over"]:
+        layers.append(f"{boot['mount_point']}/over")
+        _mount("none", layers[-1], "hostfs", calls.MS_RDONLY | calls.MS_NOSUID, boot["over"])
+    if boot["init"] == "systemd":
+        from drystone.lab.guest.systemd import lay_out
+
+        layers.append(f"{boot['mount_point']}/systemd")
+        lay_out(Path(layers[-1]), boot)
+    return layers
 
 
 def set_up(boot: dict[str, Any]) -> None:
@@ -93,6 +111,12 @@ def main(path: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     build_root(boot)
     set_up(boot)
+    if boot["init"] == "systemd":
+        from drystone.lab.guest.systemd import take_over
+
+        for folder in _disk_folders(boot) - {*boot["folders"]}:
+            calls.detach(folder)  # held open by the disks' server, systemd could not unmount it at its end
+        take_over()
     from drystone.lab.guest.agent import Agent, open_line
 
     Agent(open_line("/dev/ttyS0"), boot).serve()

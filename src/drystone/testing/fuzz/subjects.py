@@ -72,6 +72,7 @@ from drystone.testing.fuzz.s3 import (
     read_document,
     read_policy,
 )
+from drystone.testing.fuzz.smart import make_smart, read_smart
 from drystone.testing.thin_metadata import write_thin_metadata
 
 DISK = 96 * BLOCK
@@ -298,6 +299,7 @@ SUBJECTS = [
     Subject("LVM2 labels, headers, rings", make_lvm2_devices, read_lvm2_headers, 15),
     Subject("LVM2 texts", make_lvm2_text, parse_group, 30),
     Subject("LVM2 devices", make_lvm2_devices, read_lvm2_devices, 15),
+    Subject("smartctl documents", make_smart, read_smart, 30),
     Subject("S3 requests", make_request, answer_request, 200),
     Subject("S3 signatures", make_signed, check_signature, 100),
     Subject("S3 documents", make_document, read_document, 100),
