@@ -13,7 +13,7 @@ from drystone.base.errors import KernelError, MismatchError, NotFoundError
 from drystone.dvm.instructions import Create, Load, Remove, Rename
 from drystone.dvm.program import Program
 from drystone.dvm.references import names_in, with_names_replaced, with_paths_replaced
-from drystone.dvm.state import Line
+from drystone.dvm.state import Line, with_pools
 from drystone.dvm.tables import same_table
 from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber
 
@@ -68,7 +68,9 @@ def check_tables(
         tables = old.get(number, [None])
         if None in tables:
             continue
-        live = tuple(Line(line.start, line.length, line.target, line.params) for line in dm.table(number))
+        live = tuple(
+            Line(line.start, line.length, line.target, line.params) for line in with_pools(dm, number, dm.table(number))
+        )
         if not any(same_table(table, live) for table in tables if table is not None):
             raise MismatchError(
                 f"{name!r} has another table than the program would bring back when it fails",

@@ -6,9 +6,9 @@ reference or nothing of it. References are turned into major:minor when a table 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
+from drystone.base.characters import DIGITS, is_made_of
 from drystone.base.errors import UsageError
 from drystone.kernel.dm.abc import DeviceNumber
 
@@ -17,10 +17,8 @@ LONGEST_NAME = 127
 LONGEST_UUID = 128
 """Bytes in a device-mapper UUID: DM_UUID_LEN (129) less its end."""
 
-_REFERENCE = r"\{([^{}]*)\}"
-_NUMBER = r"([0-9]{1,4}):([0-9]{1,7})"
-_NAME = r"[^\s/{}\x00-\x20\x7f]+"
-"""Patterns, compiled when they are needed."""
+_NEVER_IN_NAMES = " /{}"
+"""Of what is printable."""
 
 
 def check_device_name(name: str, what: str = "device name") -> str:
@@ -28,7 +26,7 @@ def check_device_name(name: str, what: str = "device name") -> str:
 
     :raises UsageError: otherwise.
     """
-    if re.fullmatch(_NAME, name) is None or name in (".", "..") or not name.isprintable():
+    if name in ("", ".", "..") or not name.isprintable() or any(each in name for each in _NEVER_IN_NAMES):
         raise UsageError(
             f"{what} {name!r} cannot stand in a document",
             hint="one or more printable characters without blanks, slashes and braces",
@@ -53,8 +51,8 @@ def names_in(params: str) -> tuple[str, ...]:
     """The names that `params` refers to, in order, each as often as it stands there."""
     if "{" not in params:
         return ()
-    found = (re.fullmatch(_REFERENCE, word) for word in params.split())
-    return tuple(match[1] for match in found if match)
+    found = (_name_in(word) for word in params.split())
+    return tuple(name for name in found if name is not None)
 
 
 def paths_in(params: str) -> tuple[str, ...]:
@@ -68,9 +66,9 @@ def with_names_replaced(params: str, number_of: Callable[[str], str]) -> str:
     if "{" not in params:
         return " ".join(words)
     for position, word in enumerate(words):
-        match = re.fullmatch(_REFERENCE, word)
-        if match:
-            words[position] = number_of(match[1])
+        name = _name_in(word)
+        if name is not None:
+            words[position] = number_of(name)
     return " ".join(words)
 
 
@@ -83,9 +81,15 @@ def with_numbers_replaced(params: str, names: Mapping[DeviceNumber, str]) -> str
     """`params` with the numbers of devices in `names` turned into references; blanks at the ends are dropped."""
     words = params.split()
     for position, word in enumerate(words):
-        match = re.fullmatch(_NUMBER, word)
-        if match:
-            name = names.get(DeviceNumber(int(match[1]), int(match[2])))
+        major, _, minor = word.partition(":")
+        if is_made_of(major, DIGITS, 4) and is_made_of(minor, DIGITS, 7):
+            name = names.get(DeviceNumber(int(major), int(minor)))
             if name is not None:
                 words[position] = f"{{{name}}}"
     return " ".join(words)
+
+
+def _name_in(word: str) -> str | None:
+    """The name, when the word is a reference: "" for `{}`."""
+    name = word[1:-1]
+    return name if len(word) > 1 and word[0] + word[-1] == "{}" and "{" not in name and "}" not in name else None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import cache
 
 import msgspec
 
@@ -201,13 +202,27 @@ def observe(dm: DeviceMapper, select: Callable[[DeviceEntry], bool] = everything
 def _observe_device(dm: DeviceMapper, number: DeviceNumber, names: dict[DeviceNumber, str]) -> Device | None:
     try:
         info, live = dm.look(number)
-        table = _lines(live, names)
-        inactive = _lines(dm.table(number, inactive=True), names) if info.inactive_table else ()
+        table = _lines(with_pools(dm, number, live), names)
+        sleeping = dm.table(number, inactive=True) if info.inactive_table else []
+        inactive = _lines(with_pools(dm, number, sleeping, inactive=True), names)
     except KernelError as error:
         if error.errno == errno.ENXIO:
             return None
         raise
     return Device(names[number], info.uuid, table, info.read_only, info.suspended, inactive)
+
+
+def with_pools(
+    dm: DeviceMapper, number: DeviceNumber, table: list[TableLine], *, inactive: bool = False
+) -> list[TableLine]:
+    """The table; where it says "Fail", as that of a thin device does whose pool failed, with what it stands on before.
+
+    Source: drivers/md/dm-thin.c, thin_status.
+    """
+    if not any(line.target == "thin" and line.params == "Fail" for line in table):
+        return table
+    below = " ".join(str(each) for each in dm.deps(number, inactive=inactive))
+    return [TableLine(line.start, line.length, line.target, f"{below} {line.params}") for line in table]
 
 
 def _below(name: str, devices: list[Device]) -> set[str]:
@@ -245,14 +260,16 @@ def _lines(table: list[TableLine], names: dict[DeviceNumber, str]) -> tuple[Line
 def resolve_paths(state: State, number_of: Callable[[str], DeviceNumber]) -> State:
     """`state` with every absolute path in its tables replaced by the major:minor that `number_of` gives.
 
-    A state that is compared with an observed one holds no paths: the kernel answers in numbers.
+    A state that is compared with an observed one holds no paths: the kernel answers in numbers. Each path is asked for
+    once.
     """
+    number = cache(number_of)
 
     def resolve(table: tuple[Line, ...]) -> tuple[Line, ...]:
         if not any("/" in line.params for line in table):
             return table
         return tuple(
-            msgspec.structs.replace(line, params=with_paths_replaced(line.params, lambda path: str(number_of(path))))
+            msgspec.structs.replace(line, params=with_paths_replaced(line.params, lambda path: str(number(path))))
             for line in table
         )
 

@@ -13,7 +13,6 @@ The grammar is in docs/reference/programs.md. `parse_text(render_text(program)) 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import NoReturn
@@ -25,8 +24,10 @@ from drystone.dvm.instructions import AnyInstruction, LiteralValue, Load
 from drystone.dvm.program import VERSION, Needed, Program
 from drystone.dvm.state import Line
 
-_WORD = re.compile(r'(?P<key>[a-z_]+=)?(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<bare>[^\s"=]+))(?=\s|$)')
-_BARE = re.compile(r'[^\s"=#\\\x00-\x20\x7f]+')
+_WORD = r'(?P<key>[a-z_]+=)?(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<bare>[^\s"=]+))(?=\s|$)'
+"""A pattern, compiled when a text is read."""
+_NEVER_BARE = ' "=#\\'
+"""Of what is printable."""
 
 
 class _Form(msgspec.Struct, frozen=True):
@@ -91,7 +92,7 @@ def render_instruction(instruction: AnyInstruction) -> str:
     parts = [instruction.op]
     for name in form.positional:
         value = getattr(instruction, name)
-        parts.append(json.dumps(value, ensure_ascii=False) if name in form.quoted else _word(str(value)))
+        parts.append(_quote(value, ensure_ascii=False) if name in form.quoted else _word(str(value)))
     defaults = {info.name: info.default for info in msgspec.structs.fields(instruction)}
     for name in form.options:
         value = getattr(instruction, name)
@@ -107,7 +108,14 @@ def render_instruction(instruction: AnyInstruction) -> str:
 
 
 def _word(text: str) -> str:
-    return text if _BARE.fullmatch(text) and text.isprintable() else json.dumps(text)
+    is_bare = text and text.isprintable() and not any(each in text for each in _NEVER_BARE)
+    return text if is_bare else _quote(text, ensure_ascii=True)
+
+
+def _quote(text: str, *, ensure_ascii: bool) -> str:
+    import json  # programs are run without being spelt
+
+    return json.dumps(text, ensure_ascii=ensure_ascii)
 
 
 def _words(text: str) -> list[str]:
@@ -176,7 +184,7 @@ class _Parser:
         return Needed(*words)
 
     def literal(self, rest: str) -> LiteralValue:
-        match = _WORD.match(rest.strip())
+        match = re.match(_WORD, rest.strip())
         if match is None or match["key"]:
             self.fail("`literal KEY JSON` was expected")
         try:
@@ -241,7 +249,7 @@ class _Parser:
         at = 0
         rest = rest.strip()
         while at < len(rest):
-            match = _WORD.match(rest, at)
+            match = re.compile(_WORD).match(rest, at)
             if match is None:
                 self.fail(f"{rest[at : at + 40]!r} is neither a word nor a quoted text", 'quote as in "a b"')
             found.append(((match["key"] or "")[:-1], self.value(match)))
@@ -253,6 +261,8 @@ class _Parser:
     def value(self, match: re.Match[str]) -> str:
         if match["bare"] is not None:
             return match["bare"]
+        import json  # where programs are read as text
+
         try:
             value = json.loads(match["quoted"])
         except ValueError as error:

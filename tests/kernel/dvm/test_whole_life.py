@@ -6,13 +6,15 @@ The disks are device-mapper devices on loop devices: a disk is lost when its tab
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,10 @@ from drystone.dvm.state import observe, resolve_paths, with_uuid
 from drystone.dvm.volactivate import activate
 from drystone.kernel import loop
 from drystone.kernel.blockdev import device_number
-from drystone.kernel.dm.abc import DeviceInfo, DeviceMapper, TableLine
+from drystone.kernel.dm import ioctl
+from drystone.kernel.dm.abc import DeviceMapper, TableLine
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
+from drystone.kernel.dm.layout import Command
 from drystone.kernel.dm.nodes import make_node, remove_node
 from drystone.kernel.dm.statuses import RaidStatus, parse_status
 from drystone.testing.writers import BLOCK, LIMIT_S, Writer, fork
@@ -38,6 +42,17 @@ pytestmark = pytest.mark.lab(memory="768M")
 MIB = 1 << 20
 DISKS = 8
 DISK_SIZE = 40 * MIB
+STEPS = 32
+"""Changes and flushes: as many as each of the updates that are killed makes at least."""
+CHANGES = {
+    Command.DEV_CREATE,
+    Command.DEV_REMOVE,
+    Command.DEV_RENAME,
+    Command.DEV_SUSPEND,
+    Command.TABLE_LOAD,
+    Command.TABLE_CLEAR,
+    Command.TARGET_MSG,
+}
 TOOLS = Path(sys.executable).parent
 OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 WARM = (
@@ -56,6 +71,38 @@ for name in WARM:
     importlib.import_module(name)
 
 
+class Fio:
+    """fio, which writes to a volume and reads back what it wrote, all the time."""
+
+    def __init__(self, path: str, size: int, report: Path) -> None:
+        self._report = report
+        words = (
+            f"--name=checked --filename={path} --size={size} --rw=randwrite --bs=4k --direct=1 --ioengine=psync"
+            " --thread --verify=crc32c --verify_fatal=1 --verify_backlog=32 --time_based --runtime=86400"
+            f" --thinktime=10000 --output-format=json --output={report}"
+        )
+        self._process = subprocess.Popen(["fio", *words.split()], stdout=subprocess.DEVNULL)
+
+    def check_alive(self) -> None:
+        """It has found nothing wrong."""
+        assert self._process.poll() is None, "fio has ended"
+
+    def stop(self) -> None:
+        """End it; it has written, read back, and found nothing wrong."""
+        self.check_alive()
+        self._process.send_signal(signal.SIGINT)
+        assert self._process.wait() == 128, "as fio ends when it is told to"
+        text = self._report.read_text()
+        (job,) = json.loads(text[text.index("{") :])["jobs"]
+        assert job["error"] == 0
+        assert min(job["write"]["total_ios"], job["read"]["total_ios"]) > 32
+
+    def close(self) -> None:
+        """Kill it, if it is still there."""
+        self._process.kill()
+        self._process.wait()
+
+
 class Host:
     """Eight disks and the commands."""
 
@@ -69,6 +116,7 @@ class Host:
             '[discover]\nfilters = [{accept = "^/dev/mapper/disk[0-9]+$"}, {reject = "."}]\n[transact]\nkeep = 31\n'
         )
         self.writers: dict[str, Writer] = {}
+        self.fio: Fio | None = None
 
     def start(self, *words: str, stdin: bytes = b"") -> int:
         """`dvm` with these words in a process of its own; its pid. What it prints goes to files.
@@ -110,6 +158,8 @@ class Host:
     def check_alive(self) -> None:
         for each in self.writers.values():
             each.check_alive()
+        if self.fio is not None:
+            self.fio.check_alive()
 
     def plan(self, *volumes: dict[str, Any]) -> Any:
         """`dvm plan` and `dvm apply` of a layout; the plan."""
@@ -147,20 +197,32 @@ class Host:
         writer.start()
         return writer
 
-    def look(self) -> list[DeviceInfo]:
-        """The group's devices as device-mapper has them."""
-        return [self.dm.info(each.number) for each in self.dm.list_devices() if each.name.startswith("vg-")]
+    def kill(self, update: Sequence[str], step: int, *, before: bool) -> bool:
+        """SIGKILL of an update at a counted step, before it or after it; False when it takes fewer steps.
 
-    def kill(self, pid: int, chance: random.Random) -> bool:
-        """SIGKILL, at some moment after an update has begun to change device-mapper; False when that was too late."""
-        before = self.look()
-        limit = time.monotonic() + LIMIT_S
-        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None and self.look() == before:
-            assert time.monotonic() < limit
-            time.sleep(0.001)
-        time.sleep(chance.uniform(0, 0.05))
-        os.kill(pid, signal.SIGKILL)
-        return os.waitpid(pid, 0)[1] != 0
+        A step is a change of device-mapper or a flush of a disk: how fast the machine is does not matter.
+        """
+        pid = fork(lambda: self._run_until(step, before, *update))
+        return os.waitpid(pid, 0)[1] == signal.SIGKILL
+
+    def _run_until(self, step: int, before: bool, *words: str) -> int:
+        steps = itertools.count(1)
+
+        def counted(inner: Callable[..., Any], counts: Callable[..., bool]) -> Callable[..., Any]:
+            def call(*args: Any) -> Any:
+                at = next(steps) if counts(*args) else 0
+                if at == step and before:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                answer = inner(*args)
+                if at == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return answer
+
+            return call
+
+        ioctl.call = counted(ioctl.call, lambda _, command, *rest: command in CHANGES)
+        os.fdatasync = counted(os.fdatasync, lambda _: True)
+        return self._run(*words)
 
     def check_active(self, metadata: bytes) -> None:
         """Device-mapper is what the metadata says, and nothing waits."""
@@ -191,6 +253,8 @@ class Host:
         self.transact("expand", "--metadata", str(first))
 
     def close(self) -> None:
+        if self.fio is not None:
+            self.fio.close()
         for writer in self.writers.values():
             if writer.pid:
                 os.kill(writer.pid, signal.SIGKILL)
@@ -232,11 +296,15 @@ def check_snapshot(writer: Writer, path: str, before: list[int], after: list[int
 
 def test_the_whole_life_of_a_group(host: Host) -> None:
     host.begin()
+    host.change("create", "checked", "--size", "2m", "--on", host.disks[0])
+    host.fio = Fio("/dev/mapper/vg-checked", 2 * MIB, host.folder / "fio.json")
     make_volumes(host)
     monday = make_snapshots(host)
     put_layers_on_and_off(host)
     empty_a_disk(host)
     lose_a_disk(host)
+    host.fio.stop()
+    host.fio = None
     end(host, monday)
 
 
@@ -279,7 +347,7 @@ def make_snapshots(host: Host) -> list[int]:
     assert reverted["steps"] == rehearsed["steps"]
     assert reverted["transaction"]["sequence"] == kept + 2
     rows = host.report()
-    assert set(rows) == {"lin", "fast", "safe", "doomed", "pool", "thin", "monday", "tuesday"}
+    assert set(rows) == {"checked", "lin", "fast", "safe", "doomed", "pool", "thin", "monday", "tuesday"}
     assert 0 < rows["tuesday"]["live"]["data_percent"] < 100
     host.check_alive()
     assert lin.read("/dev/mapper/vg-tuesday") == tuesday
@@ -312,7 +380,7 @@ def empty_a_disk(host: Host) -> None:
             if parse["target"] == "mirror"
         ]
         assert mirrors
-        if all("6/6" in status for status in mirrors):
+        if all(any(done in status for done in ("2/2", "6/6")) for status in mirrors):
             break
         assert time.monotonic() < limit
     host.change("move", "--finish", "--live", str(live))
@@ -354,7 +422,7 @@ def end(host: Host, monday: list[int]) -> None:
     host.change("reduce", "lin", "--size", "3m", "--lose-data")
     lin.shared[1] = 3 * MIB // BLOCK
     lin.verify()
-    host.change("remove", "lin", "fast", "safe", "monday", "thin", "pool")
+    host.change("remove", "checked", "lin", "fast", "safe", "monday", "thin", "pool")
     assert [entry.name for entry in host.dm.list_devices() if entry.name.startswith("vg-")] == []
 
 
@@ -380,12 +448,13 @@ def test_a_killed_update_leads_to_the_old_group_or_to_the_new_one(host: Host) ->
     new_file = host.folder / "new.json"
     update = ("transact", "update", "vg", "--devices", host.devices, "--activate", "--")
     chance = random.Random("kill")
-    killed = 0
     group = host.group()
+    killed = 0
     for mutator in mutators:
         new = json.dumps(host.dvm("metadata", *mutator, stdin=group)).encode()
         new_file.write_bytes(new)
-        killed += host.kill(host.start(*update, "cat", str(new_file)), chance)
+        Path(host.streams[0]).write_bytes(b"")
+        killed += host.kill((*update, "cat", str(new_file)), chance.randint(1, STEPS), before=chance.random() < 0.5)
         host.transact("recover")
         found = host.group()
         assert found in (group, new)
@@ -395,7 +464,7 @@ def test_a_killed_update_leads_to_the_old_group_or_to_the_new_one(host: Host) ->
             host.dvm(*update, "cat", str(new_file))
             host.check_active(new)
         group = new
-    assert killed
+    assert killed == len(mutators)
     for name in list(host.writers):
         host.stop(name)
     host.change("remove", "lin", "fast", "later", "thin", "pool")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from msgspec.structs import replace
 
 from drystone.base.documents import encode
 from drystone.base.errors import UnsupportedError, UsageError
@@ -20,7 +21,7 @@ from drystone.dvm.state import (
     resolve_paths,
     with_uuid,
 )
-from drystone.kernel.dm.abc import DeviceNumber, TableLine
+from drystone.kernel.dm.abc import DeviceInfo, DeviceNumber, Ref, TableLine
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
 
 DISK = DeviceNumber(7, 0)
@@ -121,6 +122,29 @@ def test_a_pool_on_a_suspended_device_is_not_asked() -> None:
     assert pool.transaction is None
 
 
+class FailedPool(SimulatedDeviceMapper):
+    """Its thin devices show no parameters any more, as the kernel's when their pool has failed."""
+
+    def look(self, ref: Ref) -> tuple[DeviceInfo, list[TableLine]]:
+        return self.info(ref), self.table(ref)
+
+    def table(self, ref: Ref, *, inactive: bool = False) -> list[TableLine]:
+        table = super().table(ref, inactive=inactive)
+        return [replace(line, params="Fail") if line.target == "thin" else line for line in table]
+
+
+def test_a_thin_device_on_a_failed_pool_is_taken_down_before_the_pool() -> None:
+    thin = Device("thin", "U-t", (Line(0, 1024, "thin", "{pool} 5"),))
+    dm = FailedPool({DISK: 1 << 17})
+    for state in (POOL_STATE, State((*POOL_STATE.devices, thin))):
+        assert execute(activate(observe(dm), state), dm, memory=contextlib.nullcontext).outcome == "done"
+    found = observe(dm).find("thin")
+    assert found is not None
+    assert found.table == (Line(0, 1024, "thin", "{pool} Fail"),)
+    assert execute(activate(observe(dm), State()), dm, memory=contextlib.nullcontext).outcome == "done"
+    assert dm.list_devices() == []
+
+
 def test_selections() -> None:
     dm = make(State((linear("a", "7:0 0"), linear("b", "7:0 0"), linear("ab", "{a} 0"))))
     assert {each.name for each in observe(dm, named("a")).devices} == {"a", "ab"}
@@ -138,7 +162,14 @@ def test_a_name_that_no_document_can_hold() -> None:
 
 
 def test_paths_are_resolved() -> None:
-    state = State((linear("a", "/dev/x 5"), Device("b", table=(Line(0, 8, "zero"),))))
-    assert resolve_paths(state, lambda path: DISK if path == "/dev/x" else DeviceNumber(1, 1)) == State(
-        (linear("a", "7:0 5"), Device("b", table=(Line(0, 8, "zero"),)))
+    state = State((linear("a", "/dev/x 5"), Device("b", table=(Line(0, 8, "zero"),)), linear("c", "/dev/x 9")))
+    asked: list[str] = []
+
+    def number_of(path: str) -> DeviceNumber:
+        asked.append(path)
+        return DISK if path == "/dev/x" else DeviceNumber(1, 1)
+
+    assert resolve_paths(state, number_of) == State(
+        (linear("a", "7:0 5"), Device("b", table=(Line(0, 8, "zero"),)), linear("c", "7:0 9"))
     )
+    assert asked == ["/dev/x"], "once, however often it stands there"

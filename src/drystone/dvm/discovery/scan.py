@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -80,20 +80,15 @@ def read_reading(device: PageDevice) -> Reading:
     """What an open device carries. :raises UsageError: it is too small for a label."""
     if device.size < LEAST_SIZE:
         raise UsageError(f"{device.path} has {device.size} bytes, a labelled device has {LEAST_SIZE} or more")
-    return _choose(device.read(0, 1), device.read(last_page(device.size) // PAGE, 1), device.size)
-
-
-@lru_cache(maxsize=512)
-def _choose(first: bytes, last: bytes, size: int) -> Reading:
-    """`choose_copy`, once for the same bytes: a command looks at each label twice, before and behind the lock."""
-    return choose_copy(first, last, size)
+    return choose_copy(device.read(0, 1), device.read(last_page(device.size) // PAGE, 1), device.size)
 
 
 def to_absolute(path: str) -> str:
     """The whole path, links and `..` as they are."""
-    if path.startswith("/") and "//" not in path and "/./" not in path and not path.endswith(("/", "/.")):
-        return path
-    from pathlib import Path  # a tool that is given whole paths starts without it
+    whole = path if path.startswith("/") else f"{os.getcwd()}/{path}"  # noqa: PTH109  # as below
+    if "//" not in whole and "/./" not in whole and not whole.endswith(("/", "/.")):
+        return whole
+    from pathlib import Path  # a tool that is given plain paths starts without it
 
     return str(Path(path).absolute())
 

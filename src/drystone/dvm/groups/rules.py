@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any, NoReturn
 
 import msgspec
 
+from drystone.base.characters import DIGITS, LOWER, WORD, is_made_of
 from drystone.base.documents import decode
 from drystone.base.errors import UsageError
 from drystone.base.names import check_name
@@ -38,12 +38,12 @@ SMALLEST_EXTENT, LARGEST_EXTENT = 4096, 1 << 34
 PAGE = 4096
 """Bytes: what starts of devices, chunks, blocks and regions are multiples of."""
 _LARGEST_DEVICE = 1 << 62
-_UUID = r"[A-Za-z0-9][A-Za-z0-9-]{0,47}"
-_TAG = r"[a-zA-Z0-9_+.\-/=!:&#]{1,128}"
-_PART = r"[a-z]+[0-9]*(:[a-z]+[0-9]*)*"
-_KEY = r"(logon|user|encrypted|trusted):[^\s\x00-\x20]+"
-_CIPHER = r"(?i)[a-z0-9_():,-]+"
-"""Patterns, compiled when a group has what they are for."""
+_UUID = f"{WORD}-"
+_TAG = f"{WORD}_+.-/=!:&#"
+_CIPHER = f"{WORD}_():,-"
+"""Characters."""
+_LONGEST_UUID, _LONGEST_TAG = 48, 128
+_KEYS = ("logon", "user", "encrypted", "trusted")
 _LONGEST_NAME = 127 - len("-move.999.9999999999")
 """Characters: activation adds a suffix to some."""
 _LARGEST_THIN_ID = (1 << 24) - 1
@@ -116,7 +116,7 @@ class _Checker:
 
     def tags(self, tags: tuple[str, ...], name: str) -> None:
         for tag in tags:
-            if re.fullmatch(_TAG, tag) is None:
+            if not is_made_of(tag, _TAG, _LONGEST_TAG):
                 self.fail(f"{name}: {tag!r} cannot be a tag", "up to 128 of a-z A-Z 0-9 _ + . - / = ! : & #")
         self.unique(tags, f"times, {name} has the tag")
 
@@ -127,7 +127,7 @@ class _Checker:
             self.fail(f"an extent of {group.extent_size} bytes", "a power of two from 4096 bytes to 16 GiB")
         self.tags(group.tags, "the group")
         for uuid in (group.uuid, *self.index.devices, *self.index.volumes):
-            if re.fullmatch(_UUID, uuid) is None:
+            if not is_made_of(uuid, _UUID, _LONGEST_UUID) or uuid[0] == "-":
                 self.fail(f"{uuid!r} cannot be a uuid", "up to 48 letters, digits and hyphens")
         self.unique((device.uuid for device in group.devices), "devices have the uuid")
         self.unique((device.path for device in group.devices if device.path), "devices are at")
@@ -174,7 +174,7 @@ class _Checker:
             if owner is None or volume.uuid not in owner.parts():
                 self.fail(f"{volume.name}: what it is a part of is not there, or does not know it")
             prefix = f"{owner.name}:"
-            if not volume.name.startswith(prefix) or re.fullmatch(_PART, volume.name[len(prefix) :]) is None:
+            if not volume.name.startswith(prefix) or not _is_part(volume.name[len(prefix) :]):
                 self.fail(f"{volume.name!r} cannot be the name of a part of {owner.name}")
         if len(device_name(self.group.name, volume.name)) > _LONGEST_NAME:
             self.fail(f"{volume.name}: with the group's, its name is longer than device-mapper's")
@@ -324,8 +324,19 @@ def _era(check: _Checker, volume: Era) -> int:
     return check.part(volume.base).size
 
 
+def _is_part(name: str) -> bool:
+    """Whether a part can be called so behind its owner's name: `data0`, `meta`, `cow:data1`."""
+    return all(is_made_of(word.rstrip(DIGITS), LOWER) for word in name.split(":"))
+
+
+def _is_key(key: str) -> bool:
+    """Whether it is a key's description, as keyctl and dm-crypt have it: without blanks and control characters."""
+    kind, colon, name = key.partition(":")
+    return kind in _KEYS and bool(colon and name) and not any(each.isspace() or each <= " " for each in name)
+
+
 def _crypt(check: _Checker, volume: Crypt) -> int:
-    if re.fullmatch(_KEY, volume.key) is None or re.fullmatch(_CIPHER, volume.cipher) is None:
+    if not _is_key(volume.key) or not is_made_of(volume.cipher, _CIPHER):
         check.fail(f"{volume.name}: key {volume.key!r}, cipher {volume.cipher!r}", "a key is logon:DESCRIPTION")
     if not 1 <= volume.key_size <= 512:
         check.fail(f"{volume.name}: a key of {volume.key_size} bytes")

@@ -25,6 +25,7 @@ from drystone.dvm.replication.writing import (
     write_pages,
     write_slot,
 )
+from drystone.formats.region.drafts import Common
 from drystone.formats.region.layout import LONGEST_DATA
 from drystone.formats.region.slots import Slot
 from drystone.formats.region.transactions import Change, next_change
@@ -54,8 +55,9 @@ def prepare(
             hint="read again, and make the change once more",
         )
     change = next_change(read_versions(views[0], checks)[0].change, data)
+    common = Common()
     try:
-        drafts = _of_each(views, lambda view: draft_versions(view, [(change, data)], checks))
+        drafts = _of_each(views, lambda view: draft_versions(view, [(change, data)], checks, common=common))
     except DamagedError as error:
         error.hint = error.hint or "dvm replicate status; leave it out, and format it from the others"
         raise
@@ -160,6 +162,7 @@ def _draft_copies(
     sources = [view for view in views if slot_of(view).committed.hash == decision.head]
     copies: dict[int, Drafted] = {}
     data: dict[Change, bytes] = {}
+    common = Common()
     for number, (view, standing) in enumerate(zip(views, standings, strict=True)):
         if decision.steps[number] is Step.COPY:
             lacking: list[tuple[Change, bytes]] = []
@@ -170,7 +173,7 @@ def _draft_copies(
                 if change not in data:
                     data[change] = _read_from(sources, change, checks)
                 lacking.append((change, data[change]))
-            copies[number] = draft_versions(view, lacking, checks)
+            copies[number] = draft_versions(view, lacking, checks, common=common)
     return copies
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from drystone.base.errors import DamagedError
 from drystone.dvm.replication.regions import RegionDevice
 from drystone.dvm.replication.views import EVERYTHING, Checks, View, look, pages_of
-from drystone.formats.region.drafts import Draft, list_runs
+from drystone.formats.region.drafts import Common, Draft, list_runs
 from drystone.formats.region.layout import MOST_GENERATION, ROLLED_BACK_KEPT
 from drystone.formats.region.pages import Entry
 from drystone.formats.region.slots import MOST_ROLLED_BACK, Root, Slot
@@ -26,11 +26,14 @@ class Drafted(msgspec.Struct, frozen=True):
     root: Root
 
 
-def draft_versions(view: View, added: Sequence[tuple[Change, bytes]], checks: Checks = EVERYTHING) -> Drafted:
+def draft_versions(
+    view: View, added: Sequence[tuple[Change, bytes]], checks: Checks = EVERYTHING, *, common: Common | None = None
+) -> Drafted:
     """Draft `added` (newest first) in front of the versions that the region has, when they follow each other.
 
     Nothing is written. Pages that are shared with older versions are looked at.
 
+    :param common: what drafts for other regions have made of the same.
     :raises ExhaustedError: the region is full. :raises DamagedError: a page that is needed is not what was written.
     """
     zero, slot = view.zero, view.slot
@@ -38,7 +41,7 @@ def draft_versions(view: View, added: Sequence[tuple[Change, bytes]], checks: Ch
     assert slot is not None
     pages = pages_of(view, checks)
     roots = [root for protect in checks.protected.values() if (root := protect(zero)) is not None]
-    draft = Draft(view.name, slot.pages, reach(pages, roots))
+    draft = Draft(view.name, slot.pages, reach(pages, roots), common=common or Common())
     for change, data in reversed(added):
         draft.add_version(change, data)
     own = read_root(pages, slot.committed)

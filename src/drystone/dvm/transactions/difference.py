@@ -6,7 +6,6 @@ one; by position otherwise. A path is written `volumes[uuid].size`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -117,5 +116,7 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def _short(value: Any) -> str:
+    import json  # only where a difference is shown
+
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 200 else f"{text[:197]}..."

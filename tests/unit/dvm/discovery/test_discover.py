@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from drystone.base.errors import MismatchError, NotFoundError, UsageError
 from drystone.dvm.discovery.discover import Group, choose_group, describe_group, gather, list_problems, to_devices
-from drystone.dvm.discovery.scan import Found
+from drystone.dvm.discovery.scan import Found, to_absolute
 from drystone.formats.label.label import Extent, Label, Reading
 
 GROUP, OTHER = "00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2"
@@ -135,3 +136,13 @@ def test_what_was_ours_and_cannot_be_used() -> None:
     plain = Found("/b", (), SIZE, Reading(None, "none", "none"))
     assert [note.message for note in list_problems([broken, plain])] == ["/a: the label's checksum is wrong"]
     assert gather([broken, plain], apart) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a", "a/b", "./a", "a/./b", "a//b", "a/", "a/.", "../a", "/a", "/a/", "//a", "/a/../b", "/", ".", "a b", "..."],
+)
+def test_paths_become_whole_as_pathlib_makes_them(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (tmp_path, Path("/")):
+        monkeypatch.chdir(folder)
+        assert to_absolute(path) == str(Path(path).absolute())

@@ -18,6 +18,7 @@ from drystone.base.errors import (
     UsageError,
 )
 from drystone.dvm.replication import replicate
+from drystone.dvm.replication.regions import AbsentRegion, Region
 from drystone.testing.crash_states import Adversary, Choices, CrashDevice, Disk, open_world
 from drystone.testing.region_scenarios import GROUP, LATER, NEW, OLD, OTHER_GROUP, update
 
@@ -231,6 +232,15 @@ def test_commit_goes_on_past_a_region_that_fails() -> None:
     assert raised.value.facts["failed"] == ["disk 0"]
     replicate.recover(devices)
     assert replicate.read(devices).data == OLD
+
+
+def test_a_region_that_is_in_use_is_no_update_under_way() -> None:
+    devices = make(40, 40)
+    update(devices, OLD)
+    region = Region("/dev/busy", 1, 41)
+    used = AbsentRegion(region, BusyError("/dev/busy is in use", hint="it is mounted"))
+    found = replicate.status([devices[0], used])
+    assert (found.agreement, found.problem, found.hint) == ("out-of-step", "/dev/busy is in use", "it is mounted")
 
 
 def test_no_region_at_all_is_refused() -> None:

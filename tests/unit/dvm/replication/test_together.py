@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from drystone.base.errors import KernelError
-from drystone.dvm.replication.regions import Region, RegionDevice, open_regions
+from drystone.dvm.replication.regions import PAGE, FileRegion, Region, RegionDevice, open_regions
 from drystone.dvm.replication.together import done_together, gather
 
 ALWAYS = -1.0
@@ -115,11 +116,34 @@ def test_the_first_question_that_fails_is_told(tmp_path: Path, worth_s: float) -
         gather(devices, ask, worth_s=worth_s)
 
 
+def test_what_is_written_is_read_though_the_first_pages_were_read_before(tmp_path: Path) -> None:
+    with regions(tmp_path, 1) as (device,):
+        assert isinstance(device, FileRegion)
+        with device.reading():
+            assert device.read(2, 1) == bytes(PAGE)
+            device.write(2, b"x" * PAGE)
+            assert device.read(2, 1) == b"x" * PAGE
+
+
 def test_waiting_for_the_processor_starts_no_threads(tmp_path: Path) -> None:
     notes = Notes()
     actions = [partial(_use_processor, action) for action in notes.actions(4)]
     with regions(tmp_path, 4) as devices:
         assert done_together(devices, actions, worth_s=60.0)
+    assert set(notes.threads.values()) == {threading.get_ident()}
+
+
+def test_the_first_alone_starts_no_threads(tmp_path: Path) -> None:
+    """It waits for what all need once; were they like it, they would take longer than that is worth."""
+    notes = Notes()
+    first, *others = notes.actions(150)
+
+    def wait_first() -> None:
+        time.sleep(0.25)
+        first()
+
+    with regions(tmp_path, 150) as devices:
+        assert done_together(devices, [wait_first, *others], worth_s=30.0)
     assert set(notes.threads.values()) == {threading.get_ident()}
 
 

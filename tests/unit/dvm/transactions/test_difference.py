@@ -22,6 +22,7 @@ from drystone.dvm.transactions.difference import Change, compare, render_changes
         ([1, 2], [1], [("removed", "[1]", 2, None)]),
         ([1], [1, 2], [("added", "[1]", None, 2)]),
         ({"l": [{"uuid": "x", "n": 1}]}, {"l": [{"uuid": "x", "n": 2}]}, [("changed", "l[x].n", 1, 2)]),
+        ([{"name": "a", "n": 1}], [{"name": "a", "n": True}], [("changed", "[a].n", 1, True)]),
         (
             [{"name": "a"}, {"name": "b"}],
             [{"name": "b"}, {"name": "c"}],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from drystone.base.errors import BusyError, DamagedError, MismatchError
@@ -77,6 +78,15 @@ def test_a_device_that_was_not_locked_is_not_touched(world: FileGroup) -> None:
         assert [each.status.state for each in found.standings] == ["clean", "unreadable"]
         with pytest.raises(MismatchError, match="was not there a moment ago"):
             require_complete(found)
+
+
+def test_a_device_that_became_too_short_is_not_touched(world: FileGroup) -> None:
+    document = world.devices()
+    short = msgspec.structs.replace(document.devices[1], size=2 * PAGE)
+    document = msgspec.structs.replace(document, devices=(document.devices[0], short, *document.devices[2:]))
+    with opened(document, write=True, locked=world.paths) as found:
+        assert found.standings[1].status.state == "damaged"
+        assert found.standings[1].status.problem == "it ends behind its device, which has 2 pages"
 
 
 def test_named_devices_are_locked_before_they_are_looked_at(world: FileGroup) -> None:
