@@ -97,9 +97,12 @@ class Stream:
         :raises TimedOutError: nothing came for the call's `still_seconds`. :raises UnavailableError: it broke off.
         """
         with _naming(self._url, self._still):
+            content = self._response.content
             while True:
-                async with asyncio.timeout(self._still):
-                    piece = await self._response.content.readany()
+                piece = content.read_nowait()
+                if not piece and not content.at_eof():
+                    async with asyncio.timeout(self._still):
+                        piece = await content.readany()
                 if not piece:
                     return
                 yield piece

@@ -11,7 +11,10 @@ from typing import Literal
 import msgspec
 
 Slot = Literal["primary", "secondary"]
-MemberState = Literal["in_sync", "copying"]
+MemberState = Literal["in_sync", "comparing", "copying"]
+"""in_sync: it is as the leader's. comparing: it was in sync when the leader changed, so it has every acknowledged
+write, and perhaps some that were not. copying: it lacks some.
+"""
 Policy = Literal["exclusive", "shared"]
 DiskHealth = Literal["good", "bad", "missing"]
 
@@ -48,15 +51,26 @@ class Placement(msgspec.Struct, frozen=True):
 
     def member(self, server: str) -> Member | None:
         """The copy that `server` has."""
-        return next((each for each in self.members if each.server == server), None)
+        for each in self.members:  # asked several times a request
+            if each.server == server:
+                return each
+        return None
 
     def in_sync(self) -> tuple[Member, ...]:
-        """The copies that hold every acknowledged write."""
+        """The copies that hold every acknowledged write, and nothing that the leader has not."""
         return tuple(each for each in self.members if each.state == "in_sync")
+
+    def complete(self) -> tuple[Member, ...]:
+        """The copies that hold every acknowledged write, also those that may hold others besides."""
+        return tuple(each for each in self.members if each.state != "copying")
 
 
 class DiskReport(msgspec.Struct, frozen=True):
-    """A disk as its server sees it. :ivar reason: why it is not good, "" when it is."""
+    """A disk as its server sees it.
+
+    :ivar reason: why it is not good, or what is to be said of one that is; "" for nothing. :ivar failing: it serves,
+        and says that it will not for long: it is to be emptied.
+    """
 
     name: str
     disk_id: str
@@ -64,6 +78,7 @@ class DiskReport(msgspec.Struct, frozen=True):
     capacity: int
     free: int
     reason: str = ""
+    failing: bool = False
 
 
 class Held(msgspec.Struct, frozen=True):

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
-from drystone.fleet.documents import Placement
+from drystone.fleet.documents import Member, Placement
 
 PROMISE_SECONDS = 2.0
 """How long a member that promised not to lead keeps to it."""
 _EPOCH_SHIFT = 40
+LAST_EPOCH = (1 << 63 - _EPOCH_SHIFT) - 1
+"""Version numbers have 63 bits."""
 
 
 def make_seq(epoch: int, count: int) -> int:
-    """The version number of the leader's `count`-th change in `epoch`: below 2**63 for epochs below 2**23."""
+    """The version number of the leader's `count`-th change in `epoch`: below 2**63 for epochs up to LAST_EPOCH."""
     return (epoch << _EPOCH_SHIFT) | count
 
 
@@ -63,12 +65,18 @@ class Replica:
         return self.leads() and now >= self._promised_until
 
     def may_read(self, now: float) -> bool:
-        """Whether we may read for clients: as for writing, and every other in-sync member promised us not to lead."""
+        """Whether we may read for clients: as for writing, and every other member that may lead promised us not to."""
         return self.may_write(now) and all(
             self._promises.get(each.server, 0.0) > now
-            for each in self.placement.in_sync()
+            for each in self.placement.complete()
             if each.server != self.server
         )
+
+    def comparing(self) -> tuple[Member, ...]:
+        """Other members that compare themselves. Before a key is read they must have what we have of it: they may lead
+        next, and what was shown must not be gone then."""
+        others = (each for each in self.placement.members if each.server != self.server)
+        return tuple(each for each in others if each.state == "comparing")
 
     def accepts(self, epoch: int, leader: str) -> bool:
         """Whether a change that `leader` sends in `epoch` may be applied here.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from drystone.base.errors import RefusedError, UsageError
-from drystone.fleet.s3.lifecycle import MAX_DAYS, Rule, pack_rules, unpack_rules
+from drystone.fleet.s3.lifecycle import DAY, MAX_DAYS, Rule, pack_rules, unpack_rules
 from drystone.fleet.s3.settings import LIFECYCLE, LOCK, VERSIONING, DefaultLock, default_lock, versioning
 
 _DELETED = "drystone-keep-deleted"
@@ -41,7 +41,7 @@ def read_retention(settings: Mapping[str, str]) -> Retention:
     keeps = versioning(settings) == "Enabled" and _DELETED in rules
     return Retention(
         deleted=rules[_DELETED].noncurrent_days if keeps else 0,
-        locked=lock.seconds() // 86_400 if lock is not None and lock.mode else 0,
+        locked=lock.seconds() // DAY if lock is not None and lock.mode else 0,
         expire=rules[_EXPIRE].days if _EXPIRE in rules else 0,
     )
 

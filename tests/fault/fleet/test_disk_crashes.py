@@ -6,16 +6,17 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drystone.base.errors import DamagedError
-from drystone.fleet.disk.changes import PartRecord
 from drystone.fleet.disk.identity import initialize
 from drystone.fleet.objects import PutOptions, UploadInfo
 from drystone.testing.fleet.disk_crashes import Event, RecordedFiles, Tree, crash_states
 from drystone.testing.fleet.disk_world import FLEET, PLACEMENT, DiskWorld, State, make_disk, quick_folder, try_state
 
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "disk-layout.md"
 MOST = int(os.environ.get("DRYSTONE_CRASH_STATES", "8"))
 """States tried for each place of a power cut."""
 
@@ -31,7 +32,7 @@ def restart(world: DiskWorld) -> None:
 def begin_parts(world: DiskWorld) -> None:
     """An upload with a part, which stays under way."""
     world.disk.begin_upload(PLACEMENT, UploadInfo("h/up", "u9", 5.0, PutOptions()))
-    world.disk.put_part(PLACEMENT, "u9", PartRecord(1, 3, "", 7.0), world.body(b"abc"))
+    world.put_part("u9", 1, b"abc")
 
 
 SCENARIOS: dict[str, list[Step]] = {
@@ -112,15 +113,23 @@ def test_a_sync_that_is_left_out_is_noticed(name: str, kind: str, place: str) ->
         try_scenario(name, folder, lambda event: event.kind == kind and event.place == place)
 
 
-def try_scenario(name: str, folder: Path, left_out: Callable[[Event], bool] = lambda _: False) -> None:
+def load_program() -> Callable[[str], list[tuple[str, str, str, str, int, str]]]:
+    """The one of docs/reference/disk-layout.md, which people run on disks that no server has opened since."""
+    names: dict[str, Any] = {}
+    exec(PAGE.read_text().partition("```python")[2].partition("```")[0], names)  # it is our own
+    return names["read_disk"]  # type: ignore[no-any-return]
+
+
+def try_scenario(name: str, folder: Path, left_out: Callable[[Event], bool] | None = None) -> None:
     """Do all steps, then look at what every power cut on the way may have left.
 
-    :param left_out: syncs that did nothing.
+    :param left_out: syncs that did nothing. Without, the program of the reference page must find what is there, too.
     """
     root = folder / "disk"
     root.mkdir()
     initialize(root, FLEET)
     index = (root / ".drystone/index.db").read_bytes()
+    read_disk = load_program()
     files = RecordedFiles(root)
     disk = make_disk(root, files, on_commit=files.on_commit)
     start = Tree({".drystone/disk.json": -1}, {"", ".drystone", "primary", "secondary"})
@@ -134,7 +143,7 @@ def try_scenario(name: str, folder: Path, left_out: Callable[[Event], bool] = la
         history.append((len(files.events), dict(world.state), set(world.dirty)))
     disk.close()
     history.append((len(files.events), dict(world.state), set(world.dirty)))
-    events = [Event("") if left_out(each) else each for each in files.events]
+    events = [Event("") if left_out is not None and left_out(each) else each for each in files.events]
     seen: set[bytes] = set()
     for at in reversed(range(len(events) + 1)):
         before = max(number for number, each in enumerate(history) if each[0] <= at)
@@ -155,6 +164,10 @@ def try_scenario(name: str, folder: Path, left_out: Callable[[Event], bool] = la
                 ]
                 return "\n".join(lines)
 
+            if left_out is None:
+                found = {(key, version): place for _, key, version, _, _, place in read_disk(str(where))}
+                held = {each: (where / place).read_bytes() if place else None for each, place in found.items()}
+                assert held in [{each: version.data for each, version in them.items()} for them in allowed], tell()
             try_state(where, allowed, history[before][2], tell)
             shutil.rmtree(where)
     assert len(seen) > len(events) / 2

@@ -142,13 +142,18 @@ def repeat_and_delete(story: Story) -> None:
     story.wait(5.0)
 
 
-def hand_over_in_the_middle(story: Story) -> None:
-    """The lead is handed over while a change has reached the follower alone: the old leader lacks it then."""
+def hand_over_during_a_put(story: Story) -> None:
+    """The follower alone has the put when it is made the leader."""
     story.cut(story.follower.name, story.leader.name)
     story.act(story.leader, "put", "k0")
     story.world.timeline.run(story.world.timeline.time + _SOON)
     Orders(story.mapper()).lead(LeadOrder(story.placement().id, story.follower.name))
     story.world.network.cuts.clear()
+
+
+def hand_over_in_the_middle(story: Story) -> None:
+    """The lead is handed over while a change has reached the follower alone: the old leader lacks it then."""
+    hand_over_during_a_put(story)
     story.wait(0.5)
     for mapper in story.mappers():  # the old leader is not reached, and so cannot catch up
         story.cut(mapper, story.leader.name)
@@ -214,6 +219,71 @@ def tell_before_learning(story: Story) -> None:
     story.wait(5.0)
 
 
+def hand_over_and_part(story: Story) -> None:
+    """The lead is handed over, and the old leader, which has yet to compare itself, is cut off from the new one."""
+    story.act(story.leader, "put", "k0")
+    story.wait(1.0)
+    for one, other in ((story.leader, story.follower), (story.follower, story.leader)):
+        story.cut(one.name, other.name)
+    Orders(story.mapper()).lead(LeadOrder(story.placement().id, story.follower.name))
+    story.wait_until(story.follower.replicas[story.placement().id].leads)
+
+
+def replace_one_that_is_cut_off(story: Story) -> None:
+    """The only one in sync is cut off, so who was comparing itself leads; the other must not read then."""
+    hand_over_and_part(story)
+    for mapper in story.mappers():
+        story.cut(mapper, story.follower.name)
+        story.cut(story.follower.name, mapper)
+    story.wait_until(lambda: story.placement().leader == story.leader.name)
+    story.wait(4.0)
+    story.act(story.leader, "put", "k0")
+    story.wait(0.5)
+    for _ in range(20):
+        story.act(story.follower, "get", "k0")
+        story.wait(0.1)
+
+
+def cut_off_the_leader(story: Story) -> None:
+    """A leader is cut off from all servers and replaced, and hears of nothing; clients reach it."""
+    story.act(story.leader, "put", "k0")
+    story.wait(1.0)
+    for other in (*story.mappers(), *(each.name for each in story.world.nodes if each is not story.leader)):
+        story.cut(story.leader.name, other)
+        story.cut(other, story.leader.name)
+    story.wait_until(lambda: story.placement().leader == story.follower.name)
+    story.wait(4.0)
+    story.act(story.follower, "put", "k0")
+    story.wait(0.5)
+    for _ in range(20):
+        story.act(story.leader, "get", "k0")
+        story.wait(0.1)
+
+
+def read_and_lose(story: Story) -> None:
+    """A put reached the follower alone, which leads then and shows it; its disk is lost before another has it too."""
+    world, old, heir = story.world, story.leader, story.follower
+    story.act(old, "put", "k0")
+    story.wait(1.0)
+    hand_over_during_a_put(story)
+    story.wait_until(heir.replicas[story.placement().id].leads)
+    reads = 0
+    while not reads:
+        story.act(heir, "get", "k0")
+        world.timeline.run(world.timeline.time + _SOON)
+        reads = sum(each.kind == "get" and each.ended is not None for each in world.history.operations)
+    assert world.history.operations[-1].value == "v2"
+    member = story.placement().member(old.name)
+    assert member is not None
+    assert member.state == "comparing"
+    heir.wipe(next(each for each in heir.disks if each.id == story.disk_of(heir)))
+    story.wait_until(lambda: story.placement().leader == old.name)
+    story.wait(4.0)
+    story.act(old, "get", "k0")
+    story.wait(1.0)
+    assert world.history.operations[-1].ended is not None
+
+
 STORIES: dict[str, Callable[[Story], None]] = {
     "late changes are taken": give_up_and_delete,
     "a key that was given up does not wait": give_up_beside_another,
@@ -221,6 +291,8 @@ STORIES: dict[str, Callable[[Story], None]] = {
     "others stay in sync": hand_over_in_the_middle,
     "no count_in": report_and_not_hear,
     "told before learned": tell_before_learning,
+    "no promises": cut_off_the_leader,
+    "what is compared is read": read_and_lose,
 }
 """A rule that is left out, and what happens then."""
 
@@ -243,6 +315,13 @@ def test_without_the_rule_it_goes_wrong(mutant: str) -> None:
         tell(mutant, frozenset({mutant}))
 
 
+def test_who_was_replaced_by_one_that_compared_itself_reads_nothing_old() -> None:
+    story = Story(frozenset())
+    replace_one_that_is_cut_off(story)
+    assert story.world.history.operations[-1].kind == "get"
+    story.world.history.check()
+
+
 def test_reads_go_on_without_a_member_that_the_leader_cannot_reach() -> None:
     story = Story(frozenset())
     story.act(story.leader, "put", "k0")
@@ -255,4 +334,20 @@ def test_reads_go_on_without_a_member_that_the_leader_cannot_reach() -> None:
     last = story.world.history.operations[-1]
     assert last.ended is not None
     assert last.value == "v1"
+    story.world.history.check()
+
+
+def test_what_was_acknowledged_is_there_when_the_only_copy_in_sync_is_lost_before_others_are_compared() -> None:
+    story = Story(frozenset())
+    hand_over_and_part(story)
+    (alone,) = story.placement().in_sync()
+    assert alone.server == story.follower.name
+    story.follower.wipe(next(each for each in story.follower.disks if each.id == alone.disk_id))
+    story.wait_until(lambda: story.placement().leader == story.leader.name)
+    story.wait(4.0)
+    for _ in range(5):
+        story.act(story.leader, "get", "k0")
+        story.wait(1.0)
+    last = story.world.history.operations[-1]
+    assert (last.kind, last.value) == ("get", "v1")
     story.world.history.check()

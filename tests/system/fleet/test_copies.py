@@ -19,6 +19,7 @@ from drystone.fleet.storage.reading import Mender
 from drystone.fleet.storage.server import Running
 from drystone.fleet.storage.upkeep import Scrubber, ScrubState
 from drystone.testing.fleet.bodies import BytesBody, make_bytes, put, read
+from drystone.testing.fleet.disk_world import leave_dirty
 from drystone.testing.fleet.objects import CONFORMANCE
 from drystone.testing.fleet.servers import FleetServers
 
@@ -223,7 +224,7 @@ def test_a_dirty_key_whose_bytes_are_damaged_here_is_mended_before_it_is_settled
         leading = fleet.server(placement_of(fleet.server("s1")).leader)
         (standing,) = leading.standings.own()
         flip(standing.bay.root / standing.disk.slot_of(standing.placement.id) / "web" / "file", 17)
-        standing.disk.mark_dirty(standing.placement.id, "web/file", 1)
+        leave_dirty(standing.disk, standing.placement.id, "web/file", 1)
         other = "s2" if leading is fleet.server("s1") else "s1"
         await fleet.stop(other)
         await put_until_taken(leading, "web/degraded", b"in an epoch in which it is looked what is dirty")

@@ -8,6 +8,7 @@ import pytest
 from drystone.base.errors import UnavailableError
 from drystone.fleet.mapping.database import Database
 from drystone.fleet.mapping.sql import SqlDatabase
+from drystone.testing.fleet.audit_log import check_moved_entries
 from drystone.testing.fleet.database import CHECKS
 from drystone.testing.fleet.processes import FleetProcesses, wait_until
 from drystone.testing.postgresql import PostgreSql, why_absent
@@ -41,6 +42,15 @@ def test_a_second_process_opens_what_the_first_one_made(server: PostgreSql) -> N
     assert databases[1].take_lease("two", "http://two", 60) == lease
     for each in databases:
         each.close()
+
+
+def test_older_entries_of_the_audit_log_go_to_files(server: PostgreSql, tmp_path: Path) -> None:
+    database = SqlDatabase(server.make_database())
+    database.open()
+    try:
+        check_moved_entries(database, tmp_path / "audit", seed=1)
+    finally:
+        database.close()
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -41,6 +41,13 @@ def test_a_leader_reads_while_all_that_are_in_sync_promise() -> None:
     assert each.may_write(LATER + PROMISE_SECONDS)
 
 
+def test_who_compares_itself_may_be_made_leader_so_its_promise_is_needed_too() -> None:
+    each = replica(second="comparing")
+    assert not each.may_read(LATER)
+    each.promised_by("s2", 5, LATER)
+    assert each.may_read(LATER)
+
+
 def test_a_promise_of_another_epoch_counts_for_nothing() -> None:
     each = replica()
     each.promised_by("s2", 4, LATER)

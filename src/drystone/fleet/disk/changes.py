@@ -73,10 +73,14 @@ class Dirty(msgspec.Struct, frozen=True):
 
 
 class PartRecord(msgspec.Struct, frozen=True):
-    """A part of an upload. :ivar size: bytes. :ivar md5: hex. :ivar modified: seconds since 1970."""
+    """A part of an upload.
+
+    :ivar size: bytes. :ivar md5: hex. :ivar modified: seconds since 1970. :ivar digest: as ObjectInfo.digest.
+    """
 
     number: int
     size: int
     md5: str
     modified: float
     checksums: dict[str, str] = {}
+    digest: str = ""

@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from drystone.base.errors import BusyError, RefusedError, UnavailableError
-from drystone.fleet.disk import health, listing, places, reading, removal, rows, uploads, writing
+from drystone.fleet.disk import health, listing, places, reading, removal, rows, uploads
 from drystone.fleet.disk.ballast import Ballast
-from drystone.fleet.disk.changes import Change, Compared, ComparedPage, Dirty, Entry, PartRecord
+from drystone.fleet.disk.changes import Change, ComparedPage, Dirty, Entry, PartRecord
 from drystone.fleet.disk.counters import Counters
 from drystone.fleet.disk.files import DiskFiles, Files
 from drystone.fleet.disk.health import Trouble
@@ -39,10 +39,9 @@ from drystone.fleet.disk.scrub import ScrubFinding, ScrubPlace, find_strays, scr
 from drystone.fleet.disk.workings import Workings
 from drystone.fleet.disk.writing import Changes, Terms
 from drystone.fleet.documents import DiskReport, Held, Placement, Slot
-from drystone.fleet.objects import Page, UploadInfo
+from drystone.fleet.objects import ObjectInfo, Page, UploadInfo
 
 RESERVE = 64 << 20
-_PAGE = 1000
 _NEEDED = 1 << 20
 """Bytes that opening an index takes at most."""
 
@@ -291,6 +290,12 @@ class Disk:
         with self._disk.reading("list") as connection:
             return fill(connection, home.number, prefix, delimiter, after, limit)
 
+    def newest(self, placement_id: str, count: int) -> tuple[ObjectInfo, ...]:
+        """The latest versions that were stored last, the newest first."""
+        home = self._disk.homes.find(placement_id)
+        with self._disk.reading("newest") as connection:
+            return tuple(listing.find_newest(connection, home.number, count))
+
     def compare(self, placement_id: str, after: str, limit: int) -> ComparedPage:
         """A page for copying, of versions whose keys are above `after`. Asked of the leader."""
         home = self._disk.homes.find(placement_id)
@@ -340,12 +345,6 @@ class Disk:
             found = connection.execute("SELECT key, seq FROM dirty WHERE placement = ?", (home.number,)).fetchall()
         return tuple(Dirty(key.decode(), seq) for key, seq in found)
 
-    def mark_dirty(self, placement_id: str, key: str, seq: int) -> None:
-        """Mark one, durably."""
-        home = self._disk.homes.find(placement_id)
-        rows.encode_key(key)
-        self._disk.write("mark dirty", lambda each: writing.mark(each, home, key, seq))
-
     def clear_dirty(self, placement_id: str, key: str, seq: int) -> None:
         """The members have the leader's state; a mark of a later change stays."""
         values = (self._disk.homes.find(placement_id).number, rows.encode_key(key), seq)
@@ -357,32 +356,15 @@ class Disk:
         values = (self._disk.homes.find(placement_id).number,)
         self._disk.write("forget", lambda each: each.execute("DELETE FROM tombstones WHERE placement = ?", values))
 
-    def remove_absent(self, placement_id: str, after: str, page: ComparedPage) -> int:
+    def remove_absent(self, placement_id: str, after: str, page: ComparedPage, *, epoch: int | None = None) -> int:
         """Remove the versions that a leader's page lacks: their keys are above `after` and not above the page's end,
         their `seq` is not above `page.as_of`. How many there were.
 
-        :param after: what the page was asked for with.
+        :param after: what the page was asked for with. :param epoch: of the leader that gave it, as in `apply`.
+        :raises MismatchError: it is another by now; what was removed before stays so.
         """
         home = self._disk.homes.find(placement_id)
-        there = {(each.key, each.version_id) for each in page.entries}
-        removed, at = 0, after
-        while True:
-            with self._disk.reading("compare") as connection:
-                own = listing.compare_page(connection, home.number, at, _PAGE, 0)
-            for each in own.entries:
-                if page.after and each.key > page.after:
-                    return removed
-                if (each.key, each.version_id) not in there and each.seq <= page.as_of:
-                    removed += self._remove(placement_id, each)
-            at = own.after
-            if not at:
-                return removed
-
-    def _remove(self, placement_id: str, each: Compared) -> bool:
-        entry = self.find(placement_id, each.key, each.version_id)
-        if entry is None or entry.info.seq != each.seq:
-            return False
-        return self._writes.remove_exactly(placement_id, entry)
+        return removal.remove_absent(self._disk, self._writes, home, after, page, epoch)
 
     # ------------------------------------------------------------------------------------------------ uploads
 

@@ -7,7 +7,10 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from drystone.base.errors import (
     BusyError,
@@ -133,6 +136,27 @@ class Trouble:
             return free_bytes(self._root) < _NOTHING
         except OSError:
             return False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What somebody else found about a disk, beside what it met.
+
+    :ivar disk_id: which; of another one it says nothing. :ivar is_bad: it is not to be used. :ivar is_failing: it is to
+        be emptied.
+    """
+
+    disk_id: str
+    reason: str
+    is_bad: bool = False
+    is_failing: bool = False
+
+    def add_to(self, report: DiskReport) -> DiskReport:
+        """The report with what was found, unless the disk is another, or worse by what it met itself."""
+        if report.disk_id != self.disk_id or report.health != "good":
+            return report
+        health: DiskHealth = "bad" if self.is_bad else "good"
+        return msgspec.structs.replace(report, health=health, reason=self.reason, failing=self.is_failing)
 
 
 def free_bytes(root: Path) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+import msgspec
+
 from drystone.base import documents
 from drystone.base.errors import MismatchError, NotFoundError
 from drystone.fleet.disk.index import Index
@@ -54,6 +56,9 @@ class Homes:
     def hold(self, placement: Placement, slot: Slot) -> None:
         """Keep a placement, durably; its slot stays what it was at first.
 
+        Of two accounts of one epoch what both say is kept, and that a member is in sync when one says so: its leader
+        counts it in before a mapper does.
+
         :raises MismatchError: a newer epoch of it is kept.
         """
         with self._locks.hold(placement.id):
@@ -67,8 +72,10 @@ class Homes:
                 placement=placement.id,
                 epoch=known.placement.epoch,
             )
-        if known is not None and placement == known.placement:
-            return
+        if known is not None and placement.epoch == known.placement.epoch:
+            placement = _count_in(placement, known.placement)
+            if placement == known.placement:
+                return
         if known is not None and (placement.folder, placement.host) != (known.placement.folder, known.placement.host):
             raise MismatchError(f"placement {placement.id} has another folder or host than before")
         data = documents.encode(placement)
@@ -110,3 +117,12 @@ class Homes:
             if home.number in counts
             for objects, size, newest in (counts[home.number],)
         )
+
+
+def _count_in(placement: Placement, known: Placement) -> Placement:
+    """The placement, with those in sync that `known` has so."""
+    synced = {each.disk_id for each in known.in_sync()}
+    members = tuple(
+        msgspec.structs.replace(each, state="in_sync") if each.disk_id in synced else each for each in placement.members
+    )
+    return msgspec.structs.replace(placement, members=members)

@@ -9,6 +9,7 @@ Places (disk/places.py), keys as UTF-8 bytes: SQLite compares them as listings o
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import queue
 import sqlite3
@@ -77,7 +78,7 @@ class Index:
         self._thread: threading.Thread | None = None
         self._writer: sqlite3.Connection | None = None
         self._readers: list[sqlite3.Connection] = []
-        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._idle: collections.deque[sqlite3.Connection] = collections.deque()  # its steps are whole for all threads
         self._guard = threading.Lock()
         self._is_open = False
 
@@ -130,19 +131,23 @@ class Index:
             if connection is not None:
                 connection.close()
         self._readers.clear()
-        self._idle = queue.LifoQueue()
+        self._idle = collections.deque()
 
     def write(self, step: Step[T]) -> T:
         """What `step` returns; all it did is durable. When it raises, nothing of it is done.
 
         :raises sqlite3.Error: the commit failed; what was done of it is known after the next open only.
         """
+        return self.begin(step).result()
+
+    def begin(self, step: Step[T]) -> Future[T]:
+        """As `write`, for who has something else to do meanwhile: it is done once there is a result."""
         future: Future[T] = Future()
         with self._guard:
             if not self._is_open:
                 raise UnavailableError(f"{self._path} is closed")
             self._steps.put((step, future))
-        return future.result()
+        return future
 
     def shorten_log(self) -> None:
         """Take what is in the log over into the file, so that the next commits need no more room; as far as it goes.
@@ -163,7 +168,7 @@ class Index:
             finally:
                 connection.execute("COMMIT")
         finally:
-            self._idle.put(connection)
+            self._idle.append(connection)
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[sqlite3.Connection]:
@@ -172,12 +177,12 @@ class Index:
         try:
             yield connection
         finally:
-            self._idle.put(connection)
+            self._idle.append(connection)
 
     def _take(self) -> sqlite3.Connection:
         try:
-            return self._idle.get_nowait()
-        except queue.Empty:
+            return self._idle.pop()
+        except IndexError:
             pass
         with self._guard:
             if not self._is_open:

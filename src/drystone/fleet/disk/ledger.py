@@ -128,17 +128,6 @@ class _Draft:
         return FileSteps(self.home.number, self.key, tuple(self.links), tuple(self.moves), unlinks)
 
 
-def known_seq(connection: sqlite3.Connection, number: int, key: bytes, version: str) -> int:
-    """The highest `seq` known of a version, removed ones included; -1 for none."""
-    row = connection.execute(
-        "SELECT max(seq) FROM (SELECT seq FROM objects WHERE placement = ?1 AND key = ?2 AND version = ?3 UNION ALL "
-        "SELECT seq FROM versions WHERE placement = ?1 AND key = ?2 AND version = ?3 UNION ALL "
-        "SELECT seq FROM tombstones WHERE placement = ?1 AND key = ?2 AND version = ?3)",
-        (number, key, version),
-    ).fetchone()
-    return -1 if row[0] is None else int(row[0])
-
-
 def apply_change(
     connection: sqlite3.Connection,
     home: Home,

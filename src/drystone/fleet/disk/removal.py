@@ -1,4 +1,5 @@
-"""The deletion of a placement that does not belong to a disk any more, in pieces and at a pace."""
+"""The deletion of a placement that does not belong to a disk any more, in pieces and at a pace; and of single versions
+that a copy has and its leader has not."""
 
 from __future__ import annotations
 
@@ -6,12 +7,16 @@ import contextlib
 import os
 import sqlite3
 
-from drystone.fleet.disk import places
+from drystone.fleet.disk import listing, places
+from drystone.fleet.disk.changes import Compared, ComparedPage
 from drystone.fleet.disk.ledger import Home
 from drystone.fleet.disk.pace import Pace
+from drystone.fleet.disk.reading import find_row
 from drystone.fleet.disk.uploads import drop_upload, list_uploads
 from drystone.fleet.disk.workings import Workings
+from drystone.fleet.disk.writing import Changes
 
+_PAGE = 1000
 _ROWS = 256
 _CUT = 64 << 20
 
@@ -98,3 +103,29 @@ def _remove_folders(disk: Workings, home: Home) -> None:
     for folder, _, _ in os.walk(root + b"/" + top.encode(), topdown=False):
         with contextlib.suppress(OSError):
             os.rmdir(folder)  # noqa: PTH106  # bytes
+
+
+def remove_absent(
+    disk: Workings, writes: Changes, home: Home, after: str, page: ComparedPage, epoch: int | None
+) -> int:
+    """See Disk.remove_absent."""
+    there = {(each.key, each.version_id) for each in page.entries}
+    removed, at = 0, after
+    while True:
+        with disk.reading("compare") as connection:
+            own = listing.compare_page(connection, home.number, at, _PAGE, 0)
+        for each in own.entries:
+            if page.after and each.key > page.after:
+                return removed
+            if (each.key, each.version_id) not in there and each.seq <= page.as_of:
+                removed += _remove(disk, writes, home, each, epoch)
+        at = own.after
+        if not at:
+            return removed
+
+
+def _remove(disk: Workings, writes: Changes, home: Home, each: Compared, epoch: int | None) -> bool:
+    row = find_row(disk, home, each.key, each.version_id)
+    if row is None or row.entry.info.seq != each.seq:
+        return False
+    return writes.remove_exactly(home.placement.id, row.entry, epoch)

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from drystone.base import documents
 from drystone.base.errors import DamagedError, RefusedError, UnavailableError
 from drystone.base.files import sync_folder
 from drystone.fleet.disk import places
@@ -41,7 +40,7 @@ def plan_renewal(root: Path) -> Renewal:
     """What `renew` would do. Nothing is changed.
 
     :raises RefusedError: its index is whole. :raises BusyError: a server uses the disk. :raises UnavailableError: there
-        is no disk, or it fails otherwise than by its index.
+        is no disk, or it fails otherwise than by its index. :raises DamagedError: its identity says nothing sensible.
     """
     aside, identity = root / f"{_ASIDE}{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}", _find_identity(root)
     files = size = 0
@@ -57,10 +56,10 @@ def _find_identity(root: Path) -> Identity:
     try:
         return read_identity(root)
     except UnavailableError:
-        left = sorted(root.glob(f"{_ASIDE}*/{places.IDENTITY}"))
+        left = sorted(each for each in root.glob(f"{_ASIDE}*") if (each / places.IDENTITY).exists())
         if (root / places.IDENTITY).exists() or not left:
             raise
-        return documents.decode(left[-1].read_bytes(), Identity, str(left[-1]))
+        return read_identity(left[-1])
 
 
 def _find_trouble(root: Path, identity: Identity) -> str:

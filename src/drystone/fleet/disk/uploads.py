@@ -67,13 +67,16 @@ def list_parts(disk: Workings, home: Home, upload_id: str) -> tuple[UploadInfo, 
 def put_part(disk: Workings, home: Home, upload_id: str, part: PartRecord, body: Incoming, epoch: int | None) -> None:
     """Keep a part, durably, in the place of an earlier one of its number.
 
-    :raises NotFoundError: there is no such upload. :raises MismatchError: the body has another size than `part`
-        says, or the placement is in another epoch.
+    :raises NotFoundError: there is no such upload. :raises MismatchError: the body is not what `part` says (size,
+        digest), or the placement is in another epoch.
     """
     body.check(disk.trouble)
     sums = body.finish()
-    if sums.size != part.size:
-        raise MismatchError(f"part {part.number} has {sums.size} bytes, not {part.size}")
+    if (sums.size, sums.digest) != (part.size, part.digest):
+        raise MismatchError(
+            f"part {part.number}: {sums.size} bytes with digest {sums.digest[:16]} came, "
+            f"{part.size} with {part.digest[:16]} were to come"
+        )
     body.secure(part.modified)
     place = places.new_place(places.PARTS)
 

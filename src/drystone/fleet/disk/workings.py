@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -44,11 +45,9 @@ class Workings:
     beside: Executor
     ballast: Ballast
 
-    @contextlib.contextmanager
-    def hold(self, home: Home, key: str) -> Iterator[None]:
+    def hold(self, home: Home, key: str) -> AbstractContextManager[None]:
         """Nobody else changes the key, or looks up its file, under the block."""
-        with self.locks.hold((home.number, key)):
-            yield
+        return self.locks.hold((home.number, key))
 
     def write(self, operation: str, step: Step[T], *, makes_room: bool = False) -> T:
         """A durable step of the index, with errors as ours.
@@ -66,6 +65,12 @@ class Workings:
         with self.trouble.told(operation):
             self.index.shorten_log()
             return self.index.write(step)
+
+    @contextlib.contextmanager
+    def looking(self, operation: str) -> Iterator[sqlite3.Connection]:
+        """For a single statement, which sees one state of the index; with errors as ours."""
+        with self.trouble.told(operation), self.index.looking() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def reading(self, operation: str) -> Iterator[sqlite3.Connection]:

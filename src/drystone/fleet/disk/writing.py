@@ -1,21 +1,24 @@
 """Changes made durable: by a leader in two steps (an intent, then the change), by a member in one.
 
-What is synced, and when. A body's file and the folder of temporary files: before the index hears of it. The index:
-before anything is renamed. The renames themselves: not before `commit` or `apply` returns; the index knows both places
-and a start after a power cut finishes them (moving.py). So a change costs one sync of its own, and shares those of
-folder and index with all others that are under way.
+What is synced, and when. A body's file and the folder of temporary files: before the index refers to it, and while the
+index takes the intent, which does not. The index: before anything is renamed. The renames themselves: not before
+`commit` or `apply` returns; the index knows both places and a start after a power cut finishes them (moving.py). So a
+change costs one sync of its own, and shares those of folder and index with all others that are under way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from dataclasses import dataclass
 
 from drystone.base.errors import (
+    DrystoneError,
     ExhaustedError,
     KernelError,
     MismatchError,
@@ -26,6 +29,7 @@ from drystone.base.errors import (
 from drystone.fleet.disk import ledger, places, rows
 from drystone.fleet.disk.changes import Change, Entry
 from drystone.fleet.disk.incoming import Incoming
+from drystone.fleet.disk.index import Step
 from drystone.fleet.disk.ledger import Body, FileSteps, Home, UnsettledError
 from drystone.fleet.disk.workings import Workings
 
@@ -77,30 +81,48 @@ class Changes:
         home = self._disk.homes.find(change.placement)
         key = rows.encode_key(change.info.key)
         places.path_within(home.placement, change.info.key)
-        held = self._secure(change, body)
         number = next(_NUMBERS)
         values = (number, home.number, key, change.info.seq)
-        try:
-            self._disk.write(
-                "prepare",
-                lambda each: each.execute("INSERT INTO intents VALUES (?, ?, ?, ?)", values),
-                makes_room=body is None,
-            )
-        except ExhaustedError:
-            self._drop(held)
-            raise
+
+        def note(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO intents VALUES (?, ?, ?, ?)", values)
+
+        held = None
+        if body is None:
+            self._disk.write("prepare", note, makes_room=True)
+        else:
+            held = self._secure_while(note, change, body, number)
         with self._guard:
             self._intents[number] = _Intent(home, change, held)
         return number
+
+    def _secure_while(self, note: Step[None], change: Change, body: Incoming, number: int) -> Body:
+        """`note` has the index hold an intent, while the body becomes durable: both are when this returns."""
+        disk = self._disk
+        self._compare(change, body)
+        with disk.trouble.told("prepare"):
+            noted = disk.index.begin(note)
+        try:
+            held = self._secure(change, body)
+        except BaseException:
+            futures.wait([noted])
+            with contextlib.suppress(DrystoneError):  # what is left is taken back when the disk is opened again
+                disk.write("prepare", lambda each: _forget_intent(each, number), makes_room=True)
+            raise
+        try:
+            with disk.trouble.told("prepare"):
+                noted.result()
+        except ExhaustedError:
+            self._drop(held)
+            raise
+        return held
 
     def commit(self, number: int) -> None:
         """See Disk.commit."""
         intent = self._look_up(number)
         home, change = intent.home, intent.change
         with self._disk.hold(home, change.info.key):
-            steps = self._decide(
-                home, change, intent.body, lambda each: each.execute("DELETE FROM intents WHERE number = ?", (number,))
-            )
+            steps = self._decide(home, change, intent.body, lambda each: _forget_intent(each, number))
             body, intent.body = intent.body, None
             if steps is None:
                 self._drop(body)
@@ -114,7 +136,7 @@ class Changes:
         home, change = intent.home, intent.change
 
         def step(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM intents WHERE number = ?", (number,))
+            _forget_intent(connection, number)
             if dirty:
                 mark(connection, home, change.info.key, change.info.seq)
 
@@ -128,7 +150,10 @@ class Changes:
         home = self._disk.homes.find(change.placement)
         rows.encode_key(change.info.key)
         places.path_within(home.placement, change.info.key)
-        held = self._secure(change, body)
+        held = None
+        if body is not None:
+            self._compare(change, body)
+            held = self._secure(change, body)
         with self._disk.hold(home, change.info.key):
             try:
                 steps = self._decide(home, change, held, lambda _: self._check(home, change, terms))
@@ -141,13 +166,16 @@ class Changes:
             self._carry_out(change, steps)
         return True
 
-    def remove_exactly(self, placement_id: str, entry: Entry) -> bool:
-        """Remove a version as long as no later change of it is known; nothing is remembered."""
+    def remove_exactly(self, placement_id: str, entry: Entry, epoch: int | None) -> bool:
+        """Remove a version as long as no later change of it is known; nothing is remembered.
+
+        :raises MismatchError: the epoch is another.
+        """
         home = self._disk.homes.find(placement_id)
         info = dataclasses.replace(entry.info, seq=entry.info.seq + 1)
         change = Change("remove", placement_id, info, entry.made)
         with self._disk.hold(home, info.key):
-            steps = self._decide(home, change, None, None)
+            steps = self._decide(home, change, None, lambda _: self._disk.homes.check_epoch(home, epoch))
             if steps is not None:
                 self._carry_out(change, steps)
         return steps is not None
@@ -160,10 +188,8 @@ class Changes:
         if terms.floor and change.info.seq < floor:  # a copy that was fetched has no floor, and an old number
             raise MismatchError(f"change {change.info.seq} was given up by its leader", floor=floor)
 
-    def _secure(self, change: Change, body: Incoming | None) -> Body | None:
-        """The body is what the change says, and durable under its temporary name."""
-        if body is None:
-            return None
+    def _compare(self, change: Change, body: Incoming) -> None:
+        """:raises MismatchError: the body is not what the change says. :raises UnavailableError: the disk is bad."""
         body.check(self._disk.trouble)
         info, sums = change.info, body.finish()
         if (info.size, info.digest) != (sums.size, sums.digest):
@@ -174,10 +200,13 @@ class Changes:
                 key=info.key,
             )
         self._disk.trouble.check()
-        body.secure(info.modified)
+
+    def _secure(self, change: Change, body: Incoming) -> Body:
+        """The body is durable under its temporary name."""
+        body.secure(change.info.modified)
         with self._disk.trouble.told("sync"):
             self._disk.syncs.sync(places.TEMP)
-        return Body(body.place, sums.pieces)
+        return Body(body.place, body.finish().pieces)
 
     def _decide(self, home: Home, change: Change, body: Body | None, also: _Also | None) -> FileSteps | None:
         """Have the index hold the change, durably; what is left to be done with files. The caller holds the key.
@@ -227,6 +256,10 @@ class Changes:
                     self._disk.files.unlink(body.temp)
             except UnavailableError:
                 return  # noted; what is left goes at the next start
+
+
+def _forget_intent(connection: sqlite3.Connection, number: int) -> None:
+    connection.execute("DELETE FROM intents WHERE number = ?", (number,))
 
 
 def mark(connection: sqlite3.Connection, home: Home, key: str, seq: int) -> None:

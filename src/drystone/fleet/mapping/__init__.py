@@ -29,7 +29,8 @@ themselves, as HTTP libraries drop the token on the way to another host, and try
     POST /internal/drills               DrillResult -> 204, by a storage server that was asked for it
     GET  /internal/status               Status: servers, disks, hosts, copies under way, what a second failure costs
     GET  /internal/audit?limit=N        the newest entries first
-    GET  /health                        200 {"leads": bool, "term": N}, without a token
+    GET  /health                        200 {"leads": bool, "term": N, "short": N}, without a token; `short`:
+                                        placements that have few epochs left, or none
 
 An error's body is a problem document (drystone.wire.problems). Statuses: 400 usage, 403 refused, 404 not-found, 409
 exists, mismatch or exhausted, 503 unavailable or busy (try again).

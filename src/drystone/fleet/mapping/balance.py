@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from drystone.fleet.documents import Member, Placement
 from drystone.fleet.mapping.decide import lead, step
+from drystone.fleet.mapping.epochs import is_spent
 from drystone.fleet.mapping.model import PlacementChange
 from drystone.fleet.mapping.places import find_place, fullness
 from drystone.fleet.mapping.view import DiskState, View
@@ -66,8 +67,10 @@ def _take(
 
 def _is_settled(view: View, placement: Placement) -> bool:
     """Whether all its copies are in sync on good disks, so that one can be given up for another."""
-    return len(placement.members) == view.rules.copies and all(
-        each.state == "in_sync" and view.state(each) is DiskState.GOOD for each in placement.members
+    return (
+        len(placement.members) == view.rules.copies
+        and not is_spent(placement)
+        and all(each.state == "in_sync" and view.state(each) is DiskState.GOOD for each in placement.members)
     )
 
 

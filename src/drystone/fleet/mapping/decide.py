@@ -1,7 +1,7 @@
 """What becomes of each placement when servers die, disks fail, copies are complete, disks are emptied: pure.
 
-Held to two rules (docs/explanation/fleet.md): only an in-sync member that answers becomes the leader; a change of the
-leader leaves only the new leader in sync.
+Held to two rules (docs/explanation/fleet.md): only a member that answers and has every acknowledged write becomes the
+leader, one in sync if there is any; a change of the leader leaves only the new leader in sync.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from drystone.fleet.documents import Member, Placement
+from drystone.fleet.documents import Member, MemberState, Placement
+from drystone.fleet.mapping.epochs import check_epoch, is_spent
 from drystone.fleet.mapping.model import Change, PlacementChange, ServerChange
 from drystone.fleet.mapping.places import count_by_server, find_place, fullness, missing_slot
 from drystone.fleet.mapping.view import PRESENT, SERVING, STANDING, DiskState, View
 
 _CHANGES_A_STEP = 5000
 _COPIES_A_STEP = 200
+_WORTH: tuple[MemberState, ...] = ("in_sync", "comparing", "copying")
+"""The best first."""
 
 
 def decide_servers(view: View) -> list[Change]:
@@ -39,6 +42,8 @@ def decide_placements(view: View, placements: Iterable[Placement]) -> list[Place
     changes: list[PlacementChange] = []
     copies = 0
     for placement in placements:
+        if is_spent(placement):
+            continue
         change = settle(view, placement, full=copies == _COPIES_A_STEP)
         if change is not None:
             changes.append(change)
@@ -65,14 +70,26 @@ def settle(view: View, placement: Placement, *, full: bool = False) -> Placement
 
 
 def lead(placement: Placement, heir: Member, why: str) -> PlacementChange:
-    """Make `heir`, one of the members, the leader: it alone is in sync then."""
-    others = (msgspec.structs.replace(each, state="copying") for each in placement.members if each != heir)
+    """Make `heir`, one of the members, the leader: it alone is in sync then.
+
+    Others that have every acknowledged write still have it, if `heir` has.
+    """
+    complete = placement.complete() if heir.state != "copying" else ()
+    others = (
+        msgspec.structs.replace(each, state="comparing" if each in complete else "copying")
+        for each in placement.members
+        if each != heir
+    )
     members = (msgspec.structs.replace(heir, state="in_sync"), *others)
     return step(placement, members, why, leader=heir.server)
 
 
 def step(placement: Placement, members: Iterable[Member], why: str, *, leader: str = "") -> PlacementChange:
-    """The placement's next epoch, with these members; the leader's is put first."""
+    """The placement's next epoch, with these members; the leader's is put first.
+
+    :raises ExhaustedError: there is none.
+    """
+    check_epoch(placement)
     leading = leader or placement.leader
     ordered = tuple(sorted(members, key=lambda each: each.server != leading))
     after = msgspec.structs.replace(placement, epoch=placement.epoch + 1, leader=leading, members=ordered)
@@ -83,21 +100,21 @@ def _follow_disks(view: View, placement: Placement, states: dict[str, DiskState]
     """Disks that were put into another server are copies there: what is on them is what it was.
 
     A leader's stays the leader's. Another is compared first: the server that it was in may have promised the leader not
-    to lead, of which the one that it is in knows nothing. Where a server has two of a placement's disks then, the
-    better one stays a member.
+    to lead, of which the one that it is in knows nothing. It has what it had: who was complete is so still. Where a
+    server has two of a placement's disks then, the better one stays a member.
     """
-    best: dict[str, tuple[tuple[bool, bool], Member]] = {}
+    best: dict[str, tuple[tuple[bool, int], Member]] = {}
     leader = ""
     moved: list[str] = []
     for each in placement.members:
         record = view.model.disks.get(each.disk_id)
         there, absent = each, states[each.server] not in PRESENT
         if absent and record is not None and view.disk_state(record.server, each.disk_id) in SERVING:
-            state = each.state if each.server == placement.leader else "copying"
+            state = "comparing" if each.state == "in_sync" and each.server != placement.leader else each.state
             there = msgspec.structs.replace(each, server=record.server, disk=record.name, state=state)
             absent = False
             moved.append(f"{each.server}/{each.disk} is in {record.server} now")
-        rank = (absent, there.state != "in_sync")
+        rank = (absent, _WORTH.index(there.state))
         if there.server not in best or rank < best[there.server][0]:
             best[there.server] = rank, there
             leader = there.server if each.server == placement.leader else leader
@@ -108,16 +125,21 @@ def _follow_disks(view: View, placement: Placement, states: dict[str, DiskState]
 
 
 def _replace_leader(view: View, placement: Placement, states: dict[str, DiskState]) -> PlacementChange | None:
-    """Failover, when the leader's disk or server cannot serve and another member in sync can; else it waits."""
+    """Failover, when the leader's disk or server cannot serve and another complete member can; else it waits.
+
+    One that was comparing itself with the leader has what was acknowledged and what was shown: it leads where none in
+    sync can.
+    """
     if states.get(placement.leader) in PRESENT:
         return None
-    heirs = [each for each in placement.in_sync() if states[each.server] in SERVING and view.fresh(each.server)]
+    heirs = [each for each in placement.complete() if states[each.server] in SERVING and view.fresh(each.server)]
     if not heirs:
         return None
-    heir = min(heirs, key=lambda each: states[each.server] is not DiskState.GOOD)
+    why = _excuse(placement.leader, states)
+    heir = min(heirs, key=lambda each: (each.state != "in_sync", states[each.server] is not DiskState.GOOD))
     present = tuple(each for each in placement.members if states[each.server] in PRESENT)
     left = msgspec.structs.replace(placement, members=present)
-    return lead(left, heir, _excuse(placement.leader, states))
+    return lead(left, heir, why)
 
 
 def _give_up_members(view: View, placement: Placement, states: dict[str, DiskState]) -> PlacementChange | None:

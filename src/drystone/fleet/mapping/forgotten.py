@@ -56,7 +56,7 @@ def recall(view: View, namespace: str, host: str, epochs: int) -> PlacementChang
     :param epochs: that are left out: no server may have a newer one.
     :raises ExistsError: the host has another placement since. :raises NotFoundError: nothing of it is left, or its
         bucket is not there. :raises UnavailableError: no disk serves that has it whole. :raises ExhaustedError: its
-        slots are others' now.
+        slots are others' now, or its epochs are used up.
     """
     if view.model.find(namespace, host) is not None:
         raise ExistsError(f"{namespace}/{host} has a placement", hint="forget that first")
@@ -76,8 +76,11 @@ def recall(view: View, namespace: str, host: str, epochs: int) -> PlacementChang
     if not free:
         raise ExhaustedError(f"the slots of {name_placement(placement)} are others' now", hint="empty a disk")
     heir = min(free, key=lambda each: each.server != placement.leader)
-    before = msgspec.structs.replace(placement, epoch=placement.epoch + epochs, members=tuple(free))
-    return PlacementChange(lead(before, heir, "").placement, 0, "remembered by an operator")
+    # What is left over is deleted little by little: the others may lack what they had.
+    members = tuple(each if each is heir else msgspec.structs.replace(each, state="copying") for each in free)
+    led = lead(msgspec.structs.replace(placement, members=members), heir, "").placement
+    after = msgspec.structs.replace(led, epoch=led.epoch + epochs)
+    return PlacementChange(after, 0, "remembered by an operator")
 
 
 def _is_free(view: View, placement: Placement, member: Member) -> bool:

@@ -54,7 +54,6 @@ class History:
     """
 
     def __init__(self, version: int, make_id: Callable[[], str] = new_uuid) -> None:
-        self._make_id = make_id
         self.edition = make_id()
         self._from = version
         self._changes: deque[tuple[int, Change]] = deque()
@@ -65,7 +64,6 @@ class History:
             if isinstance(change, FleetChange):
                 self._changes.clear()
                 self._from = version
-                self.edition = self._make_id()
                 return
             self._changes.append((version, change))
         while len(self._changes) > _MOST:

@@ -32,17 +32,14 @@ from drystone.fleet.mapping.database import Database, NotLeadingError
 from drystone.fleet.mapping.decide import decide_placements, decide_servers, step
 from drystone.fleet.mapping.drills import Drills
 from drystone.fleet.mapping.endings import Endings
+from drystone.fleet.mapping.epochs import is_spent, measure_leap
 from drystone.fleet.mapping.history import History
 from drystone.fleet.mapping.leftovers import review_leftovers, with_leftovers
 from drystone.fleet.mapping.model import (
     Change,
-    DiskChange,
-    DiskRecord,
     FleetChange,
     Model,
     PlacementChange,
-    ServerChange,
-    ServerRecord,
 )
 from drystone.fleet.mapping.quotas import review_quotas
 from drystone.fleet.mapping.rebuild import (
@@ -50,11 +47,11 @@ from drystone.fleet.mapping.rebuild import (
     find_certain,
     find_newer,
     leap,
-    measure_leap,
-    measure_overruling,
+    overrule,
     rebuild,
     unheard,
 )
+from drystone.fleet.mapping.records import note_records
 from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.mapping.sightings import Sightings
 from drystone.fleet.mapping.status import placement_state
@@ -100,6 +97,8 @@ class Mapper:
         self.waiting: list[Waiting] = []
         self._newest = ("", 0)
         """Fleet and version of the newest model that was seen, also in earlier terms."""
+        self._found: int | None = None
+        """Version of the model when our term began, or of a newer map that was heard of; None until it is read."""
         self.moves = 0
         """Copies that may be moved at the same time from full disks to emptier ones; not kept for the next leader."""
         self._changed = changed
@@ -107,9 +106,7 @@ class Mapper:
         self._recover_first = recover
         self._leap = leap
         self._rebuilding = 0
-        """The term of our own in which the map is being rebuilt."""
-        self._overruled: set[str] = set()
-        """Placements in epochs, since it is, that the lost database cannot have come to."""
+        """The term of our own that was begun with a rebuilding of the map, or for one."""
         self._until = 0.0
         self._renew_at = 0.0
         self._stale = False
@@ -136,15 +133,19 @@ class Mapper:
     def _load(self) -> None:
         """Read the model, and see whether it is older than one that was seen before."""
         self.model = self.database.load()
+        if self._found is None:
+            self._found = self.model.version
         self._history = History(self.model.version)
         self._settled = None
         fleet, version = self._newest
-        if fleet and (self.model.version < version or self.model.fleet != fleet):
+        if self._recover_first:
+            self._begin_recovery("an operator says that the database was put back")
+            self._recover_first = False
+        elif fleet and (self.model.version < version or self.model.fleet != fleet):
             self.sightings = Sightings(self.clock.monotonic())
             self._begin_recovery(f"the database went back from version {version}")
-        if self.model.recovering and self._rebuilding != self.term:
-            self._begin_term(self.term)
-            self._rebuilding = self.term
+        elif self.model.recovering and not self.model.led_past and self._rebuilding != self.term:
+            self._begin_term(self.term)  # a rebuilding of which nothing is done yet: it begins with us
         self._newest = (self.model.fleet, self.model.version)
         self._stale = False
 
@@ -171,10 +172,9 @@ class Mapper:
         self.waiting = []
         self._endings = Endings()
         self.drills = Drills()
+        self._stale = True  # until it is read: what we know is of an earlier term
+        self._found = None
         self._load()
-        if self._recover_first:
-            self._recover_first = False
-            self._begin_recovery("an operator says that the database was put back")
 
     def _resign(self, url: str) -> None:
         if self.term:
@@ -238,41 +238,53 @@ class Mapper:
         return changes
 
     def _recover(self) -> None:
-        """Take over what the disks know better than the database."""
+        """Take over what the disks know better than the database.
+
+        Of what this rebuilding led past already, an earlier mapper too, they can know nothing better: where they do,
+        the database was put back meanwhile, or they know of one more that was lost.
+        """
         if not self.model.recovering:
             return
         view = self.view()
+        if not self.model.led_past.isdisjoint(find_newer(view)):
+            self._begin_recovery("the disks know newer placements than the rebuilding led to: it begins anew")
+            return
         changes, self.waiting = rebuild(view, self.term, self._wall())
         self.commit(changes)
-        self._overruled |= {each.placement.id for each in changes if isinstance(each, PlacementChange)}
         self._overrule()
-        view = self.view()
-        if len(self._certain()) == len(self.model.placements) and not self.waiting and not unheard(view, self.term):
+        if not self.waiting and not self._doubtful() and not unheard(self.view(), self.term):
             self.end_recovery("every server has told what it holds")
 
     def _overrule(self) -> None:
         """Lead what is certain past all epochs of the lost database: some server may have heard of one, and lost the
         disk that would have kept it."""
-        fresh = [each for each in find_certain(self.view(), self.term) if each.id not in self._overruled]
         epochs = measure_leap(self.term)
-        self.commit([leap(each, epochs, "all that were in sync have told") for each in fresh])
-        self._overruled |= {each.id for each in fresh}
+        self.commit(
+            [
+                leap(each, epochs, "all that were in sync have told")
+                for each in find_certain(self.view(), self.term)
+                if each.id not in self.model.led_past and not is_spent(each)
+            ]
+        )
 
     def _certain(self) -> list[Placement]:
         """Placements that may be decided about while the map is being rebuilt."""
-        return [each for each in find_certain(self.view(), self.term) if each.id in self._overruled]
+        return [each for each in find_certain(self.view(), self.term) if each.id in self.model.led_past]
+
+    def _doubtful(self) -> list[Placement]:
+        """Those that are not, of all that are decided about at all."""
+        certain = {each.id for each in self._certain()}
+        return [each for each in self.model.placements.values() if each.id not in certain and not is_spent(each)]
 
     def end_recovery(self, why: str) -> None:
-        """Take the database for right from now on, also where a disk that is missing may know better.
+        """Take what is known for right from now on, also where a disk that is missing may know better.
 
         :raises NotLeadingError: another mapper leads.
         """
         self.check_leads()
         if self.model.recovering:
-            certain = {each.id for each in self._certain()}
-            doubtful = [each for each in self.model.placements.values() if each.id not in certain]
-            epochs = measure_overruling(self.term)
-            overruled = [leap(each, epochs, f"{why}: a disk that is missing may know better") for each in doubtful]
+            doubt = f"{why}: a disk that is missing may know better"
+            overruled = overrule(self.view(), self._doubtful(), self.term, doubt, self._wall())
             self.commit([*overruled, FleetChange(self.model.fleet, recovering=False, why=why)])
             self.waiting = []
 
@@ -326,7 +338,8 @@ class Mapper:
             )
         self._compare_fleet(heartbeat)
         if self.sightings.note(heartbeat, self.clock.monotonic()):
-            self.commit(self._note_records(heartbeat))
+            self._compare_version(heartbeat)
+            self.commit(note_records(self.view(), heartbeat))
         if heartbeat.held is not None and not self.model.recovering and find_newer(self.view()):
             self._begin_recovery("the disks know newer placements than the database")
         sighting = self.sightings.servers[heartbeat.server]
@@ -357,52 +370,31 @@ class Mapper:
         if heartbeat.term == self.term and heartbeat.map_version > self.model.version:
             self._begin_recovery(f"{heartbeat.server} knows map {heartbeat.map_version}: the database is old")
         if heartbeat.term > self.term:
-            self._begin_term(heartbeat.term)
-            self._begin_recovery(f"{heartbeat.server} knows term {heartbeat.term}: the database is old")
+            why = f"{heartbeat.server} knows term {heartbeat.term}: the database is old"
+            self._begin_recovery(why, above=heartbeat.term)
 
-    def _begin_recovery(self, why: str) -> None:
-        """In a new term: what servers told before they knew it does not count."""
-        if not self.model.recovering:
-            self._begin_term(self.term)
-            self.commit([FleetChange(self.model.fleet, recovering=True, why=why)])
+    def _compare_version(self, heartbeat: Heartbeat) -> None:
+        """Notice a database that was put back, and led over in a new term since: whoever led before gave out a newer
+        map than that term began with. Once for a version: the rebuilding may be ended without who knows it."""
+        assert self._found is not None, "read"
+        if heartbeat.term < self.term and heartbeat.map_version > self._found:
+            if not self.model.recovering:
+                why = f"{heartbeat.server} knows map {heartbeat.map_version} of an earlier term: the database is old"
+                self._begin_recovery(why)
+            self._found = heartbeat.map_version
+
+    def _begin_recovery(self, why: str, above: int = 0) -> None:
+        """Rebuild the map, from the beginning if that is being done already: in a new term, above that one, as what
+        servers told before they knew it does not count."""
+        self._begin_term(above)
+        self.commit([FleetChange(self.model.fleet, recovering=True, why=why)])
 
     def _begin_term(self, above: int) -> None:
         """Lead in a term above that one, which no mapper ever led in: not even over a database that was lost since."""
         term = max(above, self.term) + 1 + self._leap()
         self.database.raise_term(self.id, term)
-        self.term = term
-        self._overruled = set()
-
-    def _note_records(self, heartbeat: Heartbeat) -> list[Change]:
-        """What is new of a server and its disks."""
-        changes: list[Change] = []
-        known = self.model.servers.get(heartbeat.server)
-        if known is None or known.url != heartbeat.url:
-            why = "heard of for the first time" if known is None else "moved"
-            changes.append(ServerChange(ServerRecord(heartbeat.server, heartbeat.url), why))
-        for disk in heartbeat.disks:
-            if not disk.disk_id:
-                continue
-            record = self.model.disks.get(disk.disk_id)
-            if record is None:
-                changes.append(DiskChange(DiskRecord(disk.disk_id, heartbeat.server, disk.name), "seen first"))
-            elif (record.server, record.name) != (heartbeat.server, disk.name) and not self._is_elsewhere(
-                record, heartbeat.server
-            ):
-                moved = DiskRecord(disk.disk_id, heartbeat.server, disk.name, record.mark, record.reason)
-                changes.append(DiskChange(moved, f"was in {record.server} as {record.name}"))
-        return changes
-
-    def _is_elsewhere(self, record: DiskRecord, server: str) -> bool:
-        """Whether another server has a disk of that identity now: one of the two was copied from the other."""
-        if record.server == server or not self.view().alive(record.server):
-            return False
-        if self.sightings.disk(record.server, record.disk_id) is None:
-            return False
-        log.warning(
-            "disk %s is in %s and in %s; that in %s is used", record.disk_id, record.server, server, record.server
-        )
-        return True
+        self._found = self.model.version
+        self.term = self._rebuilding = term
 
     def map(self, edition: str = "", version: int = 0) -> FleetMap:
         """What storage servers must know; only what is new since a version of an edition, where that is less."""
@@ -440,8 +432,9 @@ class Mapper:
     def report(self, report: Report) -> tuple[Placement, bool]:
         """A leader's word about its members: the placement as it is then, and whether the report was heard.
 
-        :raises NotFoundError: no such placement. :raises UnavailableError: it cannot be done now, as the map is being
-            rebuilt, or what would be left is on a bad disk.
+        :raises NotFoundError: no such placement. :raises ExhaustedError: its epochs are used up.
+        :raises UnavailableError: it cannot be done now, as the map is being rebuilt, or what would be left is on a bad
+            disk.
         """
         self.check_leads()
         placement = self.model.placements.get(report.placement)

@@ -67,11 +67,14 @@ class PlacementChange:
     """A placement is made, or replaced by one of a higher epoch.
 
     :ivar before: the epoch it must have in the database, 0: none of that id nor of that host may be there.
+    :ivar led_past: no database that was lost before this rebuilding of the map can have come to the epoch. Known as
+        long as the rebuilding lasts, whichever mapper goes on with it.
     """
 
     placement: Placement
     before: int
     why: str
+    led_past: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,10 @@ class GroupChange:
 
 @dataclass(frozen=True, slots=True)
 class FleetChange:
-    """The fleet's id is another, as the disks have it and the database was new; or the map is being rebuilt or not."""
+    """The fleet's id is another, as the disks have it and the database was new; or a rebuilding begins, anew, or ends.
+
+    What was led past a lost database counts in one rebuilding only: in the next, another one was lost.
+    """
 
     fleet: str
     recovering: bool
@@ -190,6 +196,8 @@ class Model:
     """Placement id to its last restore drill."""
     hosts: dict[tuple[str, str], str] = field(default_factory=dict)
     """(namespace, host) to the id of its placement."""
+    led_past: set[str] = field(default_factory=set)
+    """Ids of placements in epochs that no database lost before this rebuilding can have come to."""
     removed: set[str] = field(default_factory=set)
     """Ids of placements that have ended; one that is remembered is none of them any more."""
     on_disk: dict[str, dict[str, Slot]] = field(default_factory=dict)
@@ -231,8 +239,10 @@ class Model:
 
     def _apply(self, change: Change) -> None:
         match change:
-            case PlacementChange(placement=placement):
+            case PlacementChange(placement=placement, led_past=led_past):
                 self.put_placement(placement)
+                if led_past:
+                    self.led_past.add(placement.id)
             case PlacementRemoval(id=id_):
                 placement = self.placements.pop(id_)
                 self._forget_members(placement)
@@ -240,6 +250,7 @@ class Model:
                 self.groups.pop((placement.namespace, placement.host), None)
                 self.drills.pop(id_, None)
                 self.removed.add(id_)
+                self.led_past.discard(id_)
             case ServerChange(server=server):
                 self.servers[server.id] = server
             case DiskChange(disk=disk):
@@ -257,6 +268,7 @@ class Model:
             case FleetChange(fleet=fleet, recovering=recovering):
                 self.fleet = fleet
                 self.recovering = recovering
+                self.led_past.clear()
 
 
 def _keep(table: dict[Name, Value], name: Name, value: Value, *, gone: bool) -> None:

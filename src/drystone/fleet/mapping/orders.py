@@ -9,14 +9,14 @@ import msgspec
 
 from drystone.base.errors import ExistsError, NotFoundError, RefusedError, UnavailableError, UsageError
 from drystone.fleet import orders
-from drystone.fleet.documents import Allocation, Bucket, Key, Placement
+from drystone.fleet.documents import Allocation, Bucket, Key, Member, Placement
 from drystone.fleet.mapping.decide import lead
 from drystone.fleet.mapping.endings import end
+from drystone.fleet.mapping.epochs import measure_leap
 from drystone.fleet.mapping.forgotten import recall
 from drystone.fleet.mapping.mapper import Mapper
 from drystone.fleet.mapping.model import BucketChange, Change, DiskChange, GroupChange, KeyChange
-from drystone.fleet.mapping.rebuild import measure_leap
-from drystone.fleet.mapping.view import SERVING
+from drystone.fleet.mapping.view import SERVING, View
 
 _BUCKET = re.compile(r"[a-z0-9A-Z][a-z0-9A-Z._-]{1,62}")
 _RESERVED = frozenset({"api", "internal", "health", "metrics"})
@@ -105,7 +105,8 @@ class Orders:
         """Make another member the leader.
 
         :raises NotFoundError: no such placement or member. :raises RefusedError: it would lose writes, or its disk does
-            not serve. :raises UnavailableError: the map is being rebuilt: somebody else may lead in that epoch already.
+            not serve. :raises ExhaustedError: its epochs are used up. :raises UnavailableError: the map is being
+            rebuilt: somebody else may lead in that epoch already.
         """
         self._mapper.check_leads()
         placement = self._mapper.model.placements.get(order.placement)
@@ -115,15 +116,12 @@ class Orders:
         view = self._mapper.view()
         if view.state(member) not in SERVING:
             raise RefusedError(f"{order.server} does not serve that disk now")
-        if member.state != "in_sync" and not order.accept_loss:
-            raise RefusedError(
-                f"the copy on {order.server} may lack acknowledged writes",
-                hint="--accept-loss, if no better one is left",
-            )
+        if not order.accept_loss:
+            _check_complete(view, placement, member)
         if placement.leader == order.server:
             return placement
         self._mapper.check_certain(placement)
-        why = "an operator's order" if member.state == "in_sync" else "an operator's order, accepting loss"
+        why = "an operator's order, accepting loss" if order.accept_loss else "an operator's order"
         change = lead(placement, member, why)
         self._mapper.commit([change])
         return change.placement
@@ -183,3 +181,15 @@ class Orders:
             vbuckets = tuple(range(begin, min(begin + order.per_disk, order.total)))
             if self._mapper.model.groups.get((order.namespace, host)) != vbuckets:
                 self._mapper.commit([GroupChange(order.namespace, host, vbuckets, "initialized")])
+
+
+def _check_complete(view: View, placement: Placement, member: Member) -> None:
+    """:raises RefusedError: another copy is better, or there may be one."""
+    if member.state == "copying":
+        raise RefusedError(
+            f"the copy on {member.server} may lack acknowledged writes", hint="--accept-loss, if no better one is left"
+        )
+    if member.state == "comparing" and any(view.state(each) in SERVING for each in placement.in_sync()):
+        raise RefusedError(
+            f"the copy on {member.server} is being compared with its leader's", hint="wait until it is in sync"
+        )

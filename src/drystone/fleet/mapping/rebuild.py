@@ -1,35 +1,29 @@
 """The map out of what the disks hold, after the database was lost or put back to an older state. Pure.
 
-For each placement the highest epoch that any disk knows counts, if every member that was in sync in it was read;
+For each placement the highest epoch that any disk knows counts, if every member that was complete in it was read;
 otherwise the placement waits: a disk that is missing may know more. A server's word counts once it knows the term of
 the mapper that asks, as it then refuses whatever an earlier mapper may have decided and it has not learned.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from drystone.fleet.documents import Bucket, Placement
+from drystone.fleet.mapping.epochs import is_spent, measure_leap, measure_overruling
 from drystone.fleet.mapping.model import BucketChange, Change, KeyChange, PlacementChange
 from drystone.fleet.mapping.view import View
-
-_LEAP = 1000
-"""Epochs that are left out at least: what the lost database decided and nobody learned was in one of them, if anywhere.
-"""
-_LEAPS, _APART = 61, 64
-"""Leaps of different lengths, so many epochs from each other: two rebuildings that begin at the same epoch come to
-different ones. Short ones, as each mapper that takes over a rebuilding leaps, and epochs have 23 bits."""
-_FARTHER = 20_000
-"""Epochs: more than a database that was lost can be ahead, with a rebuilding of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A placement that the disks know better than the database, and that cannot be taken over yet.
 
-    :ivar missing: ids of disks that were in sync and must be read first.
+    :ivar missing: ids of disks that were complete and must be read first.
     """
 
     placement: Placement
@@ -37,8 +31,13 @@ class Waiting:
 
 
 def find_newer(view: View) -> dict[str, Placement]:
-    """Placements that a disk knows in a higher epoch than the database, by id, in the highest that is known."""
+    """Placements that a disk knows in a higher epoch than the database, by id, in the highest that is known.
+
+    Of several that disks know of a host which the database does not, it is the one with the newest object: another had
+    ended before the host was placed again.
+    """
     newest: dict[str, Placement] = {}
+    stored: dict[str, tuple[float, int]] = {}
     for _, _, held in view.sightings.held():
         placement = held.placement
         own = view.model.find(placement.namespace, placement.host)
@@ -51,7 +50,12 @@ def find_newer(view: View) -> dict[str, Placement]:
             newest[placement.id] = placement
         elif placement.epoch == best.epoch:
             newest[placement.id] = _merge(best, placement)
-    return newest
+        stored[placement.id] = max(stored.get(placement.id, (0.0, 0)), (held.newest, held.objects))
+    chosen: dict[tuple[str, str], str] = {}
+    for id_, placement in newest.items():
+        host = placement.namespace, placement.host
+        chosen[host] = max(chosen.get(host, id_), id_, key=lambda each: (stored[each], newest[each].epoch, each))
+    return {id_: newest[id_] for id_ in chosen.values()}
 
 
 def find_orphans(view: View) -> list[Placement]:
@@ -67,17 +71,7 @@ def find_orphans(view: View) -> list[Placement]:
 def leap(placement: Placement, epochs: int, why: str) -> PlacementChange:
     """The placement as it is, so many epochs later: whatever was decided in those between is overruled."""
     after = msgspec.structs.replace(placement, epoch=placement.epoch + epochs)
-    return PlacementChange(after, placement.epoch, why)
-
-
-def measure_leap(term: int) -> int:
-    """How many epochs a rebuilding in this term leaves out. Terms differ by a random number each time."""
-    return _LEAP + _APART * (term % _LEAPS)
-
-
-def measure_overruling(term: int) -> int:
-    """How many are left out where a disk that is missing may know more."""
-    return _FARTHER + measure_leap(term)
+    return PlacementChange(after, placement.epoch, why, led_past=True)
 
 
 def rebuild(view: View, term: int, wall: float) -> tuple[list[Change], list[Waiting]]:
@@ -85,24 +79,27 @@ def rebuild(view: View, term: int, wall: float) -> tuple[list[Change], list[Wait
 
     :param term: our own. :param wall: seconds since 1970.
     """
-    changes = _restore_names(view)
     waiting: list[Waiting] = []
-    made = {each.bucket.name for each in changes if isinstance(each, BucketChange)}
+    known: list[Placement] = []
     read = find_read(view, term)
     for placement in find_newer(view).values():
-        missing = tuple(each.disk_id for each in placement.in_sync() if each.disk_id not in read)
+        missing = tuple(each.disk_id for each in placement.complete() if each.disk_id not in read)
         if missing:
             waiting.append(Waiting(placement, missing))
         else:
-            if placement.namespace not in view.model.buckets and placement.namespace not in made:
-                made.add(placement.namespace)
-                bucket = Bucket(placement.namespace, placement.policy, "", wall)
-                changes.append(BucketChange(bucket, "found on the disks"))
-            after = msgspec.structs.replace(placement, epoch=placement.epoch + measure_leap(term))
-            own = view.model.placements.get(placement.id)
-            before = 0 if own is None else own.epoch
-            changes.append(PlacementChange(after, before, "as the disks know it"))
-    return changes, waiting
+            known.append(placement)
+    return _take_over(view, known, measure_leap(term), "as the disks know it", wall), waiting
+
+
+def overrule(view: View, doubtful: Sequence[Placement], term: int, why: str, wall: float) -> list[Change]:
+    """What ends a rebuilding: what waits is taken over as far as it is known, as are the doubtful of the database, and
+    led past whatever a disk that is missing may know."""
+    newer = find_newer(view)
+    epochs = measure_overruling(term)
+    return [
+        *_take_over(view, newer.values(), epochs, why, wall),
+        *(leap(each, epochs, why) for each in doubtful if each.id not in newer),
+    ]
 
 
 def find_read(view: View, term: int) -> set[str]:
@@ -118,15 +115,21 @@ def find_read(view: View, term: int) -> set[str]:
 def find_certain(view: View, term: int) -> list[Placement]:
     """Placements that may be decided about while the map is being rebuilt: nobody knows a newer epoch.
 
-    Whoever made a change in a newer epoch was in sync in the one before, and knows the newer one. So when all that are
-    in sync in an epoch were read, and know none above it, nothing was changed in any.
+    Whoever made a change in a newer epoch was complete in the one before, and knows the newer one. So when all that are
+    complete in an epoch were read, and know none above it, nothing was changed in any. That a member is in sync a disk
+    may know better than the database does in the same epoch.
     """
     read = find_read(view, term)
     newer = find_newer(view)
+    known = dict(view.model.placements)
+    for _, _, held in view.sightings.held():
+        own = known.get(held.placement.id)
+        if own is not None and own.epoch == held.placement.epoch:
+            known[own.id] = _merge(own, held.placement)
     return [
         each
-        for each in view.model.placements.values()
-        if each.id not in newer and all(member.disk_id in read for member in each.in_sync())
+        for each in known.values()
+        if each.id not in newer and all(member.disk_id in read for member in each.complete())
     ]
 
 
@@ -141,6 +144,25 @@ def unheard(view: View, term: int) -> set[str]:
         if sighting.held is not None and sighting.held_term == term
     }
     return known - told
+
+
+def _take_over(view: View, known: Iterable[Placement], epochs: int, why: str, wall: float) -> list[Change]:
+    """Placements as the disks know them, so many epochs later; buckets and keys as a server knew them, and buckets of
+    the placements where there are none."""
+    changes = _restore_names(view)
+    buckets = {*view.model.buckets, *(each.bucket.name for each in changes if isinstance(each, BucketChange))}
+    for placement in known:
+        if placement.namespace not in buckets:
+            buckets.add(placement.namespace)
+            bucket = Bucket(placement.namespace, placement.policy, "", wall)
+            changes.append(BucketChange(bucket, "found on the disks"))
+        own = view.model.placements.get(placement.id)
+        before = 0 if own is None else own.epoch
+        if is_spent(placement):  # nothing is decided about it in any epoch
+            changes.append(PlacementChange(placement, before, why))
+        else:
+            changes.append(dataclasses.replace(leap(placement, epochs, why), before=before))
+    return changes
 
 
 def _restore_names(view: View) -> list[Change]:

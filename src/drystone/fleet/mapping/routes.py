@@ -29,6 +29,7 @@ from drystone.fleet.calls import authorize
 from drystone.fleet.documents import Allocation, DrillResult, FleetMap, Heartbeat, Key, Report
 from drystone.fleet.mapping.database import AuditEntry, NotLeadingError
 from drystone.fleet.mapping.desk import Desk
+from drystone.fleet.mapping.epochs import is_short
 from drystone.fleet.mapping.status import Status, fleet_status
 from drystone.wire.problems import CONTENT_TYPE, to_problem
 
@@ -247,7 +248,9 @@ class Routes:
 
     async def health(self, _request: web.Request) -> web.Response:
         mapper = self._desk.mapper
-        return answer({"leads": mapper.leads(), "term": mapper.term})
+        placements = tuple(mapper.model.placements.values())  # at once: the mapper's thread changes them
+        short = sum(map(is_short, placements))
+        return answer({"leads": mapper.leads(), "term": mapper.term, "short": short})
 
 
 async def _read(request: web.Request, kind: type[Document]) -> Document:

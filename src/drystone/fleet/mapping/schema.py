@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from drystone.base.errors import UnsupportedError
 
-VERSION = 1
+VERSION = 2
 """Of the schema that this file describes."""
 
 TABLES = MetaData()
@@ -75,6 +75,9 @@ placements = Table(
 )
 """`document` is the Placement as JSON; the columns before it are what is searched by or compared."""
 
+led_past = Table("led_past", TABLES, _name("placement"))
+"""While the map is being rebuilt: placements in epochs that no database lost before can have come to. New in 2."""
+
 removed = Table("removed", TABLES, _name("id"), *_texts("folder"))
 """Placements that have ended: what disks hold of them is left over."""
 
@@ -125,3 +128,5 @@ def migrate(connection: Connection, new_fleet: str) -> None:
         raise UnsupportedError(
             f"the mapper's database has schema {found}, this Drystone knows {VERSION}", hint="install the newer one"
         )
+    elif found < VERSION:  # what is new since is a table, and is there now
+        connection.execute(schema_version.update().values(version=VERSION))

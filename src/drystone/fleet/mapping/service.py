@@ -9,6 +9,7 @@ from collections.abc import Callable
 from drystone.base.clock import SystemClock
 from drystone.base.names import new_uuid
 from drystone.fleet.calls import read_secret
+from drystone.fleet.mapping.archive import Archive, Archiver
 from drystone.fleet.mapping.desk import Desk
 from drystone.fleet.mapping.legacy_routes import LegacyRoutes
 from drystone.fleet.mapping.mapper import Mapper
@@ -34,8 +35,9 @@ async def run_mapper(settings: MapperSettings, ready: Callable[[str], None]) -> 
     if settings.certificate is not None and settings.key_file is not None:
         tls = TlsFiles(settings.certificate, settings.key_file)
 
+    database = SqlDatabase(settings.database)
+
     def make_mapper(changed: Callable[[], None]) -> Mapper:
-        database = SqlDatabase(settings.database)
         return Mapper(
             database,
             settings.rules(),
@@ -49,6 +51,7 @@ async def run_mapper(settings: MapperSettings, ready: Callable[[str], None]) -> 
     desk = Desk(make_mapper)
     application = make_application(desk, secret)
     application.add_routes(LegacyRoutes(desk, open_to_all=open_to_all).table())
+    archiver = Archiver(desk, database, Archive(settings.audit_place(), settings.audit_days, settings.audit_entries))
     page = PageRoutes(desk, open_to_all=open_to_all)
     application.add_routes(page.table())
     async with serve_tcp(application, settings.listen, tls=tls) as url:
@@ -56,7 +59,7 @@ async def run_mapper(settings: MapperSettings, ready: Callable[[str], None]) -> 
         await desk.open()
         try:
             async with asyncio.TaskGroup() as tasks:
-                working = [tasks.create_task(desk.run()), tasks.create_task(page.run())]
+                working = [tasks.create_task(each.run()) for each in (desk, page, archiver)]
                 log.info("mapper at %s", desk.mapper.url)
                 ready(desk.mapper.url)
                 await wait_for_signal()

@@ -7,10 +7,12 @@ from typing import Literal
 
 import msgspec
 
+from drystone.base.configuration import check_tls, check_url, load
 from drystone.base.errors import UsageError
-from drystone.fleet.configuration import check_tls, check_url, load
 from drystone.fleet.documents import Policy
 from drystone.fleet.mapping.rules import Rules
+
+_HOME = Path("/var/lib/drystone/mapper")
 
 Legacy = Literal["auto", "open", "key"]
 
@@ -26,6 +28,8 @@ class MapperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         this machine can reach it ("auto").
     :ivar dead, replace, leftover, forgotten: seconds, as in Rules. :ivar copies: of each placement.
     :ivar drill: seconds from a host's restore drill to its next, 0 for never. :ivar drill_objects: read in one at most.
+    :ivar audit_days: that an entry of the audit log stays in the database, 0: for ever. :ivar audit_entries: that stay
+        there, 0: any number. :ivar audit_folder: where older ones go; None: `audit`, beside the database's file.
     :ivar recover: the database is an old one, put back: whatever the disks know better is taken from them first.
     """
 
@@ -45,7 +49,17 @@ class MapperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     copies: int = 2
     drill: float = 86_400.0
     drill_objects: int = 10
+    audit_days: float = 365.0
+    audit_entries: int = 1_000_000
+    audit_folder: Path | None = None
     recover: bool = False
+
+    def audit_place(self) -> Path:
+        """The folder of the audit log's older entries."""
+        if self.audit_folder is not None:
+            return self.audit_folder
+        kind, _, place = self.database.partition(":///")
+        return (Path(place).parent if kind == "sqlite" else _HOME) / "audit"
 
     def rules(self) -> Rules:
         """What decisions are told of them."""
@@ -81,7 +95,11 @@ def check_settings(settings: MapperSettings) -> None:
         raise UsageError(f"{settings.copies} copies: 1 to 4 can be kept")
     if settings.dead < 3:
         raise UsageError(f"dead = {settings.dead:g}: a server sends a heartbeat a second; allow 3 seconds at least")
-    if settings.replace < settings.dead or settings.leftover < 0 or settings.forgotten < 0:
+    if settings.replace < settings.dead:
         raise UsageError("a dead server's copies cannot be made anew before it is dead", hint="replace >= dead")
+    if settings.leftover < 0 or settings.forgotten < 0:
+        raise UsageError("what is left over, or forgotten, is deleted after so many seconds: 0 or more")
     if settings.drill < 0 or not 1 <= settings.drill_objects <= 10_000:
         raise UsageError("a drill is made every so many seconds (0: never), and reads 1 to 10000 objects")
+    if settings.audit_days < 0 or settings.audit_entries < 0:
+        raise UsageError("so many days and entries of the audit log stay in the database; 0: all")

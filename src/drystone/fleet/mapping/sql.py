@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import create_engine, event, insert, select, text, update
+from sqlalchemy import create_engine, delete, event, func, insert, select, text, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from drystone.base.errors import MismatchError, UnavailableError, UsageError
 from drystone.base.names import new_uuid
 from drystone.fleet.documents import Bucket, Key, Placement
 from drystone.fleet.mapping import schema
+from drystone.fleet.mapping.archive import ArchivedEntry
 from drystone.fleet.mapping.audit import describe
 from drystone.fleet.mapping.database import AuditEntry, Lease, NotLeadingError
 from drystone.fleet.mapping.model import Change, DiskRecord, DrillRecord, Leftover, Model, ServerRecord
@@ -191,6 +192,22 @@ class SqlDatabase:
             rows = connection.execute(select(schema.audit).order_by(schema.audit.c.id.desc()).limit(limit))
             return [AuditEntry(row.at, row.term, row.what, row.subject, row.why) for row in rows]
 
+    def oldest_audit(self, limit: int) -> tuple[list[ArchivedEntry], int]:
+        with self._transaction() as connection:
+            newest = connection.execute(select(func.max(schema.audit.c.id))).scalar()
+            rows = connection.execute(select(schema.audit).order_by(schema.audit.c.id).limit(limit))
+            found = [ArchivedEntry(row.id, row.at, row.term, row.what, row.subject, row.why) for row in rows]
+            return found, newest or 0
+
+    def drop_audit(self, term: int, entries: Sequence[ArchivedEntry]) -> None:
+        with self._transaction() as connection:
+            lease, _ = self._locked_lease(connection)
+            if lease.term != term:
+                raise NotLeadingError(lease.url)
+            gone = connection.execute(delete(schema.audit).where(schema.audit.c.id <= entries[-1].id)).rowcount
+            if gone != len(entries):
+                raise MismatchError(f"the audit log has {gone} entries up to {entries[-1].id}, not {len(entries)}")
+
 
 def _is_locked(error: BaseException | None) -> bool:
     """Whether another process had SQLite's file locked for longer than we wait."""
@@ -209,6 +226,7 @@ def _load(connection: Connection) -> Model:
     for each in connection.execute(select(schema.removed)):
         model.removed.add(each.id)
         model.folders.setdefault(each.folder, each.id)
+    model.led_past.update(connection.execute(select(schema.led_past.c.placement)).scalars())
     for each in connection.execute(select(schema.leftovers)):
         model.leftovers[each.placement, each.disk_id] = Leftover(each.placement, each.disk_id, each.since, each.due)
     for each in connection.execute(select(schema.buckets.c.document)):

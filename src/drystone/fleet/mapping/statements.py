@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, insert, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from drystone.base.errors import MismatchError
 from drystone.fleet.mapping import schema
@@ -37,12 +37,11 @@ def write_change(connection: Connection, change: Change) -> None:
     match change:
         case PlacementChange():
             _write_placement(connection, change)
-        case PlacementRemoval(id=id_, folder=folder, before=before):
-            table = schema.placements
-            result = connection.execute(delete(table).where(table.c.id == id_, table.c.epoch == before))
-            _expect_one(result.rowcount, id_, before)
-            connection.execute(insert(schema.removed).values(id=id_, folder=folder))
-            _replace(connection, schema.drills, {"placement": id_}, None)
+            if change.led_past:
+                _replace(connection, schema.led_past, {"placement": change.placement.id}, None)
+                connection.execute(insert(schema.led_past).values(placement=change.placement.id))
+        case PlacementRemoval():
+            _remove_placement(connection, change)
         case ServerChange(server=server):
             _replace(connection, schema.servers, {"id": server.id}, {"url": server.url, "alive": server.alive})
         case DiskChange(disk=disk):
@@ -66,6 +65,7 @@ def write_change(connection: Connection, change: Change) -> None:
             _replace(connection, schema.drills, {"placement": values.pop("placement")}, values)
         case FleetChange(fleet=fleet, recovering=recovering):
             connection.execute(update(schema.fleet).values(id=fleet, recovering=recovering))
+            connection.execute(delete(schema.led_past))
 
 
 def _write_placement(connection: Connection, change: PlacementChange) -> None:
@@ -85,12 +85,25 @@ def _write_placement(connection: Connection, change: PlacementChange) -> None:
     result = connection.execute(
         update(table).where(table.c.id == placement.id, table.c.epoch == change.before).values(**values)
     )
-    _expect_one(result.rowcount, name_placement(placement), change.before)
+    if result.rowcount != 1:
+        raise _moved_on(name_placement(placement), change.before)
 
 
-def _expect_one(count: int, name: str, epoch: int) -> None:
-    if count != 1:
-        raise MismatchError(f"placement {name} is not in epoch {epoch} any more")
+def _remove_placement(connection: Connection, change: PlacementRemoval) -> None:
+    table = schema.placements
+    which = table.c.id == change.id, table.c.epoch == change.before
+    found = connection.execute(select(table.c.namespace, table.c.host).where(*which)).one_or_none()
+    if found is None:
+        raise _moved_on(change.id, change.before)
+    connection.execute(delete(table).where(*which))
+    connection.execute(insert(schema.removed).values(id=change.id, folder=change.folder))
+    _replace(connection, schema.drills, {"placement": change.id}, None)
+    _replace(connection, schema.led_past, {"placement": change.id}, None)
+    _replace(connection, schema.groups, {"namespace": found.namespace, "host": found.host}, None)
+
+
+def _moved_on(name: str, epoch: int) -> MismatchError:
+    return MismatchError(f"placement {name} is not in epoch {epoch} any more")
 
 
 def _replace(connection: Connection, table: Table, where: Mapping[str, Any], values: Mapping[str, Any] | None) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from drystone.fleet.documents import Placement
 from drystone.fleet.mapping.audit import name_placement
+from drystone.fleet.mapping.epochs import is_short, spell_short
 from drystone.fleet.mapping.forgotten import find_forgotten
 from drystone.fleet.mapping.rebuild import Waiting, find_orphans
 from drystone.fleet.mapping.view import SERVING, STANDING, View
@@ -97,6 +98,7 @@ class ForgottenHost(msgspec.Struct, frozen=True):
 class Status(msgspec.Struct, frozen=True):
     """The whole. :ivar waiting: placements that the disks know and the database may not take over yet, and why.
     :ivar orphans: that disks hold for hosts which have another placement in the database; left alone.
+    :ivar short: placements that have few epochs left, or none.
     """
 
     fleet: str
@@ -109,6 +111,7 @@ class Status(msgspec.Struct, frozen=True):
     waiting: tuple[str, ...]
     orphans: tuple[str, ...]
     forgotten: tuple[ForgottenHost, ...] = ()
+    short: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -127,10 +130,13 @@ def fleet_status(view: View, waiting: Sequence[Waiting], now: datetime) -> Statu
     model = view.model
     parts: defaultdict[str, _Part] = defaultdict(_Part)
     hosts: list[HostStatus] = []
+    short: list[str] = []
     for placement in model.placements.values():
         host = _host_status(view, placement, now.timestamp())
         hosts.append(host)
         _count(view, placement, host, parts)
+        if is_short(placement):
+            short.append(spell_short(placement))
     servers = sorted(model.servers)
     return Status(
         fleet=model.fleet,
@@ -156,6 +162,7 @@ def fleet_status(view: View, waiting: Sequence[Waiting], now: datetime) -> Statu
             )
             for each in find_forgotten(view)
         ),
+        short=tuple(short),
     )
 
 

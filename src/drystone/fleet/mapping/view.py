@@ -16,9 +16,10 @@ from drystone.fleet.mapping.sightings import Sightings
 class DiskState(Enum):
     """What can be expected of a disk.
 
-    GOOD: it is used. DRAINING: used, and to be emptied. UNKNOWN: its server was not heard of yet, as this mapper has
-    just begun: nothing is decided about it. AWAY: its server is dead, not for long. LOST: for so long that its copies
-    are made anew. BAD: it fails, is missing in a server that lives, or the operator says so.
+    GOOD: it is used. DRAINING: used, and to be emptied, as an operator or the disk itself says. UNKNOWN: its server was
+    not heard of yet, as this mapper has just begun: nothing is decided about it. AWAY: its server is dead, not for
+    long. LOST: for so long that its copies are made anew. BAD: it fails, is missing in a server that lives, or the
+    operator says so.
     """
 
     GOOD = "good"
@@ -131,7 +132,8 @@ class View:
         report = self.sightings.disk(server, disk_id)
         if report is None or report.health != "good":
             return DiskState.BAD
-        return DiskState.DRAINING if record is not None and record.mark == "draining" else DiskState.GOOD
+        to_be_emptied = report.failing or (record is not None and record.mark == "draining")
+        return DiskState.DRAINING if to_be_emptied else DiskState.GOOD
 
     def awaited(self, placement: Placement) -> list[Leftover]:
         """Copies that were given up not so long ago, as their server was silent or did not answer the leader."""

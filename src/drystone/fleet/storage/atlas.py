@@ -43,6 +43,8 @@ class Atlas:
         self.term = 0
         self.version = 0
         self.recovering = False
+        self.whole_term = 0
+        """The term of the last map that was not being rebuilt."""
         self.edition = ""
         self._told: FleetMap | None = None
         """The map as a mapper tells it, at `version`; None: it is to be put together from the tables."""
@@ -140,8 +142,12 @@ class Atlas:
         return self._told
 
     def take(self, map_: FleetMap) -> None:
-        """Go by a map that `prepare` found newer. One that is being rebuilt may lack what was there: it adds to what is
-        known, and takes nothing away."""
+        """Go by a map that `prepare` found newer.
+
+        One that is being rebuilt may lack what was there: it adds to what is known, and takes nothing away. The first
+        of a term that is not says all: what was learned in lower terms and is above it was decided in a database that
+        was lost, as all else would be in this one. (What our disks hold they keep, and a rebuilding goes by that.)
+        """
         if map_.since:
             self._take_news(map_)
             return
@@ -161,12 +167,16 @@ class Atlas:
         self.buckets, self.keys = buckets, keys
         self.servers = {each.id: each for each in map_.servers}
         self.leftovers = frozenset(map_.leftovers)
+        if not map_.recovering:
+            known = known if map_.term == self.whole_term else {}
+            self.whole_term = map_.term
         for each in map_.placements:
             self._enter(max(each, known.get(each.id, each), key=lambda placement: placement.epoch))
 
     def _take_news(self, news: FleetMap) -> None:
         """What changed since the map that we have, or an earlier one of its edition."""
         self.term, self.version = news.term, news.version
+        self.whole_term = news.term
         for id_ in (*news.gone_placements, *(self._learned - self._table.keys())):
             self._table.pop(id_, None)
             self._leave(id_)

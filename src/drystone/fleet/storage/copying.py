@@ -14,8 +14,9 @@ import msgspec
 
 from drystone.base.errors import DrystoneError, NotFoundError
 from drystone.fleet.calls import Answer, Calls
-from drystone.fleet.disk.changes import Change, Compared, ComparedPage, PartRecord
+from drystone.fleet.disk.changes import Change, Compared, ComparedPage, Entry, PartRecord
 from drystone.fleet.disk.disk import Disk
+from drystone.fleet.disk.incoming import Incoming
 from drystone.fleet.documents import Placement
 from drystone.fleet.storage.failures import ElsewhereError, decode_failure
 from drystone.fleet.storage.leader import Leader
@@ -35,6 +36,8 @@ from drystone.fleet.storage.members import (
 from drystone.fleet.storage.reading import fetching
 from drystone.fleet.storage.settling import VERSIONS_PATH, Settler
 from drystone.fleet.storage.standing import Standing, Standings
+from drystone.fleet.storage.torrents.downloads import Downloads
+from drystone.fleet.storage.torrents.seeding import LEAST
 from drystone.fleet.storage.upload_parts import UploadParts
 
 log = logging.getLogger(__name__)
@@ -118,22 +121,29 @@ class CopySource:
 class Copier:
     """The other part: compares and fetches, for each of our copies that is not in sync.
 
-    :param rate: bytes a second to each disk; 0 is no limit.
+    :param rate: bytes a second to each disk; 0 is no limit. :param downloads: of what others seed; None for HTTP alone.
     """
 
-    def __init__(self, standings: Standings, calls: Calls, rate: int) -> None:
+    def __init__(self, standings: Standings, calls: Calls, rate: int, downloads: Downloads | None = None) -> None:
         self._standings = standings
         self._calls = calls
         self._rate = rate
+        self.downloads = downloads
         self.copied = 0
         """Bytes that were fetched since the start."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self._free_at: dict[str, float] = {}
         self._tried: dict[str, tuple[int, float]] = {}
+        self._news = asyncio.Event()
+
+    def hasten(self, standing: Standing) -> None:
+        """Copy this one at once, where it broke off a moment ago."""
+        self._tried.pop(standing.placement.id, None)
+        self._news.set()
 
     async def run(self) -> None:
         """Copy whatever is to be copied, for as long as the server runs."""
-        news = asyncio.Event()
+        news = self._news
         self._standings.watchers.add(news.set)
         try:
             while True:
@@ -159,7 +169,7 @@ class Copier:
         for standing in self._standings.own():
             id_, epoch = standing.placement.id, standing.placement.epoch
             own = standing.placement.member(self._standings.server)
-            if own is None or own.state != "copying" or standing.replica.leads() or id_ in self._running:
+            if own is None or own.state == "in_sync" or standing.replica.leads() or id_ in self._running:
                 continue
             tried, until = self._tried.get(id_, (0, 0.0))
             if busy.get(standing.bay.name, 0) >= _PLACEMENTS or (tried == epoch and time.monotonic() < until):
@@ -204,6 +214,18 @@ class Copier:
         """Where the leader is called."""
         return self._standings.atlas.url_of(placement.leader)
 
+    def peer_urls(self, placement: Placement) -> list[str]:
+        """Where the other members are called, the leader first."""
+        others = sorted(
+            (each.server for each in placement.members if each.server != self.server),
+            key=lambda each: each != placement.leader,
+        )
+        return [url for url in map(self._standings.atlas.url_of, others) if url]
+
+    async def versions(self, placement: Placement, key: str) -> list[Entry]:
+        """All versions of a key that the leader has. :raises DrystoneError: the call failed."""
+        return (await self.ask(placement, VERSIONS_PATH, FindVersions(placement.id, key))).document(Versions)
+
     @property
     def server(self) -> str:
         """Our id."""
@@ -241,7 +263,7 @@ class CopyRun:
             wanted = ComparePages(*self._asking, after, _PAGE)
             page = (await self._copier.ask(placement, COMPARE_PATH, wanted)).document(ComparedPage)
             await self._take(page)
-            await self._standing.bay.run(disk.remove_absent, placement.id, after, page)
+            await self._standing.bay.run(disk.remove_absent, placement.id, after, page, epoch=placement.epoch)
             after = page.after
             if not after:
                 break
@@ -310,30 +332,63 @@ class CopyRun:
                 return True  # changed meanwhile; the change came, or comes, directly
 
     async def _fetch_marker(self, wanted: Compared) -> bool:
-        query = FindVersions(self._placement.id, wanted.key)
-        found = (await self._copier.ask(self._placement, VERSIONS_PATH, query)).document(Versions)
-        for entry in found:
-            if entry.info.version_id == wanted.version_id:
-                change = Change("put", self._placement.id, entry.info, entry.made)
-                disk, epoch = self._standing.disk, self._placement.epoch
-                return await self._standing.bay.run(disk.apply, change, None, epoch=epoch)
-        return True
+        entry = await self._find(wanted)
+        return entry is None or await self._apply(entry, None)
 
     async def _fetch_bytes(self, wanted: Compared) -> bool:
+        entry, body = await self._bring(wanted) or await self._receive(wanted)
+        try:
+            self._copier.copied += entry.info.size
+            return await self._apply(entry, body)
+        finally:
+            await self._standing.bay.run(body.abandon)
+
+    async def _apply(self, entry: Entry, body: Incoming | None) -> bool:
+        change = Change("put", self._placement.id, entry.info, entry.made)
+        disk, epoch = self._standing.disk, self._placement.epoch
+        return await self._standing.bay.run(disk.apply, change, body, epoch=epoch)
+
+    async def _find(self, wanted: Compared) -> Entry | None:
+        """The version as the leader has it now; None when it is no more."""
+        found = await self._copier.versions(self._placement, wanted.key)
+        return next((each for each in found if each.info.version_id == wanted.version_id), None)
+
+    async def _bring(self, wanted: Compared) -> tuple[Entry, Incoming] | None:
+        """The version by a torrent; None when torrents are off, no member seeds it, or it cannot be had so.
+
+        :raises NotFoundError: it was changed meanwhile.
+        """
+        copier, placement = self._copier, self._placement
+        if copier.downloads is None or wanted.size < LEAST:
+            return None
+        offers = await copier.downloads.find(copier.peer_urls(placement), wanted.digest, wanted.size)
+        entry = await self._find(wanted) if offers else None
+        if entry is None or entry.info.digest != wanted.digest:
+            return None
+        url = copier.leader_url(placement)
+        try:
+            return entry, await copier.downloads.bring(self._standing, url, entry.info, offers)
+        except NotFoundError:
+            raise
+        except DrystoneError as error:  # it takes twice the room, too
+            log.warning("placement %s: %r is fetched by HTTP: %s", placement.id, wanted.key, error)
+            return None
+
+    async def _receive(self, wanted: Compared) -> tuple[Entry, Incoming]:
+        """The version by HTTP."""
         bay, disk = self._standing.bay, self._standing.disk
         url = self._copier.leader_url(self._placement)
         query = Fetch(self._placement.id, wanted.key, wanted.version_id, mend=True)
         async with fetching(self._copier.calls, url, query) as (entry, pieces):
-            incoming = await bay.run(disk.receive, md5=False, size=entry.info.size)
+            body = await bay.run(disk.receive, md5=False, size=entry.info.size)
             try:
                 async for piece in pieces:
-                    await bay.run(incoming.write, piece)
-                await bay.run(incoming.finish)
-                self._copier.copied += entry.info.size
-                change = Change("put", self._placement.id, entry.info, entry.made)
-                return await bay.run(disk.apply, change, incoming, epoch=self._placement.epoch)
-            finally:
-                await bay.run(incoming.abandon)
+                    await bay.run(body.write, piece)
+                await bay.run(body.finish)
+            except BaseException:
+                await bay.run(body.abandon)
+                raise
+        return entry, body
 
 
 def _find_uploads(disk: Disk, placement_id: str) -> dict[str, tuple[PartRecord, ...]]:

@@ -5,7 +5,6 @@ somebody who restores would read them, and compared with what was stored.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import math
 import time
@@ -22,7 +21,6 @@ from drystone.fleet.storage.standing import Standing, Standings
 
 log = logging.getLogger(__name__)
 
-_PAGE = 1000
 _MD5 = 32
 """Characters of an ETag that is the MD5 of the bytes; that of an object in parts is longer."""
 
@@ -98,7 +96,9 @@ class DrillRun:
 
     async def run(self, drill: Drill) -> DrillResult:
         """:raises DrystoneError: it broke off, as a copy cannot be reached; what it found until then is forgotten."""
-        objects = pick(await self._find_newest(drill.objects), drill.size)
+        # All rows of the host are looked at: minutes, where they are many and the disk is cold.
+        newest = await self._standing.bay.run_long(self._standing.disk.newest, drill.placement, drill.objects)
+        objects = pick(newest, drill.size)
         members = self._placement.in_sync()
         for info in objects:
             for member in members:
@@ -116,19 +116,6 @@ class DrillRun:
             tuple(f"{each.server}/{each.disk}" for each in members),
             tuple(self._findings),
         )
-
-    async def _find_newest(self, count: int) -> list[ObjectInfo]:
-        """The newest first. A page of the index at a time, so that others have the disk in between."""
-        newest: list[ObjectInfo] = []
-        after = ""
-        while True:
-            page = await self._standing.bay.run(
-                self._standing.disk.list, self._placement.id, "", "", after, _PAGE, versions=False
-            )
-            newest = heapq.nlargest(count, [*newest, *page.objects], key=lambda each: each.modified)
-            after = page.after
-            if not after:
-                return newest
 
     async def _check(self, member: Member, info: ObjectInfo) -> str:
         """What is wrong with a copy of an object, "" when nothing is. What is damaged is mended."""
@@ -159,12 +146,13 @@ class DrillRun:
     async def _explain(self, url: str, info: ObjectInfo, received: int, error: DrystoneError) -> str:
         """Why an object could not be read to its end: what is wrong with it, "" when it is the way there.
 
-        An answer that breaks off says nothing; the piece at which it did is asked for alone.
+        An answer that breaks off says nothing, and what was sent last may be lost with it: from where it did, pieces
+        are asked for one by one.
         """
-        begin = received // PIECE * PIECE
         if not isinstance(error, DamagedError | NotFoundError):
             try:
-                await self._drain(url, self._fetch(info, begin, min(begin + PIECE, info.size)))
+                for begin in range(received // PIECE * PIECE, info.size, PIECE):
+                    await self._drain(url, self._fetch(info, begin, min(begin + PIECE, info.size)))
             except (DamagedError, NotFoundError) as found:
                 error = found
         if isinstance(error, NotFoundError):

@@ -82,12 +82,15 @@ class Reporter:
     async def follow_map(self) -> None:
         """Get each newer map as soon as there is one, for as long as the server runs."""
         while True:
-            known = f"newer={self._atlas.version}&edition={self._atlas.edition}"
-            path = f"/internal/map?{known}&wait={_POLL_SECONDS:g}"
+            known = self._atlas.term, self._atlas.version
+            path = f"/internal/map?newer={self._atlas.version}&edition={self._atlas.edition}&wait={_POLL_SECONDS:g}"
             try:
                 answer = await self._mappers.call("GET", path, seconds=_POLL_SECONDS + 5)
                 if answer.status == 200:
                     await self._standings.learn_map(answer.document(FleetMap))
+                    if (self._atlas.term, self._atlas.version) == known:
+                        # One that we do not take (another fleet's, a lower term's) is sent at once, again and again.
+                        await asyncio.sleep(_EVERY)
                 elif answer.status != 204:
                     raise answer.error()
             except DrystoneError as error:
@@ -131,7 +134,7 @@ class Reporter:
 
     def _is_copying(self) -> bool:
         members = (each.placement.member(self._standings.server) for each in self._standings.own())
-        return any(each is not None and each.state == "copying" for each in members)
+        return any(each is not None and each.state != "in_sync" for each in members)
 
     async def _collect_held(self) -> tuple[tuple[Held, ...], tuple[str, ...]]:
         """What the disks hold, and the ids of those that told. Those that did not are asked again the next time."""
@@ -163,6 +166,7 @@ class Reporter:
         if missed := self._standings.missed(held):
             for placement in missed:
                 await self._standings.learn_placement(placement)
+                await self._standings.keep_on(bay, disk, placement)  # which we may go by already, with another disk
             held = await bay.run(disk.held)
             if self._standings.missed(held):
                 raise UnavailableError(f"disk {bay.name} does not keep newer placements")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -31,6 +32,8 @@ from drystone.fleet.storage.members import (
 from drystone.fleet.storage.promises import Promiser
 from drystone.fleet.storage.reading import Mender, read_checked
 from drystone.fleet.storage.remote import MAP_HEADER
+from drystone.fleet.storage.torrents.exchange import Exchange
+from drystone.fleet.storage.torrents.messages import TORRENT_PATH, FindTorrent
 from drystone.wire.tcp import SERVER, Limits, iterate_body, write_answer
 
 if TYPE_CHECKING:
@@ -64,7 +67,8 @@ class Internal:
     """Answers the calls of the fleet's own servers.
 
     :param secret: the fleet's. :param local: for calls that are passed on. :param followed: for the leaders of others.
-    :param source: for those that copy from us. :param mender: of what is damaged here.
+    :param source: for those that copy from us. :param mender: of what is damaged here. :param torrents: None when none
+        are exchanged.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Internal:
         source: CopySource,
         mender: Mender,
         limits: Limits,
+        torrents: Exchange | None = None,
     ) -> None:
         self._secret = secret
         self._local = local
@@ -84,6 +89,7 @@ class Internal:
         self._source = source
         self._mender = mender
         self._limits = limits
+        self._torrents = torrents
         self._table: dict[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
             "/internal/objects": self._objects,
             "/internal/members/change": self._change,
@@ -97,6 +103,7 @@ class Internal:
             "/internal/members/settle": self._settle,
             "/internal/members/uploads": self._uploads,
             "/internal/members/send-upload": self._send_upload,
+            TORRENT_PATH: self._torrent,
         }
 
     async def handle(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
@@ -200,6 +207,11 @@ class Internal:
     async def _send_upload(self, request: web.BaseRequest) -> web.StreamResponse:
         return _answer_value(await self._source.send_upload(await self._read(request, SendUpload)))
 
+    async def _torrent(self, request: web.BaseRequest) -> web.StreamResponse:
+        wanted = await self._read(request, FindTorrent)
+        offer = await self._torrents.seeds.offer(wanted) if self._torrents is not None else None
+        return _answer_value([offer] if offer is not None else [])
+
 
 async def call_objects(local: LocalObjects, call: requests.Plain) -> object:
     """Make a call that has no body."""
@@ -285,12 +297,19 @@ async def send_stream(
     await response.prepare(request)
     try:
         if first is not None:
-            await write_answer(response, first, limits)
+            await write_answer(request, response, first, limits)
             async for piece in data:
-                await write_answer(response, piece, limits)
+                await write_answer(request, response, piece, limits)
         await response.write_eof()
     except (*FAILURES, ConnectionError) as error:
         log.warning("an answer to %s %s was cut off: %s", request.method, request.raw_path, error)
-        if request.transport is not None:
-            request.transport.abort()
+        _cut_off(request)
+    except asyncio.CancelledError:  # by the server's end: what is not sent yet lies in memory that others get now
+        _cut_off(request)
+        raise
     return response
+
+
+def _cut_off(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.abort()

@@ -186,7 +186,7 @@ class Leader:
         done: set[tuple[str, str]] = set()
         repeats: set[str] = set()
         for _ in range(_ROUNDS):
-            placement = self.standings.lead(placement.id).placement
+            placement = self._lead_on(standing.bay, placement.id)
             waiting = [each for each in self._others(placement) if (each.server, each.disk_id) not in done]
             if not waiting:
                 return bool(repeats)
@@ -212,6 +212,17 @@ class Leader:
             if failed:
                 await self.drop(placement.id, failed)
         raise UnavailableError(f"the members of placement {placement.id} change too often")
+
+    def _lead_on(self, bay: Bay, placement_id: str) -> Placement:
+        """A placement that we lead, with the copy where a change of it was begun.
+
+        :raises ElsewhereError: another server leads. :raises UnavailableError: the disk cannot be used, or our copy is
+            on another one: it came from a server that led meanwhile, and has changes with higher numbers.
+        """
+        standing = self.standings.lead(placement_id)
+        if standing.bay is not bay:
+            raise UnavailableError(f"we lead placement {placement_id} with another disk by now")
+        return standing.placement
 
     async def _wait_for(
         self, placement_id: str, members: list[Member], tries: list[Coroutine[object, object, Exception | None]]
@@ -317,7 +328,10 @@ class Leader:
         if answer.status not in (200, 409):
             # Whatever it says of the placement, it says nothing of what a client asked for: 404 would be taken for it.
             raise UnavailableError(f"the mapper does not change the placement: {answer.error().message}")
-        known = answer.document(Placement)
+        try:
+            known = answer.document(Placement)
+        except DrystoneError:  # a refusal, which is 409 too
+            raise UnavailableError(f"the mapper does not change the placement: {answer.error().message}") from None
         await self.standings.learn_placement(known)
         return known
 
@@ -362,7 +376,7 @@ async def _read_next(bay: Bay, blocks: Iterator[bytes | memoryview]) -> bytes:
 def _tell_change(order: ChangeOrder, change: Change, floor: int, placement: Placement) -> Order:
     """The order for `placement`. While one of its members copies, removals are remembered: what it fetches may be older
     than the removal that it was told of."""
-    if change.kind == "remove" and any(each.state == "copying" for each in placement.members):
+    if change.kind == "remove" and any(each.state != "in_sync" for each in placement.members):
         change = msgspec.structs.replace(change, remember=True)
     return order(placement, change, floor)
 

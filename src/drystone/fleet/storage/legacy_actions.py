@@ -17,6 +17,7 @@ from drystone.base.files import replace_file
 from drystone.fleet.calls import Mappers
 from drystone.fleet.documents import Allocation, Placement, Slot
 from drystone.fleet.orders import DiskMark, DiskOrder, NewBucket
+from drystone.fleet.storage.legacy_torrents import LegacyTorrents
 from drystone.fleet.storage.standing import Standing, Standings
 from drystone.fleet.storage.upkeep import has_copy, leave_placement
 
@@ -67,12 +68,16 @@ class LegacyActions:
     """`/api?action=...` of a storage server.
 
     :param entries: the lists of entries. :param mappers: to which marks of disks and new hosts go.
+    :param torrents: None when all copies are made by HTTP.
     """
 
-    def __init__(self, standings: Standings, mappers: Mappers, entries: EntryFiles) -> None:
+    def __init__(
+        self, standings: Standings, mappers: Mappers, entries: EntryFiles, torrents: LegacyTorrents | None = None
+    ) -> None:
         self._standings = standings
         self._mappers = mappers
         self._entries = entries
+        self._torrents = torrents
         self._lock = asyncio.Lock()
         self._table: dict[str, Callable[[Parameters], Awaitable[Answered]]] = {
             "get_config": self._get_config,
@@ -85,8 +90,8 @@ class LegacyActions:
             "get_mtime": self._get_mtime,
             "make_spare": self._make_spare,
             "copy_host": self._copy_host,
-            "create_torrent": self._copy_host,
-            "start_download": self._copy_host,
+            "create_torrent": self._create_torrent,
+            "start_download": self._start_download,
         }
 
     async def act(self, method: str, query: Parameters) -> Answered:
@@ -219,6 +224,19 @@ class LegacyActions:
         if len(standing.placement.in_sync()) < 2:
             raise UnavailableError(f"host {standing.placement.folder} is being copied", hint="ask again later")
         return 200, "Host copied"
+
+    async def _create_torrent(self, query: Parameters) -> Answered:
+        standing = self._find_host(query)
+        if self._torrents is None or standing is None:
+            return await self._copy_host(query)
+        return await self._torrents.create(standing, query)
+
+    async def _start_download(self, query: Parameters) -> Answered:
+        standing = self._find_host(query)
+        own = standing.placement.member(self._standings.server) if standing is not None else None
+        if self._torrents is None or standing is None or own is None or own.state == "in_sync":
+            return await self._copy_host(query)
+        return await self._torrents.start(standing, query)
 
 
 _SLOTS: tuple[Slot, ...] = ("primary", "secondary")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +24,7 @@ from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.leader import Leader
 from drystone.fleet.storage.promises import Promiser
 from drystone.fleet.storage.reading import Loan, Mender, Opened, open_first, read_checked
+from drystone.fleet.storage.settling import Settler
 from drystone.fleet.storage.staging import Received, Staging
 from drystone.fleet.storage.standing import Standing
 from drystone.fleet.storage.upload_parts import UploadParts
@@ -36,13 +38,14 @@ NULL = "null"
 class LocalObjects:
     """`Objects`, where this server leads; all else raises ElsewhereError.
 
-    :param leader: makes the changes. :param promiser: sees to it that we may read.
-    :param mender: of what is damaged here.
+    :param leader: makes the changes. :param promiser: sees to it that we may read. :param settler: that what is shown
+        stays, whoever leads next. :param mender: of what is damaged here.
     """
 
-    def __init__(self, leader: Leader, promiser: Promiser, mender: Mender) -> None:
+    def __init__(self, leader: Leader, promiser: Promiser, settler: Settler, mender: Mender) -> None:
         self.leader = leader
         self.promiser = promiser
+        self._settler = settler
         self._mender = mender
         self._standings = leader.standings
         self._parts = UploadParts(leader)
@@ -96,11 +99,33 @@ class LocalObjects:
     async def _read(self, standing: Standing, look: Callable[[], Awaitable[Found]]) -> Found:
         return await self.promiser.reading(standing, look, self.leader.drop)
 
+    async def _find(
+        self, standing: Standing, key: str, version_id: str | None = None, *, locked: bool = True
+    ) -> Entry | None:
+        """A version (None: the latest) that nobody who may lead next lacks. :param locked: the key's lock is held."""
+        id_ = standing.placement.id
+        return await self._read_key(
+            standing, key, lambda: standing.bay.run(standing.disk.find, id_, key, version_id), locked=locked
+        )
+
+    async def _read_key(
+        self, standing: Standing, key: str, look: Callable[[], Awaitable[Found]], *, locked: bool
+    ) -> Found:
+        id_ = standing.placement.id
+        agree = functools.partial(self._settler.agree, id_, key, locked=locked)
+        return await self.promiser.reading(standing, look, self.leader.drop, agree)
+
+    async def _check_write(self, standing: Standing, key: str, conditions: Conditions) -> None:
+        """With the key's lock held. :raises S3Error: the conditions of a change do not hold."""
+        if conditions != Conditions():
+            known = await self._find(standing, key)
+            check_write(conditions, known.info if known else None)
+
     # ------------------------------------------------------------------ reading
 
     async def head(self, bucket: str, key: str, version_id: str | None = None) -> ObjectInfo:
         standing = await self._lead(bucket, key)
-        entry = await self._look(standing, lambda disk: disk.find(standing.placement.id, key, version_id))
+        entry = await self._find(standing, key, version_id, locked=False)
         if entry is None:
             raise S3Error(Code.NoSuchKey if version_id is None else Code.NoSuchVersion, Key=key)
         return entry.info
@@ -116,7 +141,8 @@ class LocalObjects:
     ) -> tuple[ObjectInfo, AsyncIterator[bytes | memoryview] | None]:
         standing, loan = await self._lead(bucket, key), Loan(self._mender.buffers)
         try:
-            opened = await self._read(standing, lambda: open_first(standing, key, version_id, loan))
+            first = functools.partial(open_first, standing, key, version_id, loan)
+            opened = await self._read_key(standing, key, first, locked=False)
         except (NotFoundError, DamagedError):  # or a delete marker, or a file that is to be restored
             return await self.head(bucket, key, version_id), None
         info = opened.reader.info
@@ -197,9 +223,7 @@ class LocalObjects:
         """Put a version, with the key's lock held. What is returned has its version number."""
         placement_id = standing.placement.id
         standing = await self._standings.lead_for_writing(placement_id)
-        if conditions != Conditions():
-            known = await self._look(standing, lambda disk: disk.find(placement_id, info.key))
-            check_write(conditions, known.info if known else None)
+        await self._check_write(standing, info.key, conditions)
 
         def describe(seq: int) -> Change:
             return Change("put", placement_id, dataclasses.replace(info, seq=seq), seq)
@@ -235,15 +259,13 @@ class LocalObjects:
     ) -> ObjectInfo | None:
         placement_id = standing.placement.id
         async with self.leader.locks.hold((placement_id, key)):
-            if conditions != Conditions():
-                known = await self._look(standing, lambda disk: disk.find(placement_id, key))
-                check_write(conditions, known.info if known else None)
+            await self._check_write(standing, key, conditions)
             if version_id is None and mode:
                 marker = ObjectInfo(
                     key, 0, time.time(), "", "", 0, version_id=make_version_id(mode), delete_marker=True
                 )
                 return await self.make_version(standing, marker, Conditions(), None)
-            entry = await self._look(standing, lambda disk: disk.find(placement_id, key, version_id or NULL))
+            entry = await self._find(standing, key, version_id or NULL)
             if entry is None:
                 return None
             check_removal(entry.info.lock, time.time(), bypass=bypass)
@@ -283,7 +305,7 @@ class LocalObjects:
     ) -> ObjectInfo:
         placement_id = standing.placement.id
         async with self.leader.locks.hold((placement_id, key)):
-            entry = await self._look(standing, lambda disk: disk.find(placement_id, key, version_id))
+            entry = await self._find(standing, key, version_id)
             if entry is None:
                 raise S3Error(Code.NoSuchKey if version_id is None else Code.NoSuchVersion, Key=key)
             if seq is not None and entry.info.seq != seq:
@@ -324,7 +346,10 @@ class LocalObjects:
     ) -> ObjectInfo:
         version_id = make_version_id(await self._versioning(bucket))
         standing = await self.lead_for_writing(bucket, key)
-        return await self.leader.see_through(self._parts.complete(standing, key, upload_id, parts, options, version_id))
+        check = functools.partial(self._check_write, standing, key, options.conditions)
+        return await self.leader.see_through(
+            self._parts.complete(standing, key, upload_id, parts, options, version_id, check)
+        )
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         standing = await self.lead_for_writing(bucket, key)

@@ -136,8 +136,8 @@ class Followed:
         return standing, entry
 
     async def versions(self, wanted: FindVersions) -> list[Entry]:
-        """All versions of a key that we have."""
-        standing = self.standings.find(wanted.placement)
+        """All versions of a key that we have. :raises ElsewhereError: a newer epoch is known."""
+        standing = await self.learn(wanted.known) if wanted.known else self.standings.find(wanted.placement)
         if standing is None:
             raise NotFoundError(f"placement {wanted.placement} is not held here")
         return await standing.bay.run(find_versions, standing.disk, wanted.placement, wanted.key)

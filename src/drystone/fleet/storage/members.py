@@ -149,10 +149,15 @@ class Fetch(_Document, frozen=True):
 
 
 class FindVersions(_Document, frozen=True):
-    """POST /internal/members/versions: all versions of a key that a member has. The answer: list of Entry."""
+    """POST /internal/members/versions: all versions of a key that a member has. The answer: list of Entry.
+
+    :ivar known: the placement as the leader who asks knows it: who answers goes by that epoch from then on, and takes
+        nothing of an earlier one any more. None: whatever the epoch.
+    """
 
     placement: str
     key: str
+    known: Placement | None = None
 
 
 class Ask(_Document, frozen=True):

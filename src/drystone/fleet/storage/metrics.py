@@ -21,8 +21,10 @@ from drystone.fleet.storage.catalog import MapCatalog
 from drystone.fleet.storage.copying import Copier
 from drystone.fleet.storage.reading import Mender
 from drystone.fleet.storage.shelf import Bay
+from drystone.fleet.storage.smart import SmartWatch
 from drystone.fleet.storage.standing import Standings
 from drystone.fleet.storage.upkeep import Scrubber, ScrubState
+from drystone.kernel.smart import SmartReport
 from drystone.wire.tcp import SERVER
 
 if TYPE_CHECKING:
@@ -90,13 +92,14 @@ class MetricsFront:
 
     def __init__(
         self, handler: Handler, standings: Standings, mender: Mender, copier: Copier, scrubber: Scrubber,
-        catalog: MapCatalog, *, open_to_all: bool,
+        smart: SmartWatch, catalog: MapCatalog, *, open_to_all: bool,
     ) -> None:  # fmt: skip
         self._meter = Meter(handler)
         self._standings = standings
         self._mender = mender
         self._copier = copier
         self._scrubber = scrubber
+        self._smart = smart
         self._catalog = catalog
         self._open = open_to_all
 
@@ -130,8 +133,9 @@ class MetricsFront:
         metrics = [
             *describe_requests(self._meter),
             *describe_disks(self._standings.shelf.bays.values(), self._scrubber.states),
+            *describe_smart(self._smart.reports()),
             gauges("drystone_storage_placements", "Hosts with a copy here, by what it is", ("state",),
-                  [((state,), own[state]) for state in ("leads", "in_sync", "copying")]),
+                  [((state,), own[state]) for state in ("leads", "in_sync", "comparing", "copying")]),
             counter("drystone_storage_copied_bytes", "Bytes fetched to complete copies here", self._copier.copied),
             counter("drystone_storage_damaged", "Damaged or lost pieces found, by reads and scrubs",
                     self._mender.damaged),
@@ -182,3 +186,20 @@ def describe_disks(bays: Iterable[Bay], scrubs: Mapping[str, ScrubState]) -> Ite
     for field, name, text in _SCRUB:
         rows = [(disk, float(getattr(state, field))) for disk, state in read]
         yield gauges(f"drystone_storage_scrub_{name}", text, labels, rows)
+
+
+def describe_smart(reports: Mapping[str, Mapping[str, SmartReport]]) -> Iterator[Metric]:
+    """Of the machine's disks, as they said last. :param reports: by the name of the fleet's disk, then by theirs."""
+    told = [((name, disk), report) for name, disks in sorted(reports.items()) for disk, report in sorted(disks.items())]
+    for name, text, values in (
+        (
+            "passed",
+            "1: the disk's self-assessment is good, 0: the disk says that it fails",
+            [x.passed for _, x in told],
+        ),
+        ("unreadable_sectors", "Sectors that could not be read", [x.sectors for _, x in told]),
+        ("temperature_celsius", "Its temperature", [x.celsius for _, x in told]),
+        ("power_on_hours", "For which it has been on", [x.hours for _, x in told]),
+    ):
+        rows = [(labels, value) for (labels, _), value in zip(told, values, strict=True)]
+        yield gauges(f"drystone_storage_smart_{name}", text, ("disk", "device"), rows)

@@ -1,4 +1,4 @@
-"""The right to read: promises of the other in-sync members not to lead, renewed twice a second. Rules: replica.py."""
+"""The right to read: promises of the other members that may lead not to, renewed twice a second. Rules: replica.py."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 Drop = Callable[[str, dict[str, str]], Awaitable[None]]
 """Has members (ids of servers, with why) dropped from a placement."""
+Agree = Callable[[], Awaitable[bool]]
+"""Has members that compare themselves have what is to be looked at as we have it; False: it is tried again."""
 
 PATH = "/internal/members/promise"
 LEARN_PATH = "/internal/members/learn"
@@ -38,30 +40,35 @@ class Promiser:
 
     # ------------------------------------------------------------------ as a leader
 
-    async def reading(self, standing: Standing, look: Callable[[], Awaitable[Found]], drop: Drop) -> Found:
+    async def reading(
+        self, standing: Standing, look: Callable[[], Awaitable[Found]], drop: Drop, agree: Agree | None = None
+    ) -> Found:
         """What `look` finds on the disk, when we had the right to read at a moment after that.
 
-        :param drop: has the members dropped that are silent: then their promise is not needed.
+        :param drop: has the members dropped that are silent: then their promise is not needed. :param agree: comes
+            before each look.
         :raises ElsewhereError: another server leads. :raises UnavailableError: a member does not promise.
         """
         id_ = standing.placement.id
         deadline = boot_time() + self._patience
         while True:
             epoch = self.standings.lead(id_).placement.epoch
-            found = await look()
+            agreed = agree is None or await agree()
+            if agreed:
+                found = await look()
             replica = self.standings.lead(id_).replica
             # In the same epoch: who was deposed and made leader again in between would hand out what was before.
-            if replica.placement.epoch == epoch and replica.may_read(boot_time()):
+            if agreed and replica.placement.epoch == epoch and replica.may_read(boot_time()):
                 return found
             if boot_time() > deadline:
                 raise UnavailableError("a member of the placement does not answer, and may lead it by now")
-            peers = {each.server for each in replica.placement.in_sync()} - {self.standings.server}
+            peers = {each.server for each in replica.placement.complete()} - {self.standings.server}
             if silent := [each for each in peers if self.standings.pulse.is_silent(each, boot_time())]:
                 await drop(id_, dict.fromkeys(silent, "it is silent, and a read waits for its promise"))
                 continue
             began = boot_time()
             await self.renew(peers)
-            if not replica.may_read(boot_time()) and boot_time() - began < 0.1:
+            if not (agreed and replica.may_read(boot_time())) and boot_time() - began < 0.1:
                 await asyncio.sleep(0.1)
 
     async def run(self) -> None:
@@ -71,7 +78,7 @@ class Promiser:
                 member.server
                 for standing in self.standings.own()
                 if standing.replica.leads()
-                for member in standing.placement.in_sync()
+                for member in standing.placement.complete()
             } - {self.standings.server}
             for peer in peers:
                 self._ask(peer)

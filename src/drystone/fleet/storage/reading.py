@@ -271,7 +271,10 @@ async def open_first(standing: Standing, key: str, version_id: str | None, loan:
 
     def open_version(buffer: bytearray) -> Opened:
         reader = disk.open_version(id_, key, version_id)
-        return Opened(reader, read_piece(reader, 0, buffer) if reader.pieces else None, loan)
+        first = read_piece(reader, 0, buffer) if reader.pieces else None
+        if first is not None and reader.pieces == 1:
+            reader.close()  # here, not where requests wait for each other
+        return Opened(reader, first, loan)
 
     return await standing.bay.run(loan.filling(0, open_version))
 

@@ -25,6 +25,7 @@ from drystone.fleet.storage.internal import Internal
 from drystone.fleet.storage.leader import Leader
 from drystone.fleet.storage.legacy import LegacyInterface
 from drystone.fleet.storage.legacy_actions import EntryFiles, LegacyActions
+from drystone.fleet.storage.legacy_torrents import LegacyTorrents
 from drystone.fleet.storage.local import LocalObjects
 from drystone.fleet.storage.member import Followed
 from drystone.fleet.storage.metrics import MetricsFront
@@ -34,7 +35,9 @@ from drystone.fleet.storage.router import Router
 from drystone.fleet.storage.settings import StorageSettings
 from drystone.fleet.storage.settling import Settler
 from drystone.fleet.storage.shelf import Shelf
+from drystone.fleet.storage.smart import SmartWatch
 from drystone.fleet.storage.standing import Standings
+from drystone.fleet.storage.torrents.exchange import Exchange, exchanging
 from drystone.fleet.storage.upkeep import Scrubber, Sweeper
 from drystone.kernel.memory import keep_freed_memory
 from drystone.wire.tcp import Limits, TlsFiles, is_loopback, parse_address, serve_tcp, wait_for_signal
@@ -66,13 +69,17 @@ async def serve(settings: StorageSettings, ready: Callable[[str], None]) -> None
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A storage server that answers. :ivar objects: as it serves them, :ivar catalog: likewise, without HTTP."""
+    """A storage server that answers. :ivar objects: as it serves them, :ivar catalog: likewise, without HTTP.
+
+    :ivar torrents: None when it exchanges none.
+    """
 
     url: str
     objects: Router
     catalog: MapCatalog
     standings: Standings
     calls: Calls
+    torrents: Exchange | None
 
 
 @contextlib.asynccontextmanager
@@ -98,28 +105,26 @@ async def running(
         promiser = Promiser(standings, calls, patience=settings.patience)
         stack.push_async_callback(promiser.close)
         mender = Mender(standings, calls)
+        torrents = await stack.enter_async_context(exchanging(settings.torrents, mender, calls))
         settler = Settler(leader, mender)
-        local = LocalObjects(leader, promiser, mender)
+        local = LocalObjects(leader, promiser, settler, mender)
         router = Router(local, standings, calls, mappers, patience=settings.patience)
         source = CopySource(leader, settler)
-        internal = Internal(secret, local, Followed(standings), promiser, source, mender, allowed)
+        internal = Internal(secret, local, Followed(standings), promiser, source, mender, allowed, torrents)
         catalog = MapCatalog(standings, mappers)
-        gateway = Gateway(router, catalog, GatewaySettings(domain=settings.domain))
-        actions = LegacyActions(standings, mappers, EntryFiles(settings.state / "entries.json"))
-        legacy = LegacyInterface(router, catalog, atlas, actions, allowed, open_to_all=is_legacy_open(settings))
-        front = Front(internal, legacy, gateway, allowed)
+        copier = Copier(standings, calls, settings.copy_rate, torrents.downloads if torrents else None)
+        actions = _make_actions(settings, standings, mappers, copier, torrents)
+        is_open = is_legacy_open(settings)
+        legacy = LegacyInterface(router, catalog, atlas, actions, allowed, open_to_all=is_open)
+        front = Front(internal, legacy, Gateway(router, catalog, GatewaySettings(domain=settings.domain)), allowed)
         stack.push_async_callback(leader.end, _END_SECONDS)
-        copier = Copier(standings, calls, settings.copy_rate)
         scrubber = Scrubber(standings, mender, settings.state, settings.scrub_rate, settings.scrub_days)
-        metrics = MetricsFront(
-            front.handle, standings, mender, copier, scrubber, catalog, open_to_all=is_legacy_open(settings)
-        )
+        smart = _make_watch(shelf, settings)
+        metrics = MetricsFront(front.handle, standings, mender, copier, scrubber, smart, catalog, open_to_all=is_open)
         tls = _tls_files(settings)
         url = await stack.enter_async_context(serve_tcp(metrics.handle, settings.listen, tls=tls, limits=allowed))
         driller = Driller(standings, calls, mappers, settings.copy_rate)
         reporter = Reporter(standings, mappers, driller, settings.url or url, uuid.uuid4().hex)
-        sweeper = Sweeper(standings, settings.copy_rate)
-        expirer = Expirer(router, catalog, lambda bucket: is_responsible(standings, bucket))
         await stack.enter_async_context(
             running_tasks(
                 reporter.run,
@@ -129,13 +134,26 @@ async def running(
                 settler.run,
                 copier.run,
                 scrubber.run,
+                smart.run,
                 driller.run,
-                sweeper.run,
-                expirer.run,
+                Sweeper(standings, settings.copy_rate).run,
+                Expirer(router, catalog, lambda bucket: is_responsible(standings, bucket)).run,
+                *([torrents.seeds.run] if torrents else []),
             )
         )
         await _first_contact(reporter, ended)
-        yield Running(url, router, catalog, standings, calls)
+        yield Running(url, router, catalog, standings, calls, torrents)
+
+
+def _make_actions(
+    settings: StorageSettings, standings: Standings, mappers: Mappers, copier: Copier, torrents: Exchange | None
+) -> LegacyActions:
+    of_torrents = LegacyTorrents(torrents, copier) if torrents else None
+    return LegacyActions(standings, mappers, EntryFiles(settings.state / "entries.json"), of_torrents)
+
+
+def _make_watch(shelf: Shelf, settings: StorageSettings) -> SmartWatch:
+    return SmartWatch(shelf, settings.smartctl, settings.smart, settings.smart_sectors, settings.smart_seconds)
 
 
 def _tls_files(settings: StorageSettings) -> TlsFiles | None:

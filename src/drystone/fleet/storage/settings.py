@@ -7,9 +7,11 @@ from typing import Literal
 
 import msgspec
 
+from drystone.base.configuration import check_tls, load
 from drystone.base.errors import UsageError
 from drystone.base.names import check_name
-from drystone.fleet.configuration import check_tls, load
+from drystone.fleet.storage.smart import Policy
+from drystone.fleet.storage.torrents.engine import check_library, find_host
 from drystone.wire.tcp import parse_address
 
 Legacy = Literal["auto", "open", "key"]
@@ -29,6 +31,10 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     :ivar patience: seconds for which a request waits for a leader while it changes: a failover takes about six.
     :ivar head_seconds: that a client may take for a request's head. :ivar still_seconds: without a byte of its body, or
         without taking one of the answer.
+    :ivar smart: what becomes of a disk that says it fails (SMART): it is emptied ("drain"), counts as bad at once, or
+        is only reported; "off": disks are not asked. :ivar smart_sectors: unreadable sectors that it may have.
+    :ivar smart_seconds: from one question to the next. :ivar smartctl: the program that asks, by name or path.
+    :ivar torrents: HOST:PORT, in numbers, where copies are exchanged by BitTorrent; all are made by HTTP when "".
     """
 
     id: str
@@ -49,12 +55,18 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     patience: float = 12.0
     head_seconds: float = 60.0
     still_seconds: float = 30.0
+    smart: Policy = "drain"
+    smart_sectors: int = 0
+    smart_seconds: float = 1800.0
+    smartctl: str = "smartctl"
+    torrents: str = ""
 
 
 def load_settings(path: Path | None, flags: dict[str, object]) -> StorageSettings:
     """The settings of a file with what `flags` says instead (None: not given).
 
     :raises NotFoundError: there is no such file. :raises UsageError: it is no TOML, or a value is wrong or missing.
+    :raises UnsupportedError: torrents are wanted, and libtorrent is not installed.
     """
     settings = load(StorageSettings, path, flags, "storage server", hint="drystone fleet storage --help")
     check_settings(settings)
@@ -62,7 +74,7 @@ def load_settings(path: Path | None, flags: dict[str, object]) -> StorageSetting
 
 
 def check_settings(settings: StorageSettings) -> None:
-    """:raises UsageError: values that do not go together."""
+    """:raises UsageError: values that do not go together. :raises UnsupportedError: torrents without libtorrent."""
     check_name(settings.id, "id of the server")
     if not settings.mappers:
         raise UsageError("no mapper is named", hint="--mapper http://HOST:PORT")
@@ -77,3 +89,10 @@ def check_settings(settings: StorageSettings) -> None:
         raise UsageError(f"patience = {settings.patience:g}: give the seconds that a request may wait for a leader")
     if min(settings.head_seconds, settings.still_seconds) <= 0:
         raise UsageError("head_seconds and still_seconds are above 0", hint="--head-seconds 60 --still-seconds 30")
+    if settings.smart_sectors < 0 or settings.smart_seconds <= 0:
+        raise UsageError("a disk may have 0 unreadable sectors or more, and is asked every so many seconds")
+    if settings.torrents:
+        find_host(settings.torrents)
+        if settings.certificate is not None:
+            raise UsageError("torrents are not encrypted: not with a certificate", hint="leave torrents = out")
+        check_library()

@@ -10,14 +10,14 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from drystone.base.errors import DrystoneError
+from drystone.base.errors import DrystoneError, TimedOutError
 from drystone.fleet.disk.changes import Change, Dirty, Entry
 from drystone.fleet.disk.disk import Disk
-from drystone.fleet.documents import Placement
+from drystone.fleet.documents import Member, Placement
 from drystone.fleet.objects import ObjectInfo
 from drystone.fleet.storage.failures import FAILURES, decode_failure
 from drystone.fleet.storage.leader import Leader
@@ -35,7 +35,7 @@ _AT_A_TIME = 8
 
 
 class Settler:
-    """Settles keys: the dirty ones in the background, others when a member asks.
+    """Settles keys: the dirty ones in the background, others when a member asks, or before they are shown.
 
     :param mender: of what is damaged here: it must be sent whole.
     """
@@ -94,32 +94,93 @@ class Settler:
         :raises ElsewhereError: another server leads. :raises DrystoneError: a member could not be reached or dropped.
         """
         async with self._leader.locks.hold((placement_id, key)):
-            standing = await self._standings.lead_for_writing(placement_id)
-            own = await standing.bay.run(find_versions, standing.disk, placement_id, key)
-            theirs = await self._ask_members(standing, key)
-            for version_id in sorted(theirs - {each.info.version_id for each in own}):
-                await self._remove(standing, key, version_id)
-            for entry in sorted(own, key=lambda each: each.made):
-                await self._send(standing, entry)
-            if not own and not theirs:
-                # A member may remember a removal; so will the rest, with a number above it.
-                await self._remove(standing, key, "null")
+            await self._settle(placement_id, key)
 
-    async def _ask_members(self, standing: Standing, key: str) -> set[str]:
-        """The ids of the versions that other members have."""
-        found: set[str] = set()
-        placement = standing.placement
-        for member in placement.members:
-            if member.server == self._standings.server:
-                continue
-            url = self._standings.atlas.url_of(member.server)
-            body = msgspec.json.encode(FindVersions(placement.id, key))
-            answer = await self._leader.calls.call("POST", url + VERSIONS_PATH, body)
-            if answer.status != 200:
-                failure = decode_failure(answer)
-                raise failure if isinstance(failure, DrystoneError) else DrystoneError(str(failure))
-            found |= {each.info.version_id for each in answer.document(Versions)}
-        return found
+    async def agree(self, placement_id: str, key: str, *, locked: bool) -> bool:
+        """See to it that members that compare themselves have our state of a key, which is about to be shown.
+
+        What an earlier leader never acknowledged may be here alone. One of those members may lead next: what a client
+        was shown must not be gone then. Members in sync have it anyway.
+
+        :param locked: whoever calls holds the key's lock, in Leader.see_through. :returns: False: one of them does not
+            answer. :raises ElsewhereError: another server leads.
+        """
+        standing = self._standings.lead(placement_id)
+        comparing = standing.replica.comparing()
+        if not comparing:
+            return True
+        own = _spell_out(await standing.bay.run(find_versions, standing.disk, placement_id, key))
+        try:
+            theirs = [_spell_out(await self._ask_or_drop(standing, each, key)) for each in comparing]
+            if any(each != own for each in theirs):
+                if locked:
+                    await self._level(placement_id, key)
+                else:
+                    await self._leader.see_through(self._lock_and_level(placement_id, key))
+        except DrystoneError as error:
+            log.info("placement %s: %r cannot be agreed on: %s", placement_id, key, error)
+            return False
+        return True
+
+    async def _lock_and_level(self, placement_id: str, key: str) -> None:
+        async with self._leader.locks.hold((placement_id, key)):
+            await self._level(placement_id, key)
+
+    async def _level(self, placement_id: str, key: str) -> None:
+        """Have members that compare themselves have our versions of a key, with its lock held: other readers may have
+        had it done meanwhile. What an earlier leader has under way is refused in this epoch: only what differs is sent.
+        """
+        standing = await self._standings.lead_for_writing(placement_id)
+        own, found = await self._look(standing, key)
+        ours = _spell_out(own)
+        comparing = {each.server for each in standing.replica.comparing()}
+        theirs = [_spell_out(versions) for server, versions in found.items() if server in comparing]
+        if any(each != ours for each in theirs):
+            await self._send_all(standing, key, own, found, but=ours.intersection(*theirs))
+
+    async def _settle(self, placement_id: str, key: str) -> None:
+        """As `settle`, with the key's lock held."""
+        standing = await self._standings.lead_for_writing(placement_id)
+        own, found = await self._look(standing, key)
+        await self._send_all(standing, key, own, found, but=set())
+
+    async def _look(self, standing: Standing, key: str) -> tuple[list[Entry], dict[str, Versions]]:
+        """Our versions of a key, and those of each other member, by its server."""
+        own = await standing.bay.run(find_versions, standing.disk, standing.placement.id, key)
+        others = (each for each in standing.placement.members if each.server != self._standings.server)
+        return own, {each.server: await self._ask_member(standing, each, key) for each in others}
+
+    async def _send_all(
+        self, standing: Standing, key: str, own: list[Entry], found: dict[str, Versions], *, but: set[tuple[str, int]]
+    ) -> None:
+        """Make the others' versions of a key ours. :param but: ids and numbers of those that are to stay."""
+        theirs = {each.info.version_id for versions in found.values() for each in versions}
+        for version_id in sorted(theirs - {each.info.version_id for each in own}):
+            await self._remove(standing, key, version_id)
+        for entry in sorted(own, key=lambda each: each.made):
+            if (entry.info.version_id, entry.info.seq) not in but:
+                await self._send(standing, entry)
+        if not own and not theirs:
+            # A member may remember a removal; so will the rest, with a number above it.
+            await self._remove(standing, key, "null")
+
+    async def _ask_or_drop(self, standing: Standing, member: Member, key: str) -> Versions:
+        """As `_ask_member`; whose disk hangs is dropped, as by a write: its server may answer all else."""
+        try:
+            return await self._ask_member(standing, member, key)
+        except TimedOutError as error:
+            await self._leader.drop(standing.placement.id, {member.server: error.message})
+            raise
+
+    async def _ask_member(self, standing: Standing, member: Member, key: str) -> Versions:
+        """The versions of a key that another member has. :raises DrystoneError: it does not say so."""
+        url = self._standings.atlas.url_of(member.server)
+        body = msgspec.json.encode(FindVersions(standing.placement.id, key, standing.placement))
+        answer = await self._leader.calls.call("POST", url + VERSIONS_PATH, body)
+        if answer.status != 200:
+            failure = decode_failure(answer)
+            raise failure if isinstance(failure, DrystoneError) else DrystoneError(str(failure))
+        return answer.document(Versions)
 
     async def _remove(self, standing: Standing, key: str, version_id: str) -> None:
         placement_id = standing.placement.id
@@ -148,3 +209,8 @@ class Settler:
         async for _ in read_checked(self._mender, standing, info.key, info, 0, info.size):
             pass
         await self._leader.make(standing, describe, order=order, read=None if info.delete_marker else read)
+
+
+def _spell_out(versions: Iterable[Entry]) -> set[tuple[str, int]]:
+    """Their ids and numbers: the same number is the same change."""
+    return {(each.info.version_id, each.info.seq) for each in versions}

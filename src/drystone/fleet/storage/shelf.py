@@ -7,18 +7,20 @@ when another, empty file system is mounted there; where only the identity is gon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
 from drystone.base.errors import DrystoneError, KernelError, TimedOutError, UnavailableError
 from drystone.base.files import replace_file
 from drystone.fleet.disk.disk import Disk
+from drystone.fleet.disk.health import Verdict
 from drystone.fleet.disk.identity import initialize, read_identity
 from drystone.fleet.documents import DiskReport
 
@@ -51,6 +53,8 @@ class Bay:
         self.disk: Disk | None = None
         self.last = DiskReport(root.name, "", "missing", 0, 0, "not opened yet")
         self.hangs = False
+        self.verdict: Verdict | None = None
+        """What was found about the disk beside what it met."""
         self.suspect = asyncio.Event()
         """Set when something failed that the next look may explain."""
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix=root.name)
@@ -67,19 +71,31 @@ class Bay:
         if self.hangs:
             raise UnavailableError(f"disk {self.name} hangs")
         loop = asyncio.get_running_loop()
-        call = loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
+        answer: asyncio.Future[Result] = loop.create_future()
+
+        def tell(result: Result | None, error: BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(_settle, answer, result, error)
+
+        def step() -> None:
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  # in a thread: whoever waits is told
+                tell(None, error)
+            else:
+                tell(result, None)
+
+        self._pool.submit(step)
+        timer = loop.call_later(_SECONDS, _settle, answer, None, TimeoutError())
         try:
-            async with asyncio.timeout(_SECONDS):
-                return await asyncio.shield(call)
+            return await answer
         except KernelError as error:
             self.suspect.set()
             raise UnavailableError(f"disk {self.name}: {error.message}") from error
         except TimeoutError as error:
-            call.add_done_callback(_forget)
             raise TimedOutError(f"disk {self.name} did not answer in {_SECONDS:g} s") from error
-        except asyncio.CancelledError:
-            call.add_done_callback(_forget)
-            raise
+        finally:
+            timer.cancel()
 
     async def run_long(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -107,9 +123,14 @@ class Bay:
         self._slow.shutdown(wait=False)
 
 
-def _forget(call: asyncio.Future[Result]) -> None:
-    """Look at the outcome of a call that nobody waits for, so that its error is no surprise to the loop."""
-    if not call.cancelled() and (error := call.exception()) is not None:
+def _settle(answer: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+    """Tell whoever waits for a step how it ended; the log, where nobody does any more."""
+    if not answer.done():
+        if error is None:
+            answer.set_result(result)
+        else:
+            answer.set_exception(error)
+    elif error is not None:
         log.info("a step on a disk that nobody waited for failed: %s", error)
 
 
@@ -123,6 +144,8 @@ class Shelf:
         self._root = root
         self._seen = state / "disks.json"
         self.bays: dict[str, Bay] = {}
+        self.before_use: Callable[[Disk], None] = lambda _: None
+        """Called with each disk that was opened, in the event loop, before anybody finds it."""
 
     def find_folders(self) -> None:
         """Make a bay of each `data_N` that there is now. :raises UnavailableError: there is none."""
@@ -132,7 +155,7 @@ class Shelf:
         for _, path in found:
             self.bays.setdefault(path.name, Bay(path))
         if not self.bays:
-            raise UnavailableError(f"there is no {self._root}/data_1", hint="mount disks at data_1, data_2, ...")
+            raise UnavailableError(f"there is no {self._root / 'data_1'}", hint="mount disks at data_1, data_2, ...")
 
     def _load_seen(self) -> dict[str, str]:
         try:
@@ -172,8 +195,11 @@ class Shelf:
             return disk
 
         try:
-            bay.disk = await bay.run(open_disk)
-            if bay.disk is None:
+            disk = await bay.run(open_disk)
+            if disk is not None:
+                self.before_use(disk)
+                bay.disk = disk
+            else:
                 bay.last = DiskReport(bay.name, "", "missing", 0, 0, "its identity is gone: is it mounted?")
         except (DrystoneError, OSError) as error:
             if bay.last.reason != str(error):
@@ -190,6 +216,10 @@ class Shelf:
             if bay.disk is not None and bay.disk.identity.disk_id == disk_id:
                 return bay
         return None
+
+    def disk_ids(self) -> frozenset[str]:
+        """Of all disks that `find` finds."""
+        return frozenset(bay.disk.identity.disk_id for bay in self.bays.values() if bay.disk is not None)
 
     async def watch(self) -> None:
         """Look at every disk once; `reports` then has what was seen."""
@@ -223,7 +253,8 @@ async def _look_at(bay: Bay) -> None:
         return
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            bay.last = await bay.run_long(disk.report)
+            report = await bay.run_long(disk.report)
+        bay.last = report if bay.verdict is None else bay.verdict.add_to(report)
         bay.hangs = False
     except TimeoutError:
         bay.hangs = True

@@ -79,13 +79,23 @@ class Standings:
         """Called whenever something was learned."""
 
     async def load(self) -> None:
-        """Take what the disks kept. Called when disks were opened."""
+        """Take what the disks kept. Called when disks were opened; those that come later are looked at before use."""
+        self.shelf.before_use = self.leave_older
         for bay in self.shelf.bays.values():
             if bay.disk is None:
                 continue
             for placement in (await bay.run(bay.disk.placements)).values():
                 await self.learn_placement(placement)
         await self._learn_all(self.atlas.placements())
+
+    def leave_older(self, disk: Disk) -> None:
+        """Go no more by what a disk that was put in knows better: it may have been elsewhere, where others led. `load`
+        takes what it knows."""
+        for placement in disk.placements().values():
+            replica = self._replicas.get(placement.id)
+            self.atlas.learn_placement(placement)
+            if replica is not None and replica.placement.epoch < placement.epoch:
+                del self._replicas[placement.id]
 
     async def learn_map(self, map_: FleetMap) -> None:
         """Take a mapper's map. One of a lower term, or not newer, is passed over.
@@ -99,9 +109,21 @@ class Standings:
         async with self._learning:
             if not await asyncio.to_thread(self.atlas.prepare, map_):
                 return
+            before = self.atlas.whole_term
             self.atlas.take(map_)
+            if self.atlas.whole_term > before:
+                self._leave_overruled()
         await self._learn_all(self.atlas.placements())  # what could not be kept before, too
         self._tell()
+
+    def _leave_overruled(self) -> None:
+        """Of what is no copy of ours, go by a new term's map, though we knew something newer: see Atlas.take."""
+        disks = self.shelf.disk_ids()
+        for id_, replica in tuple(self._replicas.items()):
+            known = self.atlas.placement(id_)
+            ours = not disks.isdisjoint(each.disk_id for each in replica.placement.members)
+            if known is not None and known.epoch < replica.placement.epoch and not ours:
+                del self._replicas[id_]
 
     def _tell(self) -> None:
         for each in tuple(self.watchers):
@@ -118,21 +140,25 @@ class Standings:
     async def learn_placement(self, placement: Placement) -> None:
         """Take one placement, if it is newer. Durable, where we hold it, when this returns."""
         newer = self.atlas.learn_placement(placement)
-        if self._concerns_us(placement):
+        if self._concerns_us(placement, self.shelf.disk_ids()):
             await self._learn_own(placement)
         if newer:
             self._tell()
 
-    def _concerns_us(self, placement: Placement) -> bool:
-        """Whether it is newer than what we go by, of something that we hold or are to hold."""
+    def _concerns_us(self, placement: Placement, disks: frozenset[str]) -> bool:
+        """Whether it is newer than what we go by, of something that we hold or are to hold.
+
+        :param disks: ids of ours. One that came from another server counts, though the placement says that server.
+        """
         replica = self._replicas.get(placement.id)
         if replica is None:
-            return placement.member(self.server) is not None
+            return any(each.server == self.server or each.disk_id in disks for each in placement.members)
         return replica.placement.epoch < placement.epoch
 
     async def _learn_all(self, placements: Iterable[Placement]) -> None:
         """Each on its own, so that a hung disk delays those on it."""
-        tasks = {asyncio.create_task(self._learn_own(each)) for each in placements if self._concerns_us(each)}
+        disks = self.shelf.disk_ids()
+        tasks = {asyncio.create_task(self._learn_own(each)) for each in placements if self._concerns_us(each, disks)}
         if tasks:
             self._slow |= tasks
             for task in tasks:
@@ -142,7 +168,7 @@ class Standings:
     async def _learn_own(self, placement: Placement) -> None:
         """Keep it on the disk that we hold it on, then go by it."""
         async with self._learning_own.hold(placement.id):
-            if self._concerns_us(placement) and await self._keep_own(placement):
+            if self._concerns_us(placement, self.shelf.disk_ids()) and await self._keep_own(placement):
                 replica = self._replicas.get(placement.id)
                 if replica is None:
                     # One that others may have led before: its disk may have come here from a server that promised.
@@ -152,26 +178,27 @@ class Standings:
                     replica.learn(placement)
 
     async def _keep_own(self, placement: Placement) -> bool:
-        """Whether it is durable on the disk that we hold it on, or are to hold it on."""
+        """Whether it is durable on the disk that we hold it on, or are to hold it on, and on any other of its disks
+        that is here."""
         own = placement.member(self.server)
         replica = self._replicas.get(placement.id)
         before = replica.placement.member(self.server) if replica is not None else None
+        known = (before, own, *(each for each in placement.members if self.shelf.find(each.disk_id) is not None))
         if (sweep := self.sweeping.get(placement.id)) is not None:
             await asyncio.wait({sweep})
         try:
-            for member in {each.disk_id: each for each in (before, own) if each is not None}.values():
+            for member in {each.disk_id: each for each in known if each is not None}.values():
                 bay = self.shelf.find(member.disk_id)
                 if bay is not None and bay.disk is not None:
                     await bay.run(_keep, bay.disk, placement, member.slot)
-                elif member is own:
-                    return False  # learned when the disk is there: `load` comes again
         except MismatchError:
             log.info("placement %s: epoch %d is old for the disk", placement.id, placement.epoch)
             return False
         except (DrystoneError, OSError) as error:
             log.warning("placement %s: epoch %d cannot be kept: %s", placement.id, placement.epoch, error)
             return False
-        return True
+        # Without its disk it is learned when that is there: `load` comes again.
+        return own is None or self.shelf.find(own.disk_id) is not None
 
     async def refresh(self) -> None:
         """Ask a mapper for a newer map; what it knew when this was called is known then.
@@ -214,14 +241,26 @@ class Standings:
         known = [self.atlas.placement(placement_id), replica.placement if replica else None]
         return max((each for each in known if each is not None), key=lambda each: each.epoch, default=None)
 
+    async def keep_on(self, bay: Bay, disk: Disk, placement: Placement) -> None:
+        """Have a disk keep a placement that has a copy there. Durable when this returns.
+
+        :raises DrystoneError: it does not.
+        """
+        slots = [each.slot for each in placement.members if each.disk_id == disk.identity.disk_id]
+        if slots:
+            await bay.run(_keep, disk, placement, slots[0])
+
     def missed(self, held: Iterable[Held]) -> list[Placement]:
-        """Placements that a disk of ours knows in an older epoch than we do, of those that we hold there now."""
+        """Placements that a disk of ours knows in an older epoch than we do, of those that have a copy there now."""
         found = []
         for each in held:
             newest = self.newest(each.placement.id)
-            own = newest.member(self.server) if newest is not None else None
-            if newest is not None and own is not None and own.disk_id == each.disk_id:
-                found += [newest] if newest.epoch > each.placement.epoch else []
+            if (
+                newest is not None
+                and newest.epoch > each.placement.epoch
+                and any(member.disk_id == each.disk_id for member in newest.members)
+            ):
+                found.append(newest)
         return found
 
     def find(self, placement_id: str) -> Standing | None:

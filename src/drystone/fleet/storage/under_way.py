@@ -32,8 +32,7 @@ class UnderWay:
         self._changes: dict[str, set[Noted]] = {}
         self._highest: dict[str, int] = {}
         self._given_up: dict[tuple[str, str], int] = {}
-        self._ended = asyncio.Condition()
-        self._tellers: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Event] = set()
 
     @contextlib.contextmanager
     def noting(self, placement: str, epoch: int) -> Iterator[Noted]:
@@ -48,14 +47,8 @@ class UnderWay:
 
     def _tell(self) -> None:
         """Have those that wait look again."""
-
-        async def notify() -> None:
-            async with self._ended:
-                self._ended.notify_all()
-
-        teller = asyncio.create_task(notify())
-        self._tellers.add(teller)
-        teller.add_done_callback(self._tellers.discard)
+        for each in self._waiting:
+            each.set()
 
     async def number(self, noted: Noted, change: Change) -> int:
         """Note the number that a change got; the floor to send it with.
@@ -66,8 +59,7 @@ class UnderWay:
         """
         placement, seq = change.placement, change.info.seq
         noted.least = seq
-        if self._given_up:
-            self._tell()
+        self._tell()
         self._highest[placement] = max(seq, self._highest.get(placement, 0))
         given_up = self._given_up.get((placement, change.info.key), 0)
         if given_up:
@@ -93,8 +85,14 @@ class UnderWay:
         )
 
     async def _wait(self, so: Callable[[], bool], seconds: float, placement: str) -> None:
+        told = asyncio.Event()
+        self._waiting.add(told)
         try:
-            async with asyncio.timeout(seconds), self._ended:
-                await self._ended.wait_for(so)
+            async with asyncio.timeout(seconds):
+                while not so():
+                    told.clear()
+                    await told.wait()
         except TimeoutError as error:
             raise TimedOutError(f"a change of placement {placement} takes long") from error
+        finally:
+            self._waiting.discard(told)

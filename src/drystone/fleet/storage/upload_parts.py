@@ -8,7 +8,7 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from drystone.base.errors import DamagedError, NotFoundError
 from drystone.fleet.disk.changes import Change, PartRecord
@@ -18,7 +18,6 @@ from drystone.fleet.disk.sums import is_piece
 from drystone.fleet.documents import Member, Placement
 from drystone.fleet.objects import ByteSource, ObjectInfo, PartInfo, PutOptions, UploadInfo
 from drystone.fleet.s3.checksums import combine_etags, with_sums_of
-from drystone.fleet.s3.conditions import check_write
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.leader import Leader, OwnBytesError, read_back
@@ -90,7 +89,7 @@ class UploadParts:
     async def _keep(
         self, standing: Standing, upload: UploadInfo, number: int, staging: Staging, received: Received
     ) -> PartInfo:
-        part = PartRecord(number, received.size, received.md5, time.time(), received.checksums)
+        part = PartRecord(number, received.size, received.md5, time.time(), received.checksums, received.digest)
         id_, incoming = standing.placement.id, staging.incoming
         assert incoming is not None, "taken"
 
@@ -115,8 +114,9 @@ class UploadParts:
         wanted: tuple[tuple[int, str], ...],
         options: PutOptions,
         version_id: str,
+        check: Callable[[], Awaitable[None]],
     ) -> ObjectInfo:
-        """One object out of parts, in `see_through`."""
+        """One object out of parts, in `see_through`. :param check: of the conditions, once the key's lock is held."""
         id_ = standing.placement.id
         async with self._leader.locks.hold((id_, upload_id)):
             upload, known = await self.find(standing, key, upload_id)
@@ -125,7 +125,8 @@ class UploadParts:
             try:
                 info = await standing.bay.run(describe_whole, upload, parts, body, options, version_id)
                 async with self._leader.locks.hold((id_, key)):
-                    made = await self._make(standing, info, upload_id, parts, body, options)
+                    await check()
+                    made = await self._make(standing, info, upload_id, parts, body)
             finally:
                 await standing.bay.run(body.abandon)
             await self._drop(standing, upload_id)
@@ -138,11 +139,8 @@ class UploadParts:
         upload_id: str,
         parts: tuple[PartRecord, ...],
         body: Incoming,
-        options: PutOptions,
     ) -> ObjectInfo:
         id_ = standing.placement.id
-        known = await standing.bay.run(standing.disk.find, id_, info.key)
-        check_write(options.conditions, known.info if known else None)
         numbers = tuple(each.number for each in parts)
 
         def describe(seq: int) -> Change:

@@ -109,12 +109,30 @@ def check_changes(database: Database) -> None:
     database.commit(term, version + 1, undone, 2.0)
     model = database.load()
     assert (model.placements, model.leftovers, model.buckets, model.keys) == ({}, {}, {}, {})
-    assert (model.removed, model.drills) == ({"p1"}, {})
+    assert (model.removed, model.drills, model.groups) == ({"p1"}, {}, {})
     assert "höst" in model.folders
     back = msgspec.structs.replace(PLACEMENT, epoch=9)
     database.commit(term, model.version, [PlacementChange(back, 0, "remembered")], 3.0)
     model = database.load()
     assert (model.placements, model.removed) == ({"p1": back}, set())
+
+
+def check_led_past(database: Database) -> None:
+    """What was led past a lost database is known until the rebuilding ends, or another begins."""
+    term = database.take_lease("one", "", 60).term
+    model = database.load()
+    for more in (True, False):
+        begun = FleetChange(model.fleet, recovering=True, why="begun")
+        version = database.commit(term, database.load().version, [begun], 1.0)
+        epoch = database.load().placements["p1"].epoch if not more else 0
+        after = msgspec.structs.replace(PLACEMENT, epoch=epoch + 1000)
+        version = database.commit(term, version, [PlacementChange(after, epoch, "led", led_past=True)], 1.0)
+        assert database.load().led_past == {"p1"}
+        on = msgspec.structs.replace(after, epoch=after.epoch + 1)
+        version = database.commit(term, version, [PlacementChange(on, after.epoch, "a copy")], 1.0)
+        assert database.load().led_past == {"p1"}, "it is as far as it was"
+        database.commit(term, version, [FleetChange(model.fleet, recovering=more, why="anew, or ended")], 1.0)
+        assert database.load().led_past == set()
 
 
 def check_compare_and_set(database: Database) -> None:
@@ -149,5 +167,6 @@ CHECKS: tuple[Callable[[Database], None], ...] = (
     check_expiry,
     check_term,
     check_changes,
+    check_led_past,
     check_compare_and_set,
 )

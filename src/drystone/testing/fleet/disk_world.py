@@ -131,6 +131,13 @@ class DiskWorld:
         if dirty:
             self.dirty.add(key)
 
+    def put_part(self, upload_id: str, number: int, data: bytes, *, epoch: int | None = None) -> None:
+        """Keep a part of an upload that was begun."""
+        body = self.body(data)
+        md5 = hashlib.md5(data).hexdigest()  # noqa: S324  # S3's
+        record = PartRecord(number, len(data), md5, 7.0, {"crc32c": "x"}, body.finish().digest)
+        self.disk.put_part(PLACEMENT, upload_id, record, body, epoch=epoch)
+
     def upload(self, key: str, sizes: tuple[int, ...]) -> None:
         """Put an object in parts; part 1 twice."""
         info = UploadInfo(key, f"u{len(self.state)}", 5.0, PutOptions())
@@ -139,14 +146,19 @@ class DiskWorld:
         for number, size in enumerate((sizes[0], *sizes)):
             part = content(f"{key}/{number}", number, size)
             data = data + part if number else b""
-            record = PartRecord(max(1, number), size, hashlib.md5(part).hexdigest(), 7.0)  # noqa: S324  # S3's
-            self.disk.put_part(PLACEMENT, info.upload_id, record, self.body(part))
+            self.put_part(info.upload_id, max(1, number), part)
         body = self.disk.assemble(PLACEMENT, info.upload_id, range(1, len(sizes) + 1))
         change = self.put_change(key, "null", data, body)
         self.next = {**self.state, (key, "null"): Version(change.made, change.info.seq, data)}
         self.disk.commit(self.disk.prepare(change, body))
         self.state = self.next
         self.disk.drop_upload(PLACEMENT, info.upload_id)
+
+
+def leave_dirty(disk: Disk, placement_id: str, key: str, seq: int) -> None:
+    """Have a key be dirty, as a change with that `seq` leaves it which its leader took back."""
+    removal = Change("remove", placement_id, ObjectInfo(key, 0, 0.0, "", "", seq, "null"), 0)
+    disk.abort(disk.prepare(removal), dirty=True)
 
 
 def make_disk(root: Path, files: DiskFiles | None = None, **more: object) -> Disk:

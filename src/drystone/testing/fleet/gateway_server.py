@@ -60,16 +60,18 @@ def make_handler(gateway: Gateway, limits: Limits) -> Callable[[web.BaseRequest]
                 await response.write(answer.body)
         else:
             with contextlib.suppress(TimedOutError, UnavailableError):
-                await _send(response, answer.body, limits)
+                await _send(request, response, answer.body, limits)
         await response.write_eof()
         return response
 
     return handle
 
 
-async def _send(response: web.StreamResponse, body: AsyncIterator[bytes | memoryview], limits: Limits) -> None:
+async def _send(
+    request: web.BaseRequest, response: web.StreamResponse, body: AsyncIterator[bytes | memoryview], limits: Limits
+) -> None:
     async for piece in body:
-        await write_answer(response, piece, limits)
+        await write_answer(request, response, piece, limits)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from drystone.fleet.documents import Policy
@@ -21,6 +21,8 @@ _KINDS: dict[Profile, tuple[Fault, ...]] = {
     "disks": (*_SHARED, "unmount", "unmount", "fill", "lose-database", "restore-database"),
 }
 _LONGEST = 9.0
+_HEARD_SECONDS = 6.0
+"""For so long after a database was put back every server is well: then one is heard that knows better than it."""
 DISKS = 3
 """Of each storage server."""
 
@@ -39,13 +41,13 @@ class Step:
     target: str = ""
     called: str = ""
     how: Literal["hold", "reset"] = "hold"
+    told: bool = False
     number: int = 0
 
     def __str__(self) -> str:
         words = [self.fault, self.target, self.called and f"to {self.called}", f"#{self.number}"]
-        return f"{self.begin:5.1f} to {self.end:5.1f}  {' '.join(each for each in words if each)}" + (
-            f" ({self.how})" if self.fault == "cut" else ""
-        )
+        how = f" ({self.how})" if self.fault == "cut" else " (and told)" if self.told else ""
+        return f"{self.begin:5.1f} to {self.end:5.1f}  {' '.join(each for each in words if each)}{how}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,20 @@ def plan(seed: int, seconds: float = 20.0) -> Schedule:
     policy: Policy = source.choice(("shared", "shared", "exclusive"))
     victim = source.choice(storage)
     kinds = [source.choice(_KINDS[profile]) for _ in range(source.randrange(3, 9))]
-    steps = [_make_step(source, kind, storage, mappers, seconds) for kind in kinds]
+    made = [_make_step(source, kind, storage, mappers, seconds) for kind in kinds]
+    steps = [_tell(each, made) if each.fault == "restore-database" else each for each in made]
     steps.sort(key=lambda each: each.begin)
     return Schedule(seed, profile, storage, mappers, policy, seconds, tuple(steps), victim)
+
+
+def _tell(step: Step, others: list[Step]) -> Step:
+    """A putting back of the database: nobody says so where every server lives and is reached just then."""
+    quiet = all(
+        each.end < step.end - 1.0 or each.begin > step.end + _HEARD_SECONDS
+        for each in others
+        if each.fault in {"stop", "kill", "hang", "cut"}
+    )
+    return replace(step, told=not quiet)
 
 
 def _make_step(

@@ -96,13 +96,13 @@ class Server:
         """Whether it was made to hang."""
         return self._hung
 
-    def begin(self) -> None:
-        """Start it, and do not wait until it answers."""
+    def begin(self, *words: str) -> None:
+        """Start it, with more words for this once, and do not wait until it answers."""
         assert not self.pid, f"{self.name} runs"
         self._reap()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                dying(list(self._command(self))),
+                dying([*self._command(self), *words]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

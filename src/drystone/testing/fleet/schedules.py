@@ -154,9 +154,9 @@ class Ordeal:
             case "unmount" | "fill":
                 return self._take_disk(step)
             case "lose-database" | "restore-database":
-                return self._change_database(step.fault)
+                return self._change_database(step)
 
-    def _halt(self, server: Server, how: str) -> Callable[[], None] | None:
+    def _halt(self, server: Server, how: str) -> Callable[..., None] | None:
         if server.name in self._down:
             return None
         assert server.pid, f"{server.name} ended by itself"
@@ -170,12 +170,12 @@ class Ordeal:
         else:
             server.kill()
 
-        def revive() -> None:
+        def revive(*words: str) -> None:
             self._down.discard(server.name)
             if how == "hang":
                 server.resume()
             elif not server.pid:
-                server.begin()
+                server.begin(*words)
 
         return revive
 
@@ -223,11 +223,11 @@ class Ordeal:
 
         return bring_back
 
-    def _change_database(self, how: str) -> Callable[[], None] | None:
+    def _change_database(self, step: Step) -> Callable[[], None] | None:
         """Lose it at once, and have mappers again at the end; or keep a copy, and put it back at the end."""
         if any(each.name in self._down for each in self._fleet.mappers):
             return None
-        if how == "lose-database":
+        if step.fault == "lose-database":
             revive = self._end_mappers()
             self._fleet.database_file.unlink()
             return revive
@@ -239,19 +239,19 @@ class Ordeal:
                 return
             revive = self._end_mappers()
             copy.rename(self._fleet.database_file)
-            revive()
+            revive(*(["--recover"] if step.told else []))
 
         return put_back
 
-    def _end_mappers(self) -> Callable[[], None]:
-        """Kill all of them, and fold the database into its one file."""
+    def _end_mappers(self) -> Callable[..., None]:
+        """Kill all of them, and fold the database into its one file; starts them again, with more words."""
         ends = [self._halt(each, "kill") for each in self._fleet.mappers]
         self._fleet.fold_database()
 
-        def revive() -> None:
+        def revive(*words: str) -> None:
             for end in ends:
                 if end is not None:
-                    end()
+                    end(*words)
 
         return revive
 

@@ -38,6 +38,7 @@ class FleetServers:
     :param legacy: who may use the storage servers' legacy interface.
     :param dead: seconds of silence after which the mapper takes a server for dead.
     :param patience: seconds for which a request waits while leaders change.
+    :param torrents: whether copies are exchanged by BitTorrent.
     :param tls: of the storage servers, which all trust its certificate. :param domain: of virtual-host style requests.
     """
 
@@ -53,6 +54,7 @@ class FleetServers:
         patience: float = 12.0,
         tls: TlsFiles | None = None,
         domain: str = "",
+        torrents: bool = False,
     ) -> None:
         self.folder = folder
         self._ids = [f"s{number}" for number in range(1, servers + 1)]
@@ -61,6 +63,7 @@ class FleetServers:
         self._patience = patience
         self._tls = tls
         self._domain = domain
+        self._torrents = "127.0.0.1:0" if torrents else ""
         self._rules = Rules(dead=dead, policy=policy)
         self._stack = contextlib.AsyncExitStack()
         self._running: dict[str, tuple[Running, asyncio.Event, asyncio.Task[None]]] = {}
@@ -145,6 +148,7 @@ class FleetServers:
             key_file=self._tls.key if self._tls else None,
             authority=self._tls.certificate if self._tls else None,
             domain=self._domain,
+            torrents=self._torrents,
         )
         ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
         told = asyncio.Event()

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from drystone.fleet.documents import Bucket, DiskHealth, DiskReport, Heartbeat, Held, Member, Placement, Policy, Slot
+from drystone.fleet.documents import (
+    Bucket,
+    DiskHealth,
+    DiskReport,
+    Heartbeat,
+    Held,
+    Member,
+    MemberState,
+    Placement,
+    Policy,
+    Slot,
+)
 from drystone.fleet.mapping.model import DiskRecord, Model, ServerRecord
 from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.mapping.sightings import Sightings
@@ -14,10 +25,10 @@ from drystone.fleet.mapping.view import View
 CAPACITY = 1 << 40
 
 
-def copy_on(place: str, state: str = "in_sync", slot: Slot = "primary") -> Member:
+def copy_on(place: str, state: MemberState = "in_sync", slot: Slot = "primary") -> Member:
     """The member on `s1/1`: disk data_1 of s1, with the id `s1-1`."""
     server, _, number = place.partition("/")
-    return Member(server, f"data_{number}", f"{server}-{number}", slot, "in_sync" if state == "in_sync" else "copying")
+    return Member(server, f"data_{number}", f"{server}-{number}", slot, state)
 
 
 def name_disk(disk_id: str) -> str:

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from drystone.base.errors import UsageError
+from drystone.base.installing import UNITS, install_services
 from drystone.cli.fleet.boot import boot
 from drystone.cli.fleet.command import fleet
-from drystone.fleet.boot.install import ROLES, SECRET, UNITS, Role, install_services, name_unit, render
+from drystone.fleet.boot.install import ROLES, SECRET, Role, describe, name_unit
 from drystone.fleet.mapping.settings import MapperSettings
 from drystone.fleet.storage.settings import StorageSettings
 
@@ -24,7 +25,7 @@ PROGRAM = shutil.which("true") or "/bin/true"
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_unit_calls_a_command_that_there_is(role: Role) -> None:
-    text = render(role, PROGRAM).decode()
+    text = describe(role).render(PROGRAM).decode()
     assert "@" not in text
     line = next(each for each in text.splitlines() if each.startswith("ExecStart="))
     words = shlex.split(line.removeprefix("ExecStart="))
@@ -38,14 +39,14 @@ def test_a_unit_calls_a_command_that_there_is(role: Role) -> None:
 
 def test_a_path_that_cannot_stand_in_a_unit_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot stand in a unit"):
-        render("mapper", "/a b/drystone")
+        describe("mapper").render("/a b/drystone")
 
 
 @pytest.mark.parametrize(("role", "kind"), [("mapper", MapperSettings), ("storage", StorageSettings)])
 def test_the_configuration_shows_settings_that_there_are(
     role: Role, kind: type[msgspec.Struct], tmp_path: Path
 ) -> None:
-    install_services(str(tmp_path), PROGRAM, [role])
+    install_services(str(tmp_path), PROGRAM, [describe(role)])
     text = (tmp_path / f"etc/drystone/{role}.toml").read_text()
     assert tomllib.loads(text) == {}
     shown = tomllib.loads("\n".join(each.removeprefix("# ") for each in text.splitlines()[1:]))
@@ -71,7 +72,7 @@ def test_the_command_writes_what_was_asked_for_and_keeps_what_was_filled_in(tmp_
 
 @pytest.mark.parametrize("role", ROLES)
 def test_systemd_takes_the_units(role: Role, tmp_path: Path) -> None:
-    install_services(str(tmp_path), PROGRAM, [role])
+    install_services(str(tmp_path), PROGRAM, [describe(role)])
     unit = tmp_path / UNITS.lstrip("/") / name_unit(role)
     assert SECRET in unit.read_text()
     analyze = shutil.which("systemd-analyze")

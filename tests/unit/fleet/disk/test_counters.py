@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -10,15 +8,6 @@ from drystone.base.errors import UnavailableError
 from drystone.fleet.disk.counters import Counters
 from drystone.fleet.disk.index import Index
 from drystone.fleet.replica import make_seq
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[Index]:
-    index = Index(tmp_path / "i.db")
-    index.create()
-    index.open()
-    yield index
-    index.close()
 
 
 def test_numbers_grow_and_begin_anew_with_an_epoch(index: Index) -> None:

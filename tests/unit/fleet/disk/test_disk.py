@@ -243,6 +243,16 @@ def test_what_a_page_lacks_is_removed_unless_it_is_newer(world: DiskWorld) -> No
     assert world.disk.remove_absent(PLACEMENT, "h/b", ComparedPage((), make_seq(EPOCH + 1, 0), "h/c")) == 1
 
 
+def test_a_page_of_an_earlier_epoch_removes_nothing(world: DiskWorld) -> None:
+    """Whoever compared itself with that leader may lead by now, and have shown what the page lacks."""
+    world.put("h/a", 3)
+    page = ComparedPage((), make_seq(EPOCH + 1, 0), "")
+    with pytest.raises(MismatchError):
+        world.disk.remove_absent(PLACEMENT, "", page, epoch=EPOCH - 1)
+    assert [key for key, _ in read_state(world.disk)] == ["h/a"]
+    assert world.disk.remove_absent(PLACEMENT, "", page, epoch=EPOCH) == 1
+
+
 def test_version_numbers_are_never_given_twice(world: DiskWorld) -> None:
     numbers = [world.disk.take_seq(PLACEMENT, EPOCH) for _ in range(5)]
     world.disk.close()
@@ -358,9 +368,9 @@ def test_a_change_is_taken_in_its_own_epoch_only(world: DiskWorld) -> None:
         world.disk.begin_upload(PLACEMENT, upload, epoch=9)
     world.disk.begin_upload(PLACEMENT, upload, epoch=EPOCH)
     with pytest.raises(MismatchError, match="not 9"):
-        world.disk.put_part(PLACEMENT, "u1", PartRecord(1, 3, "", 1.0), world.body(b"abc"), epoch=9)
+        world.put_part("u1", 1, b"abc", epoch=9)
     world.disk.hold(placement(world.disk.identity.disk_id, epoch=9), "primary")
-    world.disk.put_part(PLACEMENT, "u1", PartRecord(1, 3, "", 1.0), world.body(b"abc"), epoch=9)
+    world.put_part("u1", 1, b"abc", epoch=9)
     assert list((world.disk.root / ".drystone/temp").iterdir()) == []
 
 
@@ -396,3 +406,16 @@ def test_a_change_whose_body_vanished_is_not_taken_for_done(world: DiskWorld) ->
     (world.disk.root / body.place).unlink()
     with pytest.raises(UnavailableError, match="bad"):
         world.disk.commit(intent)
+
+
+def test_the_newest_are_found_whatever_their_keys(world: DiskWorld) -> None:
+    for key in ("h/c", "h/a", "h/b", "h/gone", "h/marked"):
+        world.put(key)
+    world.remove("h/gone")
+    world.mark("h/marked", "2")
+    world.put("h/c")
+    assert [each.key for each in world.disk.newest(PLACEMENT, 2)] == ["h/c", "h/b"]
+    assert world.disk.newest(PLACEMENT, 100) == tuple(
+        sorted(world.disk.list(PLACEMENT, "", "", "", 100).objects, key=lambda each: -each.modified)
+    )
+    assert world.disk.newest(PLACEMENT, 0) == ()

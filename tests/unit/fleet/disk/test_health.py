@@ -73,11 +73,13 @@ def test_a_good_disk_says_so(world: DiskWorld) -> None:
     assert report.disk_id == world.disk.identity.disk_id
 
 
-def test_many_probe_at_once(world: DiskWorld) -> None:
+def test_many_probe_at_once(tmp_path: Path) -> None:
+    disk = make_disk(tmp_path / "d")  # not in memory: it takes its time
     with ThreadPoolExecutor(8) as threads:
-        for each in [threads.submit(world.disk.probe) for _ in range(400)]:
+        for each in [threads.submit(disk.probe) for _ in range(80)]:
             each.result()
-    assert world.disk.report().health == "good"
+    assert disk.report().health == "good"
+    disk.close()
 
 
 def test_a_folder_whose_disk_was_taken_away_is_missing(world: DiskWorld) -> None:

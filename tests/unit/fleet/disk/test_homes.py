@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import AbstractContextManager
 
+import msgspec
 import pytest
 
+from drystone.base.errors import MismatchError
 from drystone.fleet.disk.homes import Homes
 from drystone.fleet.disk.index import Index
+from drystone.fleet.documents import Member
 from drystone.testing.fleet.disk_world import placement
 
-
-@pytest.fixture
-def commits() -> list[int]:
-    return []
+HoldUp = Callable[[], AbstractContextManager[Callable[[int], None]]]
 
 
-@pytest.fixture
-def index(tmp_path: Path, commits: list[int]) -> Iterator[Index]:
-    index = Index(tmp_path / "index.db", lambda each: commits.append(each.total_changes))
-    index.create()
-    index.open()
-    yield index
-    index.close()
-
-
-def test_many_that_are_learned_at_once_share_a_commit(index: Index, commits: list[int]) -> None:
+def test_many_that_are_learned_at_once_share_a_commit(index: Index, commits: list[int], hold_up: HoldUp) -> None:
     homes = Homes(index)
-    begun, goes_on = threading.Event(), threading.Event()
-
-    def slow(connection: sqlite3.Connection) -> None:
-        begun.set()
-        assert goes_on.wait(120)
-
+    learned = [placement("d", placement_id=f"p{number}") for number in range(8)]
     with ThreadPoolExecutor(9) as threads:
-        first = threads.submit(index.write, slow)
-        assert begun.wait(120)
-        learned = [placement("d", placement_id=f"p{number}") for number in range(8)]
-        holds = [threads.submit(homes.hold, each, "primary") for each in learned]
-        while index._steps.qsize() < len(holds) and not any(each.done() for each in holds):
-            pass
-        goes_on.set()
-        first.result()
+        with hold_up() as wait_for:
+            holds = [threads.submit(homes.hold, each, "primary") for each in learned]
+            wait_for(len(holds))
         for each in holds:
             each.result()
     assert len(commits) == 2
@@ -54,15 +33,37 @@ def test_many_that_are_learned_at_once_share_a_commit(index: Index, commits: lis
     assert {each.placement.id: each.placement for each in again.all().values()} == {each.id: each for each in learned}
 
 
-def test_of_many_epochs_at_once_the_highest_is_kept(index: Index) -> None:
+def test_an_earlier_epoch_that_comes_while_a_later_one_is_written_is_refused(index: Index, hold_up: HoldUp) -> None:
     homes = Homes(index)
 
     def hold(epoch: int) -> None:
         homes.hold(placement("d", epoch=epoch), "primary")
 
-    with ThreadPoolExecutor(8) as threads:
-        for each in [threads.submit(hold, epoch) for epoch in range(1, 40)]:
-            each.exception()
+    with ThreadPoolExecutor(2) as threads, hold_up() as wait_for:
+        later = threads.submit(hold, 6)
+        wait_for(1)
+        earlier = threads.submit(hold, 5)
+        with pytest.raises(TimeoutError):
+            earlier.result(0.2)
+    later.result()
+    with pytest.raises(MismatchError, match="in epoch 6"):
+        earlier.result()
     again = Homes(index)
     again.load()
-    assert again.find("p1").placement.epoch == homes.find("p1").placement.epoch == 39
+    assert again.find("p1").placement.epoch == homes.find("p1").placement.epoch == 6
+
+
+def test_whom_a_leader_counted_in_stays_so_in_the_epoch(index: Index) -> None:
+    """The map of that epoch, which does not know it yet, may come after."""
+    own = placement("d", epoch=6)
+    told = msgspec.structs.replace(own, members=(*own.members, Member("s2", "data_1", "e", "secondary", "copying")))
+    counted = msgspec.structs.replace(told, members=(*own.members, Member("s2", "data_1", "e", "secondary", "in_sync")))
+    homes = Homes(index)
+    for each in (told, counted, told):
+        homes.hold(each, "primary")
+    again = Homes(index)
+    again.load()
+    assert again.find("p1").placement == counted
+    later = msgspec.structs.replace(told, epoch=7)
+    homes.hold(later, "primary")
+    assert homes.find("p1").placement == later

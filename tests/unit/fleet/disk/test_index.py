@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,21 +11,8 @@ import pytest
 from drystone.base.errors import DamagedError, UnavailableError
 from drystone.fleet.disk.index import Index
 
+HoldUp = Callable[[], AbstractContextManager[Callable[[int], None]]]
 INSERT = "INSERT INTO garbage VALUES (?, 1)"
-
-
-@pytest.fixture
-def commits() -> list[int]:
-    return []
-
-
-@pytest.fixture
-def index(tmp_path: Path, commits: list[int]) -> Iterator[Index]:
-    index = Index(tmp_path / "index.db", lambda each: commits.append(each.total_changes))
-    index.create()
-    index.open()
-    yield index
-    index.close()
 
 
 def count(index: Index) -> int:
@@ -33,21 +20,13 @@ def count(index: Index) -> int:
         return int(connection.execute("SELECT count(*) FROM garbage").fetchone()[0])
 
 
-def test_steps_that_wait_share_a_commit(index: Index, commits: list[int]) -> None:
-    begun, goes_on = threading.Event(), threading.Event()
-
-    def slow(connection: sqlite3.Connection) -> None:
-        begun.set()
-        assert goes_on.wait(120)
-
-    with ThreadPoolExecutor(11) as threads:
-        first = threads.submit(index.write, slow)
-        assert begun.wait(120)
-        others = [threads.submit(index.write, lambda c, n=n: c.execute(INSERT, (f"{n}",)).rowcount) for n in range(10)]
-        while index._steps.qsize() < 10:
-            pass
-        goes_on.set()
-        first.result()
+def test_steps_that_wait_share_a_commit(index: Index, commits: list[int], hold_up: HoldUp) -> None:
+    with ThreadPoolExecutor(10) as threads:
+        with hold_up() as wait_for:
+            others = [
+                threads.submit(index.write, lambda c, n=n: c.execute(INSERT, (f"{n}",)).rowcount) for n in range(10)
+            ]
+            wait_for(len(others))
         assert [each.result() for each in others] == [1] * 10
     assert len(commits) == 2
     assert count(index) == 10

@@ -2,16 +2,21 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from drystone.base.errors import KernelError
+from drystone.base.errors import DrystoneError, ExhaustedError, KernelError
+from drystone.fleet.disk import places
 from drystone.testing.fleet.disk_faults import FaultyFiles
 from drystone.testing.fleet.disk_world import (
     FLEET,
     PLACEMENT,
     DiskWorld,
+    UnsyncedFiles,
     check_whole,
     make_disk,
     quick_folder,
@@ -67,6 +72,75 @@ def test_a_move_that_waits_for_room_is_found_where_it_comes_from() -> None:
         world.disk.open(FLEET)
         assert read_state(world.disk) == world.state
         check_whole(world.disk, world.state)
+        world.disk.close()
+
+
+class StuckFiles(UnsyncedFiles):
+    """Files of which none is renamed while `number` is an errno."""
+
+    number = 0
+
+    def rename(self, source: str, target: str) -> None:
+        if self.number:
+            raise OSError(self.number, "stuck")
+        super().rename(source, target)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, ExhaustedError), (errno.EACCES, KernelError)])
+def test_no_change_of_a_key_passes_one_that_waits(number: int, kind: type[DrystoneError]) -> None:
+    with quick_folder() as folder:
+        files = StuckFiles(folder / "d")
+        world = DiskWorld(make_disk(folder / "d", files))
+        files.number = errno.ENOSPC
+        world.put("h/a", 5)
+        waiting = files.names(places.TEMP)
+        files.number = number
+        body = world.body(b"second")
+        change = world.put_change("h/a", "null", b"", body)
+        with pytest.raises(kind):
+            world.disk.apply(change, body)
+        world.disk.release(PLACEMENT, change.info.seq)
+        assert files.names(places.TEMP) == waiting
+        assert read_state(world.disk) == world.state
+        files.number = 0
+        world.put("h/a", 6)
+        assert read_state(world.disk) == world.state
+        check_whole(world.disk, world.state)
+        world.disk.close()
+
+
+class HeldFiles(UnsyncedFiles):
+    """Whoever asks whether a file of an object is there waits at a gate, once that is shut."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.gate, self.waits = threading.Event(), threading.Event()
+        self.gate.set()
+
+    def exists(self, place: str) -> bool:
+        if place.startswith("primary/") and not self.gate.is_set():
+            self.waits.set()
+            assert self.gate.wait(120)
+        return super().exists(place)
+
+
+def test_an_abort_leaves_the_body_to_a_commit_that_is_under_way() -> None:
+    with quick_folder() as folder:
+        files = HeldFiles(folder / "d")
+        world = DiskWorld(make_disk(folder / "d", files))
+        body = world.body(b"second")
+        intent = world.disk.prepare(world.put_change("h/a", "null", b"", body), body)
+        files.gate.clear()
+        with ThreadPoolExecutor(2) as threads:
+            commit = threads.submit(world.disk.commit, intent)
+            assert files.waits.wait(120)
+            abort = threads.submit(world.disk.abort, intent, dirty=True)
+            with pytest.raises(TimeoutError):
+                abort.result(0.2)
+            files.gate.set()
+            commit.result()
+            abort.result()
+        assert read_state(world.disk)["h/a", "null"].data == b"second"
         world.disk.close()
 
 

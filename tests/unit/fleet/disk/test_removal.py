@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from drystone.testing.fleet.disk_world import EPOCH, FLEET, PLACEMENT, DiskWorld, placement, read_state
 
 
@@ -36,14 +38,15 @@ def test_a_leftover_is_deleted_with_all_it_had(world: DiskWorld) -> None:
     assert (held.objects, held.size, held.newest) == (0, 0, 0.0)
 
 
-def test_it_goes_on_after_a_stop_and_a_restart(world: DiskWorld) -> None:
+@pytest.mark.parametrize("asked", [50, 303])
+def test_it_goes_on_after_a_stop_and_a_restart(world: DiskWorld, asked: int) -> None:
     fill(world)
     calls = 0
 
     def stop() -> bool:
         nonlocal calls
         calls += 1
-        return calls > 50
+        return calls > asked
 
     assert not world.disk.leave(PLACEMENT, stop=stop)
     assert PLACEMENT in world.disk.placements()

@@ -65,10 +65,33 @@ def test_a_whole_disk_is_left_alone(tmp_path: Path) -> None:
     assert read_identity(root) == plan.identity
 
 
+def test_a_disk_that_another_took_the_place_of_is_left_alone(tmp_path: Path) -> None:
+    root = make_disk(tmp_path)
+    (root / ".drystone/index.db").unlink()
+    plan = plan_renewal(root)
+    root.rename(tmp_path / "taken out")
+    (make_disk(tmp_path) / ".drystone/index.db").unlink()
+    before = list_all(root)
+    with pytest.raises(RefusedError, match="another disk"):
+        renew(plan)
+    assert list_all(root) == before
+
+
 def test_a_folder_that_is_no_disk_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError):
         plan_renewal(tmp_path)
     assert list_all(tmp_path) == set()
+
+
+def test_one_that_was_broken_off_and_of_which_nobody_knows_what_it_was_is_left_alone(tmp_path: Path) -> None:
+    root = make_disk(tmp_path)
+    (root / "given-up-1").mkdir()
+    (root / ".drystone").rename(root / "given-up-1/.drystone")
+    (root / "given-up-1/.drystone/disk.json").write_bytes(b"{")
+    before = list_all(root)
+    with pytest.raises(DamagedError):
+        plan_renewal(root)
+    assert list_all(root) == before
 
 
 @pytest.mark.parametrize("moved", [("primary",), ("primary", "secondary", ".drystone")])

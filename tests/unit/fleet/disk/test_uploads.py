@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -20,8 +19,7 @@ def put_parts(world: DiskWorld, sizes: list[int]) -> bytes:
     data = b""
     for number, size in enumerate(sizes, start=1):
         part = content("part", number, size)
-        record = PartRecord(number, size, hashlib.md5(part).hexdigest(), 7.0, {"crc32c": "x"})
-        world.disk.put_part(PLACEMENT, "u1", record, world.body(part))
+        world.put_part("u1", number, part)
         data += part
     return data
 
@@ -66,7 +64,7 @@ def test_what_is_under_way_is_there_after_a_restart(world: DiskWorld) -> None:
 
 def test_a_part_is_replaced_and_parts_may_be_left_out(world: DiskWorld) -> None:
     put_parts(world, [30, 20, 10])
-    world.disk.put_part(PLACEMENT, "u1", PartRecord(2, 3, "m", 8.0), world.body(b"new"))
+    world.put_part("u1", 2, b"new")
     body = world.disk.assemble(PLACEMENT, "u1", [2, 3])
     assert (world.disk.root / body.place).read_bytes() == b"new" + content("part", 3, 10)
     body.abandon()
@@ -79,9 +77,8 @@ def test_a_dropped_upload_is_gone(world: DiskWorld) -> None:
     for _ in range(2):
         world.disk.drop_upload(PLACEMENT, "u1")
     assert list((world.disk.root / ".drystone/parts").iterdir()) == []
-    body = world.body(b"late")
     with pytest.raises(NotFoundError, match="no upload u1"):
-        world.disk.put_part(PLACEMENT, "u1", PartRecord(1, 4, "m", 8.0), body)
+        world.put_part("u1", 1, b"late")
     with pytest.raises(NotFoundError, match="no upload u1"):
         world.disk.parts(PLACEMENT, "u1")
     with pytest.raises(NotFoundError, match="no upload u1"):
@@ -93,8 +90,19 @@ def test_a_part_that_is_not_there(world: DiskWorld) -> None:
     put_parts(world, [30])
     with pytest.raises(NotFoundError, match="no part 2"):
         world.disk.assemble(PLACEMENT, "u1", [1, 2])
-    with pytest.raises(MismatchError, match="has 3 bytes"):
-        world.disk.put_part(PLACEMENT, "u1", PartRecord(2, 4, "m", 8.0), world.body(b"abc"))
+
+
+def test_a_part_that_changed_on_its_way_is_not_kept(world: DiskWorld) -> None:
+    put_parts(world, [30])
+    right = world.body(b"abc")
+    digest = right.finish().digest
+    right.abandon()
+    for size, came in ((3, b"abd"), (4, b"abc")):
+        body = world.body(came)
+        with pytest.raises(MismatchError, match="3 bytes with digest"):
+            world.disk.put_part(PLACEMENT, "u1", PartRecord(2, size, "m", 8.0, {}, digest), body)
+        body.abandon()
+    assert [each.number for each in world.disk.parts(PLACEMENT, "u1")[1]] == [1]
 
 
 def test_a_damaged_part_is_found_when_it_is_read_again(world: DiskWorld) -> None:

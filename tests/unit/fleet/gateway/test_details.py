@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from drystone.fleet.documents import Key
@@ -21,18 +23,10 @@ class MeddledObjects(MemoryObjects):
         super().__init__(catalog, lambda: 1_790_000_000.0)
         self.between: list[dict[str, str]] = []
 
-    async def update(
-        self,
-        bucket: str,
-        key: str,
-        version_id: str | None,
-        changes: dict[str, dict[str, str]],
-        *,
-        seq: int | None = None,
-    ) -> ObjectInfo:
+    async def update(self, bucket: str, key: str, version_id: str | None, *args: Any, **more: Any) -> ObjectInfo:
         if self.between:
             await super().update(bucket, key, version_id, {"lock": self.between.pop()})
-        return await super().update(bucket, key, version_id, changes, seq=seq)
+        return await super().update(bucket, key, version_id, *args, **more)
 
 
 class World:

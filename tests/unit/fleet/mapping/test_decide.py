@@ -1,7 +1,10 @@
 """The next step of a placement: failover, copies made anew, disks emptied."""
 
-from drystone.fleet.documents import Placement
-from drystone.fleet.mapping.decide import decide_placements, decide_servers, settle
+import msgspec
+import pytest
+
+from drystone.fleet.documents import MemberState, Placement
+from drystone.fleet.mapping.decide import decide_placements, decide_servers, lead, settle
 from drystone.fleet.mapping.model import Leftover, ServerChange
 from drystone.testing.fleet.sketch import Sketch, copy_on
 
@@ -40,7 +43,60 @@ def test_a_change_of_the_leader_leaves_only_the_new_one_in_sync() -> None:
     sketch.silence("s1", seconds=7)
     after = step_of(sketch, placement)
     assert after is not None
+    assert states(after) == {"s2": "in_sync", "s3": "comparing"}
+
+
+def test_who_compares_itself_keeps_what_was_acknowledged_when_the_leader_changes_again() -> None:
+    sketch = Sketch(servers=4)
+    members = (copy_on("s1/1"), copy_on("s2/1"), copy_on("s3/1", "comparing"), copy_on("s4/1", "copying"))
+    placement = sketch.place("h", *members)
+    assert states(lead(placement, members[1], "").placement) == {
+        "s2": "in_sync", "s1": "comparing", "s3": "comparing", "s4": "copying"
+    }  # fmt: skip
+    accepting_loss = lead(placement, members[3], "").placement
+    assert states(accepting_loss) == {"s4": "in_sync", "s1": "copying", "s2": "copying", "s3": "copying"}
+
+
+@pytest.mark.parametrize("how", ["disk gone", "marked bad"])
+def test_who_compares_itself_leads_when_all_in_sync_are_lost(how: str) -> None:
+    sketch = Sketch()
+    members = (copy_on("s1/1"), copy_on("s2/1", "comparing"), copy_on("s3/1", "copying"))
+    placement = sketch.place("h", *members)
+    match how:
+        case "disk gone":
+            sketch.health["s1-1"] = "missing"
+            sketch.hear("s1")
+        case _:
+            sketch.mark("s1-1", "bad")
+    after = step_of(sketch, placement)
+    assert after is not None
+    assert after.leader == "s2"
     assert states(after) == {"s2": "in_sync", "s3": "copying"}
+
+
+@pytest.mark.parametrize("seconds", [7, 600])
+def test_one_that_was_comparing_itself_leads_when_none_in_sync_can(seconds: int) -> None:
+    """It lacks nothing that was acknowledged or shown, so nobody is waited for."""
+    sketch = Sketch()
+    members = (copy_on("s1/1"), copy_on("s3/1"), copy_on("s2/1", "comparing"))
+    placement = sketch.place("h", *members)
+    sketch.mark("s1-1", "bad")
+    sketch.silence("s3", seconds=seconds)
+    after = step_of(sketch, placement)
+    assert after is not None
+    assert (after.leader, states(after)) == ("s2", {"s2": "in_sync"})
+
+
+@pytest.mark.parametrize("heir", ["s2", "s3"])
+def test_one_in_sync_goes_before_one_that_was_comparing_itself(heir: str) -> None:
+    sketch = Sketch()
+    placement = sketch.place("h", copy_on("s1/1"), copy_on("s3/1", "comparing"), copy_on("s2/1"))
+    if heir == "s3":
+        sketch.health["s2-1"] = "missing"
+    sketch.silence("s1", seconds=600)
+    after = step_of(sketch, placement)
+    assert after is not None
+    assert after.leader == heir
 
 
 def test_without_another_in_sync_the_placement_waits() -> None:
@@ -149,6 +205,23 @@ def test_a_disk_that_is_emptied_gets_its_copy_elsewhere_before_it_is_given_up() 
     assert states(after) == {"s1": "in_sync", "s3": "in_sync"}
 
 
+def test_a_disk_that_says_it_fails_is_emptied_in_the_same_way() -> None:
+    sketch = Sketch()
+    placement = sketch.place("h", copy_on("s1/1"), copy_on("s2/1"))
+    before = sketch.view().signature()
+    disks = sketch.sightings.servers["s2"].disks
+    assert disks is not None
+    disks["s2-1"] = msgspec.structs.replace(disks["s2-1"], failing=True)
+    assert sketch.view().signature() != before, "it is looked at"
+    third = step_of(sketch, placement)
+    assert third is not None
+    assert states(third) == {"s1": "in_sync", "s2": "in_sync", "s3": "copying"}
+    disks["s2-1"] = msgspec.structs.replace(disks["s2-1"], health="bad")
+    after = step_of(sketch, placement)
+    assert after is not None
+    assert states(after) == {"s1": "in_sync"}
+
+
 def test_a_leader_whose_disk_is_emptied_hands_over() -> None:
     sketch = Sketch()
     placement = sketch.place("h", copy_on("s1/1"), copy_on("s2/1"), copy_on("s3/1"))
@@ -248,5 +321,25 @@ def test_a_followers_disk_in_another_server_is_compared_first() -> None:
     sketch.silence(seconds=1)
     after = step_of(sketch, placement)
     assert after is not None
-    assert states(after) == {"s1": "in_sync", "s3": "copying"}
+    assert states(after) == {"s1": "in_sync", "s3": "comparing"}
     assert after.members[1].disk_id == "s2-1"
+
+
+@pytest.mark.parametrize("moved", ["s1-1", "s2-1"])
+@pytest.mark.parametrize("state", ["in_sync", "comparing"])
+def test_of_two_disks_in_one_server_the_one_that_is_complete_is_kept(moved: str, state: MemberState) -> None:
+    """Not the one that copies, also when the complete one is the one that moved."""
+    sketch = Sketch(servers=4)
+    placement = sketch.place("h", copy_on("s3/1"), copy_on("s1/1", "copying"), copy_on("s2/1", state))
+    origin, target = ("s1", "s2") if moved == "s1-1" else ("s2", "s1")
+    sketch.disks[origin].remove(moved)
+    sketch.disks[target].append(moved)
+    sketch.model.disks[moved] = type(sketch.model.disks[moved])(moved, target, "data_9")
+    sketch.silence(seconds=1)
+    after = step_of(sketch, placement)
+    assert after is not None
+    stays = state if moved == "s1-1" else "comparing"
+    assert {each.server: (each.disk_id, each.state) for each in after.members} == {
+        "s3": ("s3-1", "in_sync"),
+        target: ("s2-1", stays),
+    }

@@ -167,5 +167,5 @@ def test_every_kind_of_entry_of_the_map_is_told() -> None:
     """A table that is added to the map must be told here too."""
     assert {each.name for each in dataclasses.fields(Model)} == {
         *("fleet", "version", "recovering", "servers", "disks", "placements", "leftovers", "buckets", "keys", "groups"),
-        *("drills", "hosts", "removed", "on_disk", "folders"),
+        *("drills", "hosts", "removed", "on_disk", "folders", "led_past"),
     }

@@ -8,9 +8,9 @@ import pytest
 from drystone.base.errors import MismatchError, NotFoundError, RefusedError, UnavailableError
 from drystone.fleet.documents import Allocation, Bucket, Heartbeat, Held, Placement, Report
 from drystone.fleet.mapping.database import NotLeadingError
+from drystone.fleet.mapping.epochs import measure_leap
 from drystone.fleet.mapping.mapper import Mapper
-from drystone.fleet.mapping.model import BucketChange
-from drystone.fleet.mapping.rebuild import measure_leap
+from drystone.fleet.mapping.model import BucketChange, Model
 from drystone.fleet.mapping.rules import Rules
 from drystone.testing.fleet.sketch import Sketch
 from drystone.testing.fleet.world.database import MemoryDatabase
@@ -40,6 +40,10 @@ class Fleet:
     def beats(self, *, held: tuple[Held, ...] | None = None) -> None:
         for server in self.sketch.servers:
             self.mapper.heartbeat(msgspec.structs.replace(self.beat(server, held=held), fleet=self.mapper.model.fleet))
+
+    def held(self, placement: Placement) -> tuple[Held, ...]:
+        """What its disks hold of it."""
+        return tuple(Held(placement, each.disk_id, each.slot, 1, 1) for each in placement.members)
 
     def live(self, seconds: float, *silent: str) -> None:
         """Let time pass, with ticks and heartbeats."""
@@ -249,6 +253,46 @@ def test_a_server_that_knows_a_higher_term_shows_that_the_database_is_old() -> N
     assert fleet.mapper.model.recovering
 
 
+def test_a_server_that_had_a_newer_map_of_the_term_before_shows_that_the_database_is_old() -> None:
+    """Else a copy that was dropped since would be made leader, as the disk with the only complete one is away."""
+    fleet = Fleet()
+    placement = fleet.host()
+    saved = fleet.database.snapshot()
+    term, leader, other = fleet.mapper.term, placement.leader, placement.members[1].server
+    fleet.mapper.report(Report(placement.id, 1, leader, drop=(other,)))
+    version = fleet.mapper.model.version
+    fleet.database.restore(saved, told=False)
+    fleet.mapper = fleet.start("m2")
+    fleet.mapper.tick()
+    own = placement.member(leader)
+    assert own is not None
+    fleet.sketch.health[own.disk_id] = "missing"
+    for server in (other, *fleet.sketch.servers):
+        beat = msgspec.structs.replace(fleet.beat(server, term=term), map_version=version)
+        fleet.mapper.heartbeat(msgspec.structs.replace(beat, fleet=fleet.mapper.model.fleet))
+        fleet.mapper.tick()
+    assert fleet.mapper.model.recovering
+    assert fleet.mapper.model.placements[placement.id].leader == leader
+    fleet.mapper.end_recovery("an operator says so")
+    beat = msgspec.structs.replace(fleet.beat(other, term=term), map_version=version)
+    fleet.mapper.heartbeat(msgspec.structs.replace(beat, fleet=fleet.mapper.model.fleet))
+    assert not fleet.mapper.model.recovering, "the same news is not told twice"
+
+
+def test_the_newest_map_of_the_term_before_is_no_sign_of_an_old_database() -> None:
+    fleet = Fleet()
+    fleet.host()
+    term, version = fleet.mapper.term, fleet.mapper.model.version
+    fleet.mapper.release()
+    fleet.mapper = fleet.start("m2")
+    fleet.mapper.tick()
+    for server in fleet.sketch.servers:
+        fleet.mapper.heartbeat(
+            msgspec.structs.replace(fleet.beat(server, term=term), map_version=version, fleet=fleet.mapper.model.fleet)
+        )
+    assert not fleet.mapper.model.recovering
+
+
 def test_what_a_database_that_was_put_back_may_have_decided_is_overruled_before_anything_else_is() -> None:
     fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3"})))
     placement = fleet.host()
@@ -268,6 +312,87 @@ def test_what_a_database_that_was_put_back_may_have_decided_is_overruled_before_
     assert fleet.mapper.model.placements[placement.id].epoch == overruling, "once is enough"
 
 
+def test_mappers_that_take_a_rebuilding_over_use_no_epochs_for_what_was_led_past_already() -> None:
+    """As in a loop of crashes while a server is away, and the rebuilding cannot end."""
+    fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3", "away"})))
+    placement = fleet.host()
+    fleet.mapper.release()
+    fleet.mapper = fleet.start("m2", recover=True)
+    fleet.mapper.tick()
+    for number in range(30):
+        fleet.beats(held=fleet.held(placement))
+        fleet.mapper.tick()
+        assert fleet.mapper.model.recovering
+        fleet.clock.time += 7
+        fleet.mapper = fleet.start(f"m{number + 3}")
+        fleet.mapper.tick()
+    epoch = fleet.database.model.placements[placement.id].epoch
+    assert 1000 < epoch < 6000
+    fleet.beats(held=fleet.held(placement))
+    fleet.mapper.tick()
+    drop = Report(placement.id, epoch, placement.leader, drop=(placement.members[1].server,))
+    assert fleet.mapper.report(drop)[1], "it is decided about"
+
+
+def test_what_disks_know_better_than_a_rebuilding_has_it_begin_anew() -> None:
+    """The database was put back to where the rebuilding had been, and nobody said so."""
+    fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3", "away"})))
+    placement, other = fleet.host(), fleet.host("other")
+    fleet.mapper.release()
+    fleet.mapper = fleet.start("m2", recover=True)
+    fleet.mapper.tick()
+    fleet.beats(held=fleet.held(placement) + fleet.held(other))
+    fleet.mapper.tick()
+    before = dict(fleet.mapper.model.placements)
+    assert fleet.mapper.model.led_past == set(before)
+    ahead = msgspec.structs.replace(before[placement.id], epoch=before[placement.id].epoch + 1)
+    term = fleet.mapper.term
+    fleet.beats(held=fleet.held(ahead))
+    fleet.mapper.tick()
+    assert fleet.mapper.term > term
+    assert fleet.mapper.model.led_past == set()
+    fleet.beats(held=fleet.held(ahead) + fleet.held(other))
+    fleet.mapper.tick()
+    after = fleet.mapper.model.placements
+    assert fleet.mapper.model.led_past == set(after)
+    assert all(after[each].epoch >= before[each].epoch + 1000 for each in before), "what it knew of others, too"
+
+
+def test_an_operator_who_put_the_database_back_into_a_rebuilding_has_it_begin_anew() -> None:
+    fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3", "away"})))
+    placement = fleet.host()
+    fleet.mapper.release()
+    epochs = []
+    for name in ("m2", "m3"):
+        fleet.mapper = fleet.start(name, recover=True)
+        fleet.mapper.tick()
+        assert fleet.mapper.model.led_past == set()
+        fleet.beats(held=fleet.held(placement))
+        fleet.mapper.tick()
+        epochs.append(fleet.mapper.model.placements[placement.id].epoch)
+        fleet.mapper.release()
+    assert epochs[1] >= epochs[0] + 1000
+
+
+def test_what_an_operator_said_at_the_start_is_not_forgotten_when_the_database_is_silent_then() -> None:
+    class Silent(MemoryDatabase):
+        loads = 0
+
+        def load(self) -> Model:
+            self.loads += 1
+            if self.loads == 1:
+                raise UnavailableError("the database does not answer")
+            return super().load()
+
+    fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3"})))
+    database = Silent(fleet.clock.monotonic)
+    mapper = Mapper(database, fleet.rules, fleet.clock, id="m9", url="http://m9", recover=True)
+    with pytest.raises(UnavailableError):
+        mapper.tick()
+    mapper.tick()
+    assert mapper.model.recovering
+
+
 def test_an_operator_ends_the_rebuilding() -> None:
     fleet = Fleet()
     placement = fleet.host()
@@ -280,6 +405,35 @@ def test_an_operator_ends_the_rebuilding() -> None:
     after = fleet.mapper.model.placements[placement.id]
     assert not fleet.mapper.model.recovering
     assert after.epoch > 20_000, "what a missing disk may know better is overruled"
+
+
+def test_an_operator_ends_the_rebuilding_for_good() -> None:
+    """The database is lost and a disk as well: what the other disk has is served, and nothing begins again."""
+    fleet = Fleet(Rules(servers=frozenset({"s1", "s2", "s3"})))
+    placement = fleet.host()
+    away = placement.members[1].server
+    fleet.database.restore(None)
+    fleet.clock.time += 7
+    fleet.mapper = fleet.start("m2")
+    fleet.mapper.tick()
+
+    def tell() -> None:
+        for server in fleet.sketch.servers:
+            if server != away:
+                held = tuple(each for each in fleet.held(placement) if each.disk_id.startswith(server))
+                fleet.mapper.heartbeat(msgspec.structs.replace(fleet.beat(server, held=held), fleet="fleet"))
+        fleet.mapper.tick()
+
+    tell()
+    tell()
+    assert [each.missing for each in fleet.mapper.waiting] == [(placement.members[1].disk_id,)]
+    fleet.mapper.end_recovery("an operator says so")
+    tell()
+    assert not fleet.mapper.model.recovering
+    after = fleet.mapper.model.find("ns", "h")
+    assert after is not None
+    assert (after.id, after.leader) == (placement.id, placement.leader)
+    fleet.host("new")
 
 
 def test_a_server_whose_map_is_newer_than_a_database_that_was_put_back_is_given_the_map_of_the_new_term() -> None:

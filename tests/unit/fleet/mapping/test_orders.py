@@ -77,9 +77,16 @@ def test_who_leads_can_be_ordered() -> None:
     other = placement.members[1].server
     after = orders.lead(LeadOrder(placement.id, other))
     assert (after.leader, after.epoch, len(after.in_sync())) == (other, 2, 1)
-    with pytest.raises(RefusedError, match="may lack acknowledged writes"):
+    with pytest.raises(RefusedError, match="is being compared"):
         orders.lead(LeadOrder(placement.id, placement.leader))
     assert orders.lead(LeadOrder(placement.id, placement.leader, accept_loss=True)).leader == placement.leader
+    after = mapper.model.placements[placement.id]
+    lacking = msgspec.structs.replace(
+        after, members=tuple(msgspec.structs.replace(each, state="copying") for each in after.members)
+    )
+    mapper.model.put_placement(lacking)
+    with pytest.raises(RefusedError, match="may lack acknowledged writes"):
+        orders.lead(LeadOrder(placement.id, other))
     third = ({"s1", "s2", "s3"} - {each.server for each in placement.members}).pop()
     with pytest.raises(NotFoundError):
         orders.lead(LeadOrder(placement.id, third))

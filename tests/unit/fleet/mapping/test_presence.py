@@ -29,6 +29,17 @@ database.open()
 term = database.take_lease("hangs", "http://hangs", 0.0).term
 database.commit(term, database.load().version, Stops(), 0.0)
 """
+_ITSELF = """
+import sqlite3, sys
+from pathlib import Path
+from drystone.fleet.mapping.presence import Presence
+
+presence = Presence(Path(sys.argv[1].removeprefix("sqlite:///")))
+presence.begin()
+connection = sqlite3.connect(sys.argv[1].removeprefix("sqlite:///"), isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+assert not presence.end_hung()
+"""
 _STRANGER = """
 import os, signal, sqlite3, sys
 from drystone.fleet.mapping.sql import SqlDatabase
@@ -87,6 +98,10 @@ def test_a_database_is_opened_though_a_mapper_hung(url: str) -> None:
             database.open()
         database.open()
     database.close()
+
+
+def test_a_mapper_that_is_in_a_change_itself_does_not_end_itself(url: str) -> None:
+    assert subprocess.run([sys.executable, "-c", _ITSELF, url], timeout=_SECONDS, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("before", [(), ("was a mapper",)])

@@ -4,14 +4,14 @@ import itertools
 
 import msgspec
 
-from drystone.fleet.documents import Bucket, FleetMap, Key, Placement
+from drystone.fleet.documents import Bucket, FleetMap, Held, Key, Placement
+from drystone.fleet.mapping.epochs import measure_leap, measure_overruling
 from drystone.fleet.mapping.model import BucketChange, Change, KeyChange, PlacementChange
 from drystone.fleet.mapping.rebuild import (
     find_certain,
     find_newer,
     find_orphans,
-    measure_leap,
-    measure_overruling,
+    overrule,
     rebuild,
     unheard,
 )
@@ -66,6 +66,19 @@ def test_a_placement_waits_for_a_member_that_was_in_sync() -> None:
     assert [each.missing for each in waiting] == [("s2-1",)]
 
 
+def test_a_copy_that_was_comparing_must_be_read_too() -> None:
+    """It may have led since, as the heir of last resort."""
+    sketch, placement = lost("s1/1")
+    members = (copy_on("s1/1"), msgspec.structs.replace(copy_on("s2/1"), state="comparing"))
+    compared = msgspec.structs.replace(placement, members=members)
+    sketch.hear("s1", held=[sketch.hold(compared, "s1-1")])
+    assert [each.missing for each in rebuild(sketch.view(), 1, 0.0)[1]] == [("s2-1",)]
+    sketch.model.put_placement(compared)
+    assert find_certain(sketch.view(), 1) == []
+    sketch.hear("s2", held=[sketch.hold(compared, "s2-1")])
+    assert find_certain(sketch.view(), 1) == [compared]
+
+
 def test_a_copy_that_was_not_in_sync_need_not_be_read() -> None:
     sketch, placement = lost("s1/1")
     behind = msgspec.structs.replace(placement, members=(copy_on("s1/1"), copy_on("s2/1", "copying")))
@@ -81,6 +94,17 @@ def test_whom_the_leader_counts_in_must_be_read_too() -> None:
     sketch.hear("s2", held=[sketch.hold(told, "s2-1")])
     _, waiting = rebuild(sketch.view(), 1, 0.0)
     assert [each.missing for each in waiting] == [("s3-1",)]
+
+
+def test_whom_the_leader_counts_in_must_be_read_also_where_the_database_has_that_epoch() -> None:
+    """It may have been entered as in sync, have led, and have changed things, before the database was put back."""
+    sketch = Sketch()
+    stored = sketch.place("h", copy_on("s1/1"), copy_on("s2/1", "copying"))
+    counted = msgspec.structs.replace(stored, members=(copy_on("s1/1"), copy_on("s2/1")))
+    sketch.hear("s1", held=[sketch.hold(counted, "s1-1")])
+    assert find_certain(sketch.view(), 1) == []
+    sketch.hear("s2", held=[sketch.hold(stored, "s2-1")])
+    assert find_certain(sketch.view(), 1) == [counted]
 
 
 def test_a_servers_word_counts_only_once_it_knows_our_term() -> None:
@@ -116,6 +140,49 @@ def test_ended_placements_and_those_of_other_hosts_are_left_alone() -> None:
     sketch.place("h", copy_on("s2/1"))
     assert find_newer(sketch.view()) == {}
     assert [each.id for each in find_orphans(sketch.view())] == ["p"]
+
+
+def test_of_two_placements_of_a_host_the_one_with_the_newest_object_is_taken_over() -> None:
+    """The other one had ended, of which the lost database knew."""
+    sketch, placement = lost("s1/1", "s2/1")
+    ended = msgspec.structs.replace(placement, id="ended", epoch=70)
+    old = Held(ended, "s1-1", "primary", 9, 900, 40.0)
+    for each in ("s1", "s2"):
+        sketch.hear(each, held=[old, sketch.hold(placement, f"{each}-1")] if each == "s1" else [old])
+    changes, _ = rebuild(sketch.view(), 1, 0.0)
+    assert [each.id for each in placements(changes)] == [placement.id]
+    sketch.model.put_placement(placements(changes)[0])
+    assert [each.id for each in find_orphans(sketch.view())] == ["ended"]
+
+
+def test_at_its_end_what_waits_is_taken_over_as_far_as_it_is_known() -> None:
+    """Or nothing would end: the disks would go on to know better."""
+    sketch = Sketch()
+    behind = sketch.place("behind", copy_on("s1/1"), copy_on("s2/1"), epoch=5)
+    doubtful = sketch.place("doubtful", copy_on("s1/1"), copy_on("s2/1"), epoch=5)
+    newer = msgspec.structs.replace(behind, epoch=9, members=behind.members[:1])
+    unknown = msgspec.structs.replace(behind, id="p-new", namespace="gone", host="new")
+    sketch.hear("s2", held=[sketch.hold(newer, "s2-1"), sketch.hold(unknown, "s2-1")])
+    changes = overrule(sketch.view(), [behind, doubtful], 1, "an operator says so", 0.0)
+    after = {each.placement.id: each for each in changes if isinstance(each, PlacementChange)}
+    epochs = measure_overruling(1)
+    assert {id_: (each.before, each.placement.epoch) for id_, each in after.items()} == {
+        behind.id: (5, 9 + epochs),
+        doubtful.id: (5, 5 + epochs),
+        "p-new": (0, 5 + epochs),
+    }
+    assert after[behind.id].placement.members == newer.members
+    assert [each.bucket.name for each in changes if isinstance(each, BucketChange)] == ["gone"]
+
+
+def test_a_bucket_that_a_server_knew_is_not_made_again_for_its_placement() -> None:
+    sketch, placement = lost("s1/1")
+    gone = msgspec.structs.replace(placement, namespace="gone")
+    known = FleetMap("fleet", 1, 1, buckets=(Bucket("gone", "shared", "owner", 0.0),))
+    beat = sketch.beat("s1", held=[sketch.hold(gone, "s1-1")])
+    sketch.sightings.note(msgspec.structs.replace(beat, known=known), sketch.now)
+    changes, _ = rebuild(sketch.view(), 1, 0.0)
+    assert [each.bucket.owner for each in changes if isinstance(each, BucketChange)] == ["owner"]
 
 
 def test_while_rebuilding_only_what_nobody_knows_better_is_decided_about() -> None:

@@ -14,14 +14,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from drystone.base.clock import SystemClock
-from drystone.fleet.documents import FleetMap
+from drystone.fleet.documents import FleetMap, Placement
 from drystone.fleet.mapping.desk import Desk
+from drystone.fleet.mapping.epochs import SHORT
 from drystone.fleet.mapping.legacy_routes import LegacyRoutes
 from drystone.fleet.mapping.mapper import Mapper
+from drystone.fleet.mapping.model import PlacementChange
 from drystone.fleet.mapping.routes import make_application
 from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.mapping.sql import SqlDatabase
 from drystone.fleet.orders import NewBucket
+from drystone.testing.fleet.sketch import copy_on
 
 Client = TestClient[web.Request, web.Application]
 BEARER = {"Authorization": "Bearer secret"}
@@ -75,6 +78,19 @@ def test_a_mapper_that_does_not_lead_names_the_leader(tmp_path: Path, path: str)
     run(tmp_path, ask)
 
 
+def test_monitors_are_told_of_placements_that_have_few_epochs_left(tmp_path: Path) -> None:
+    placement = Placement("p", "ns", "h", "h", "shared", SHORT, "s1", (copy_on("s1/1"),))
+
+    async def ask(leads: Client, other: Client, desk: Desk) -> None:
+        await desk.do(lambda: desk.mapper.commit([PlacementChange(placement, 0, "made")]))
+        async with leads.get("/health") as answer:
+            assert await answer.json() == {"leads": True, "term": desk.mapper.term, "short": 1}
+        async with other.get("/health") as answer:
+            assert await answer.json() == {"leads": False, "term": 0, "short": 0}
+
+    run(tmp_path, ask)
+
+
 def test_who_waits_for_the_map_has_it_with_the_next_commit(tmp_path: Path) -> None:
     async def ask(leads: Client, _other: Client, desk: Desk) -> None:
         async with leads.get("/internal/map", headers=BEARER) as answer:
@@ -98,6 +114,7 @@ def test_who_waits_for_the_map_is_sent_away_when_the_mapper_ends(tmp_path: Path)
         waiting = asyncio.create_task(leads.get(f"/internal/map?newer={version}&wait=25", headers=BEARER))
         await news.awaited.wait()
         await desk.close()
+        assert news.is_set(), "nobody waits longer than that"
         async with await waiting as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         async with leads.get("/internal/map", headers=BEARER) as answer:

@@ -35,6 +35,13 @@ def test_wrong_values_are_refused(text: str, tmp_path: Path) -> None:
         load_settings(tmp_path / "m.toml", {})
 
 
+@pytest.mark.parametrize("text", ["leftover = -1", "forgotten = -1"])
+def test_who_deletes_before_the_time_is_told_so(text: str, tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(text)
+    with pytest.raises(UsageError, match="0 or more"):
+        load_settings(tmp_path / "m.toml", {})
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         load_settings(tmp_path / "m.toml", {})

@@ -53,6 +53,26 @@ def test_the_schema_of_a_newer_release_is_refused(tmp_path: Path) -> None:
         SqlDatabase(url).open()
 
 
+def test_a_database_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    import sqlite3
+
+    url = f"sqlite:///{tmp_path}/map.db"
+    database = SqlDatabase(url)
+    database.open()
+    database.close()
+    with sqlite3.connect(tmp_path / "map.db") as connection:
+        connection.execute("UPDATE schema_version SET version = 1")
+        connection.execute("DROP TABLE led_past")
+    connection.close()
+    again = SqlDatabase(url)
+    again.open()
+    assert again.load().led_past == set()
+    again.close()
+    with sqlite3.connect(tmp_path / "map.db") as connection:
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(2,)]
+    connection.close()
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "map.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(UnavailableError, match="not a database"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drystone.fleet.objects import PutOptions
+from drystone.fleet.objects import PutOptions, UploadInfo
 from drystone.fleet.s3.checksums import (
     COMPOSITE,
     FULL_OBJECT,
@@ -23,6 +23,7 @@ from drystone.fleet.s3.checksums import (
     format_checksum,
     make_sum,
     parse_checksum,
+    with_sums_of,
 )
 from drystone.fleet.s3.errors import Code, S3Error
 
@@ -107,6 +108,13 @@ def test_composite_sums_are_sums_of_sums() -> None:
     etags = [hashlib.md5(part).hexdigest() for part in parts]
     digests = b"".join(hashlib.md5(part).digest() for part in parts)
     assert combine_etags(etags) == f"{hashlib.md5(digests).hexdigest()}-2"
+
+
+def test_a_part_has_the_sums_that_its_upload_wants() -> None:
+    upload = UploadInfo("k", "u", 0.0, PutOptions(checksums={"crc32c": ""}))
+    assert with_sums_of(upload, PutOptions()).checksums == {"crc32c": ""}
+    stated = PutOptions(size=4, checksums={"crc32c": "AAAAAA==", "sha1": ""})
+    assert with_sums_of(upload, stated) == stated
 
 
 def test_completion() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drystone.fleet.s3.errors import Code
-from drystone.fleet.s3.policy import decide, matches, parse_policy
+from drystone.fleet.s3.errors import Code, S3Error
+from drystone.fleet.s3.policy import MAX_POLICY, decide, matches, parse_policy
 from drystone.testing.fleet.refusals import refusal
 
 
@@ -26,6 +26,8 @@ from drystone.testing.fleet.refusals import refusal
         ("a?c", "ac", False),
         ("*a*b*", "xxaxxbxx", True),
         ("*ab", "aab", True),
+        ("ab*ba", "aba", False),
+        ("ab*ba", "abba", True),
         ("a**", "a", True),
         ("[a]", "a", False),
         (".*", "ab", False),
@@ -73,6 +75,19 @@ STATEMENT: dict[str, object] = {
 def test_what_is_not_offered_is_refused(changes: dict[str, object]) -> None:
     assert len(parse_policy(json.dumps({"Statement": [STATEMENT]}), "b")) == 1
     assert refusal(parse_policy, json.dumps({"Statement": [{**STATEMENT, **changes}]}), "b") is Code.MalformedPolicy
+
+
+def test_its_length_is_in_bytes() -> None:
+    texts = [f'{{"Id":"{word * 8000}","Statement":[]}}' for word in ("a", "\u20ac")]
+    assert len(texts[0]) == len(texts[1]) < MAX_POLICY
+    assert parse_policy(texts[0], "b") == ()
+    assert refusal(parse_policy, texts[1], "b") is Code.MalformedPolicy
+
+
+def test_what_is_said_of_a_wrong_one_is_short() -> None:
+    with pytest.raises(S3Error) as caught:
+        parse_policy(json.dumps({"Statement": [{**STATEMENT, "x" * 10_000: 1}]}), "b")
+    assert len(caught.value.message) < 200
 
 
 def test_a_denial_wins() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from drystone.base.errors import UsageError
@@ -80,6 +81,20 @@ def test_a_placement_that_is_known_newer_than_the_map_stays(tmp_path: Path) -> N
     assert atlas.find("ns", "web") == placement(5, leader="s2")
     assert atlas.learn(fleet_map(1, 3))
     assert atlas.find("ns", "web") is None
+
+
+def test_what_was_decided_in_a_database_that_was_lost_gives_way_to_the_map_of_a_higher_term(tmp_path: Path) -> None:
+    """Else who holds no copy would pass it on for ever to those that do, above what they go by."""
+    atlas = Atlas(tmp_path / "state")
+    atlas.learn(fleet_map(1, 1, placement(6548)))
+    recovering = msgspec.structs.replace(fleet_map(3, 1, placement(4052)), recovering=True)
+    atlas.learn(recovering)
+    assert atlas.find("ns", "web") == placement(6548), "it is not certain yet"
+    atlas.learn(fleet_map(3, 2, placement(4052)))
+    assert atlas.find("ns", "web") == placement(4052)
+    atlas.learn_placement(placement(4054))
+    atlas.learn(fleet_map(3, 3, placement(4053)))
+    assert atlas.find("ns", "web") == placement(4054), "the map was on its way when it was learned"
 
 
 def test_a_file_that_is_no_map_is_told(tmp_path: Path) -> None:

@@ -149,6 +149,43 @@ def test_a_member_that_hangs_is_waited_for_only_while_it_is_worth_it(
     asyncio.run(run())
 
 
+def test_a_change_is_not_made_when_we_lead_with_another_disk_meanwhile(tmp_path: Path) -> None:
+    """That came from a server which led in between: the change would lie on a disk that is no copy any more."""
+    (tmp_path / "data_2").mkdir()
+
+    async def run() -> None:
+        asked, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def answer(_: web.BaseRequest) -> web.StreamResponse:
+            asked.set()
+            await goes_on.wait()
+            return web.Response(body=msgspec.json.encode(Done()))
+
+        async with (
+            asyncio.timeout(100),
+            serve_tcp(answer, "127.0.0.1:0", limits=Limits(end_seconds=0.01)) as url,
+            lone_leader(tmp_path, members=2, url=url) as lone,
+        ):
+            begun = lone.standing
+            putting = asyncio.create_task(lone.put("web/file", b"bytes"))
+            await asked.wait()
+            other = lone.standings.shelf.bays["data_2"].disk
+            assert other is not None
+            own, *others = begun.placement.members
+            moved = msgspec.structs.replace(own, disk="data_2", disk_id=other.identity.disk_id)
+            await lone.standings.learn_placement(
+                msgspec.structs.replace(begun.placement, epoch=3, members=(moved, *others))
+            )
+            assert lone.standing.bay is not begun.bay
+            goes_on.set()
+            with pytest.raises(UnavailableError, match="another disk"):
+                await putting
+            for disk in (begun.disk, other):
+                assert disk.find(ID, "web/file") is None
+
+    asyncio.run(run())
+
+
 def test_after_a_change_that_was_sent_twice_the_next_of_its_key_waits_until_the_first_sending_counts_no_more(
     tmp_path: Path,
 ) -> None:

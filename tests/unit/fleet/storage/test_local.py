@@ -14,12 +14,14 @@ from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.storage.local import LocalObjects
 from drystone.fleet.storage.promises import Promiser
 from drystone.fleet.storage.reading import Mender
+from drystone.fleet.storage.settling import Settler
 from drystone.testing.fleet.lone_leader import ID, LoneLeader, lone_leader
 
 
 def make_objects(lone: LoneLeader) -> LocalObjects:
     promiser = Promiser(lone.standings, lone.calls, patience=30.0)
-    return LocalObjects(lone.leader, promiser, Mender(lone.standings, lone.calls))
+    mender = Mender(lone.standings, lone.calls)
+    return LocalObjects(lone.leader, promiser, Settler(lone.leader, mender), mender)
 
 
 def test_a_bucket_that_nobody_can_be_asked_about_is_not_said_to_be_missing(tmp_path: Path) -> None:

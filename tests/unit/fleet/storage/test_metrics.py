@@ -11,9 +11,17 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from prometheus_client import Metric
 
 from drystone.fleet.documents import DiskReport
-from drystone.fleet.storage.metrics import Meter, describe_disks, describe_requests, find_kind, is_scrape
+from drystone.fleet.storage.metrics import (
+    Meter,
+    describe_disks,
+    describe_requests,
+    describe_smart,
+    find_kind,
+    is_scrape,
+)
 from drystone.fleet.storage.shelf import Bay
 from drystone.fleet.storage.upkeep import ScrubState
+from drystone.kernel.smart import SmartReport
 
 
 def visit(meter: Meter) -> TestClient[web.BaseRequest, None]:
@@ -135,4 +143,14 @@ def test_disks_and_how_far_their_scrub_came(tmp_path: Path) -> None:
         "drystone_storage_scrub_ended_timestamp_seconds disk=data_1": 0,
         "drystone_storage_scrub_damaged disk=data_1": 2,
         "drystone_storage_scrub_mended disk=data_1": 1,
+    }
+
+
+def test_what_disks_say_of_themselves() -> None:
+    told = {"data_1": {"sda": SmartReport(passed=False, sectors=2, celsius=40, hours=9), "sdb": SmartReport()}}
+    assert read(list(describe_smart(told))) == {
+        "drystone_storage_smart_passed device=sda disk=data_1": 0,
+        "drystone_storage_smart_unreadable_sectors device=sda disk=data_1": 2,
+        "drystone_storage_smart_temperature_celsius device=sda disk=data_1": 40,
+        "drystone_storage_smart_power_on_hours device=sda disk=data_1": 9,
     }

@@ -17,6 +17,7 @@ from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.storage.local import LocalObjects
 from drystone.fleet.storage.promises import Promiser
 from drystone.fleet.storage.reading import Mender, read_checked
+from drystone.fleet.storage.settling import Settler
 from drystone.fleet.storage.shelf import _THREADS
 from drystone.testing.fleet.lone_leader import LoneLeader, lone_leader
 
@@ -48,9 +49,9 @@ def put_gate(lone: LoneLeader) -> GatedFiles:
 
 def make_objects(lone: LoneLeader) -> LocalObjects:
     lone.standing.replica._promised_until = 0.0  # as if it had been started long ago
-    return LocalObjects(
-        lone.leader, Promiser(lone.standings, lone.calls, patience=1.0), Mender(lone.standings, lone.calls)
-    )
+    promiser = Promiser(lone.standings, lone.calls, patience=1.0)
+    mender = Mender(lone.standings, lone.calls)
+    return LocalObjects(lone.leader, promiser, Settler(lone.leader, mender), mender)
 
 
 async def read_whole(objects: LocalObjects, key: str) -> bytes:

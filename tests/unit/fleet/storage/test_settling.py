@@ -11,6 +11,7 @@ from drystone.fleet.disk.changes import Dirty
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.storage.reading import Mender
 from drystone.fleet.storage.settling import Settler
+from drystone.testing.fleet.disk_world import leave_dirty
 from drystone.testing.fleet.lone_leader import ID, LoneLeader, lone_leader
 
 
@@ -51,7 +52,7 @@ async def wait_for(what: Callable[[], bool]) -> None:
 
 
 def mark(lone: LoneLeader, key: str) -> None:
-    lone.standing.disk.mark_dirty(ID, key, 1)
+    leave_dirty(lone.standing.disk, ID, key, 1)
     lone.leader.on_dirty(ID)
 
 
@@ -75,7 +76,7 @@ def test_what_an_opening_of_the_disk_left_dirty_is_settled(tmp_path: Path) -> No
         async with lone_leader(tmp_path) as lone, settling(lone):
             mark(lone, "web/first")
             await wait_for(lambda: not lone.standing.disk.dirty(ID))
-            lone.standing.disk.mark_dirty(ID, "web/second", 1)  # and nobody was told
+            leave_dirty(lone.standing.disk, ID, "web/second", 1)  # and nobody was told
             open_anew(lone)
             await wait_for(lambda: not lone.standing.disk.dirty(ID))
 

@@ -40,3 +40,16 @@ def test_nothing_is_damaged_where_disks_go_away() -> None:
     for seed in range(100):
         faults = {step.fault for step in plan(seed).steps}
         assert not (faults & {"flip", "truncate"} and faults & {"unmount", "fill", "lose-database"})
+
+
+def test_a_database_that_is_put_back_is_left_to_the_mappers_to_see_only_while_every_server_is_well() -> None:
+    found = {True: 0, False: 0}
+    for seed in range(400):
+        steps = plan(seed).steps
+        for step in steps:
+            if step.fault == "restore-database":
+                found[step.told] += 1
+                away = [each for each in steps if each.fault in {"stop", "kill", "hang", "cut"}]
+                if not step.told:
+                    assert not [each for each in away if each.begin < step.end + 5 and each.end > step.end]
+    assert min(found.values()) > 10

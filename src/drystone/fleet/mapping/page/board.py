@@ -22,7 +22,7 @@ _ORDER = {"unreadable": 0, "degraded": 1, "protected": 2}
 class CopyCard(msgspec.Struct, frozen=True):
     """One copy of a host.
 
-    :ivar state: `in_sync` or `copying`. :ivar disk_state: as in DiskStatus. :ivar serves: the disk can be read.
+    :ivar state: as in Member. :ivar disk_state: as in DiskStatus. :ivar serves: the disk can be read.
     :ivar objects: keys, :ivar size: bytes that it holds; None when its disk has not told.
     """
 
@@ -101,6 +101,7 @@ class Board(msgspec.Struct, frozen=True):
     risks: tuple[RiskCard, ...]
     waiting: tuple[str, ...]
     orphans: tuple[str, ...]
+    short: tuple[str, ...]
     forgotten: tuple[ForgottenHost, ...]
     audit: tuple[AuditEntry, ...]
 
@@ -108,7 +109,7 @@ class Board(msgspec.Struct, frozen=True):
 def note_copies(view: View, pace: Pace) -> None:
     """Remember how much there is of each copy that is being made."""
     copying = {
-        (placement.id, member.disk_id) for placement, member in view.model.members() if member.state == "copying"
+        (placement.id, member.disk_id) for placement, member in view.model.members() if member.state != "in_sync"
     }
     pace.keep(copying)
     for placement_id, disk_id in copying:
@@ -125,7 +126,7 @@ def make_board(view: View, status: Status, pace: Pace, audit: Sequence[AuditEntr
         key=lambda each: (_ORDER[each.state], each.drill != "failed", -_age(each), each.namespace, each.host),
     )
     jobs = [
-        _job(view, placement, member, pace) for placement, member in view.model.members() if member.state == "copying"
+        _job(view, placement, member, pace) for placement, member in view.model.members() if member.state != "in_sync"
     ]
     by_server = {each.id: tuple(disk for disk in status.disks if disk.server == each.id) for each in status.servers}
     level, summary = judge(status)
@@ -147,6 +148,7 @@ def make_board(view: View, status: Status, pace: Pace, audit: Sequence[AuditEntr
         risks=_risks(status, jobs),
         waiting=status.waiting,
         orphans=status.orphans,
+        short=status.short,
         forgotten=status.forgotten,
         audit=tuple(audit),
     )
@@ -165,6 +167,7 @@ def judge(status: Status) -> tuple[Level, str]:
         *([f"{spell_count(dead, 'server')} dead"] if dead else []),
         *([f"{spell_count(bad, 'disk')} bad"] if bad else []),
         *([f"the restore drill of {spell_count(failed, 'host')} failed"] if failed else []),
+        *([f"few epochs are left of {spell_count(len(status.short), 'host')}"] if status.short else []),
         *(["the map is being rebuilt from the disks"] if status.recovering else []),
     ]
     if parts:

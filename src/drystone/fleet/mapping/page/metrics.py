@@ -10,6 +10,7 @@ from prometheus_client import Metric
 from drystone.fleet.exposition import expose, gauge, gauges
 from drystone.fleet.mapping.page.board import Board
 from drystone.fleet.mapping.view import DiskState
+from drystone.fleet.replica import LAST_EPOCH
 
 _STATES = ("protected", "degraded", "unreadable")
 
@@ -85,11 +86,13 @@ def _hosts(board: Board) -> Iterator[Metric]:
         "drystone_fleet_copies",
         "Copies of hosts by state",
         ("state",),
-        [((state,), copies[state]) for state in ("in_sync", "copying")],
+        [((state,), copies[state]) for state in ("in_sync", "comparing", "copying")],
     )
     yield gauge(
         "drystone_fleet_highest_epoch", "The highest epoch of any placement", max((x.epoch for x in hosts), default=0)
     )
+    yield gauge("drystone_fleet_last_epoch", "The epoch after which a placement can come to no other", LAST_EPOCH)
+    yield gauge("drystone_fleet_short_placements", "Placements that have few epochs left, or none", len(board.short))
     yield gauge("drystone_fleet_degraded_objects", "Objects of hosts that are not protected", board.degraded)
     yield gauges(
         "drystone_fleet_host_newest_timestamp_seconds",

@@ -18,7 +18,7 @@ def check_copies(world: World) -> int:
     """
     compared = 0
     shelves = {disk.id: disk.shelves for node in world.nodes for disk in node.disks}
-    if world.database.model.recovering:
+    if world.database.model.recovering or world.database.put_back:
         return 0
     for placement in world.database.model.placements.values():
         copies = {

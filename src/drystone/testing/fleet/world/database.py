@@ -28,6 +28,8 @@ class MemoryDatabase:
         self.fleet = fleet
         self.down = False
         self.lie: Callable[[], bool] = lambda: False
+        self.put_back = False
+        """Whether it was put back and no mapper has decided anything since: what it holds is nobody's word yet."""
         self.model = Model(fleet, 1)
         self.lease = Lease(0, "", "")
         self.until = 0.0
@@ -37,11 +39,16 @@ class MemoryDatabase:
         """A copy of everything, to be put back by `restore`."""
         return _copy(self.model), self.lease
 
-    def restore(self, saved: tuple[Model, Lease] | None) -> None:
-        """Be as it was then, and say so, as an operator has to; None: be a new one, which says nothing."""
+    def restore(self, saved: tuple[Model, Lease] | None, *, told: bool = True) -> None:
+        """Be as it was then; None: be a new one, which says nothing.
+
+        :param told: and say so, as an operator has to who cannot know that every server will be heard.
+        """
         model, lease = saved or (Model(f"{self.fleet}-again", 1), Lease(0, "", ""))
         self.model = _copy(model)
-        self.model.recovering = saved is not None
+        self.model.recovering = saved is not None and (told or self.model.recovering)
+        self.model.led_past.clear()
+        self.put_back = True
         self.lease = Lease(lease.term, "", "")
         self.until = 0.0
 
@@ -95,6 +102,7 @@ class MemoryDatabase:
                 self._tell_apart(change.placement)
             elif isinstance(change, FleetChange) and self.model.recovering and not change.recovering:
                 self.tally["maps rebuilt"] += 1
+        self.put_back = False
         self.model.apply(changes, self.model.version + 1)
         self.entries.extend(AuditEntry(at, term, *describe(change)) for change in changes)
         if self.lie():
@@ -110,6 +118,10 @@ class MemoryDatabase:
         copying = {each.server for each in before.members} - synced
         self.tally["copies completed"] += sum(each.server in copying for each in after.in_sync())
         self.tally["copies given up"] += len(synced - {each.server for each in after.members})
+        leading = after.member(after.leader) if after.leader != before.leader else None
+        comparing = {each.disk_id for each in before.members if each.state == "comparing"}
+        if after.epoch == before.epoch + 1 and leading is not None and leading.disk_id in comparing:
+            self.tally["copies that were compared lead"] += 1
 
     def _compare(self, change: PlacementChange | PlacementRemoval) -> None:
         id_ = change.id if isinstance(change, PlacementRemoval) else change.placement.id

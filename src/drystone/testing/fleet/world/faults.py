@@ -189,9 +189,27 @@ def _keep(faults: Faults) -> str:
 def _restore(faults: Faults) -> str:
     if not faults.loses_database:
         return ""
+    world = faults.world
     lost = faults.random.random() < 0.3
-    faults.world.database.restore(None if lost else faults.kept)
-    return "lost" if lost else "put back"
+    silent = not lost and faults.random.random() < 0.5 and _are_heard(faults)
+    world.database.restore(None if lost else faults.kept, told=not silent)
+    if not silent:
+        return "lost" if lost else "put back"
+    for mapper in world.mappers:
+        mapper.stop()
+        mapper.start()
+    faults.calm_until = world.timeline.time + _CALM
+    return "put back, and nobody says so"
+
+
+def _are_heard(faults: Faults) -> bool:
+    """Whether every server will be heard at once by a mapper that begins now, whatever its disks do."""
+    world, now = faults.world, faults.world.timeline.time
+    hosts = [*world.nodes, *world.mappers]
+    network = world.network
+    return not (network.cuts or network.late or network.loss or world.database.down) and all(
+        each.up and each.hung_until <= now for each in hosts
+    )
 
 
 def _fail_disk(faults: Faults) -> str:
@@ -217,8 +235,12 @@ def _is_calm(faults: Faults) -> bool:
         and len(leading) == 1
         and all(leading[0].sightings.silence(each.name, now) < _SEEN for each in world.nodes)
         and all(
-            leading[0].sightings.disk(node.name, each.id) is not None for node in world.nodes for each in node.disks
+            (seen := leading[0].sightings.disk(node.name, each.id)) is not None and seen.health == "good"
+            for node in world.nodes
+            for each in node.disks
         )
+        # A leader that asks for another member to be dropped is about to be alone, also when the question is late.
+        and world.drops_until < now
     )
 
 
@@ -232,9 +254,11 @@ def _lose_disk(faults: Faults) -> str:
     if not _is_calm(faults):
         return ""
     for placement in faults.world.database.model.placements.values():
-        synced = [each.disk_id for each in placement.in_sync()]
-        # A leader that is asking for another member to be dropped is about to be the only one that has everything.
-        if disk.id in synced and (len(synced) == 1 or not node.leader.idle(placement.id)):
+        complete = {each.disk_id: each.server for each in placement.complete()}
+        # A leader that makes a change may ask for another member to be dropped; and where a disk was just put into the
+        # server of the other copy, a mapper gives one of the two up.
+        alone = len(complete) == 1 or not node.leader.idle(placement.id) or complete.get(disk.id) != node.name
+        if disk.id in complete and alone:
             return ""
     node.wipe(disk)
     faults.calm_until = now + _CALM
@@ -251,7 +275,7 @@ def _move_disk(faults: Faults) -> str:
 
     def put() -> None:
         disk.open()
-        taker.disks.append(disk)
+        taker.plug(disk)
 
     faults.later(put)
     return f"{disk.id} from {giver.name} to {taker.name}"

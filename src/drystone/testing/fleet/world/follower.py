@@ -63,9 +63,23 @@ class Follower:
             shelf.keep(key, Entry(seq, value), remember=self._copying(replica.placement))
         return True
 
+    def has(self, placement: Placement, key: str, found: Entry) -> bool | None:
+        """Whether our copy has the same of a key as its leader is about to show; None: it cannot be looked at, or we
+        know better than that epoch."""
+        self._node.learn(placement)
+        replica = self._node.replicas.get(placement.id)
+        shelf = self._node.shelf(placement)
+        if replica is None or shelf is None or replica.placement.epoch != placement.epoch:
+            return None
+        own = shelf.find(key)
+        if own.value or found.value:
+            return own == found
+        shelf.removed[key] = max(own.seq, found.seq)
+        return True
+
     def _copying(self, placement: Placement) -> bool:
         member = placement.member(self._node.name)
-        return member is not None and member.state == "copying"
+        return member is not None and member.state != "in_sync"
 
     def work(self) -> None:
         """Go on with copying; again and again."""

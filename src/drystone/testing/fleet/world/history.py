@@ -6,6 +6,9 @@ operation began must be older than what that one shows: so the numbers that oper
 
 from __future__ import annotations
 
+import bisect
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -15,7 +18,8 @@ class Operation:
 
     :ivar kind: put, create (put if there is nothing), delete or get. :ivar value: that was put, unique; of a get, what
         was read, "" for nothing. :ivar seq: of what was acknowledged or read, 0 for nothing that ever was.
-    :ivar ended: when the answer came, None while there is none.
+    :ivar ended: when the answer came, None while there is none. :ivar times: how often a leader began it: a
+        question that comes twice is done twice.
     """
 
     number: int
@@ -25,6 +29,7 @@ class Operation:
     value: str = ""
     seq: int = 0
     ended: float | None = None
+    times: int = 0
 
 
 class HistoryError(Exception):
@@ -56,6 +61,7 @@ class History:
     def check(self) -> None:
         """:raises HistoryError: an operation shows something older than what had ended before it began."""
         by_key: dict[tuple[str, str], list[Operation]] = {}
+        twice = {each.value for each in self.operations if each.times > 1}
         for operation in self.operations:
             if operation.ended is not None:
                 by_key.setdefault(operation.key, []).append(operation)
@@ -64,6 +70,7 @@ class History:
             begun = sorted(operations, key=lambda each: each.begun)
             self._check_order(begun, ended)
             self._check_values(operations, self.removals.get(key, set()))
+            self._check_returns(begun, twice)
 
     @staticmethod
     def _check_order(begun: list[Operation], ended: list[Operation]) -> None:
@@ -78,6 +85,24 @@ class History:
             fits = operation.seq >= newest if operation.kind == "get" else operation.seq > newest
             if not fits:
                 raise HistoryError(f"{_spell(operation)} came after {_spell(source) if source else 'nothing'}")
+
+    @staticmethod
+    def _check_returns(begun: list[Operation], twice: set[str]) -> None:
+        """Of one key: a value is put once, so what was followed by something else is not there again.
+
+        Numbers alone do not say so: who leads gives the state that it has a new one.
+
+        :param twice: values that were put twice.
+        """
+        known: dict[str, float] = {}
+        for each in begun:
+            known[each.value] = min(known.get(each.value, math.inf), each.ended or 0.0)
+        find_other = _find_others(begun)
+        for operation in begun:
+            if operation.value and operation.value not in twice:
+                other = find_other(known[operation.value], operation.value)
+                if other is not None and (other.ended or 0.0) < operation.begun:
+                    raise HistoryError(f"{_spell(operation)} is there again, after {_spell(other)}")
 
     @staticmethod
     def _check_values(operations: list[Operation], removals: set[int]) -> None:
@@ -97,6 +122,22 @@ class History:
             ):
                 raise HistoryError(f"{_spell(operation)} though there was {_spell(before)}")
             before = operation
+
+
+def _find_others(begun: list[Operation]) -> Callable[[float, str], Operation | None]:
+    """Asks which operation that began after a moment and showed something else than a value was the first to end."""
+    firsts: list[tuple[Operation, ...]] = [()]
+    for operation in reversed(begun):
+        by_end = sorted((*firsts[-1], operation), key=lambda each: each.ended or 0.0)
+        other = next((each for each in by_end if each.value != by_end[0].value), None)
+        firsts.append((by_end[0],) if other is None else (by_end[0], other))
+    firsts.reverse()
+
+    def find(moment: float, value: str) -> Operation | None:
+        after = firsts[bisect.bisect_right(begun, moment, key=lambda each: each.begun)]
+        return next((each for each in after if each.value != value), None)
+
+    return find
 
 
 def _spell(operation: Operation) -> str:

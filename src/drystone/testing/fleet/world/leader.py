@@ -23,7 +23,12 @@ _SLOW_READS = 0.05
 
 @dataclass(slots=True)
 class Change:
-    """One that is under way. :ivar answered: members that have it. :ivar repeated: it may have been sent twice."""
+    """One that is under way.
+
+    :ivar disk_id: of the leader's copy, where its intent is.
+    :ivar answered: members that have it. :ivar asked: those that it was sent to, with the epoch that it was sent in.
+    :ivar repeated: it may have been sent twice in one.
+    """
 
     placement: str
     key: str
@@ -32,7 +37,9 @@ class Change:
     operation: Operation | None
     reply: Callable[[object], None]
     epoch: int
+    disk_id: str
     answered: set[str] = field(default_factory=set)
+    asked: set[tuple[str, int]] = field(default_factory=set)
     reporting: bool = False
     repeated: bool = False
 
@@ -71,7 +78,7 @@ class Leader:
     def _ask_promises(self, replica: Replica) -> None:
         node, world = self._node, self._node.world
         placement = replica.placement
-        for member in placement.in_sync():
+        for member in placement.complete():
             if member.server == node.name:
                 continue
             asked, limit = node.timeline.time, self._pulse.limit(member.server)
@@ -97,7 +104,7 @@ class Leader:
     def _drop_silent(self, replica: Replica) -> None:
         """Have members dropped for whose promises a read would wait in vain."""
         node, placement = self._node, replica.placement
-        others = (each.server for each in placement.in_sync() if each.server != node.name)
+        others = (each.server for each in placement.complete() if each.server != node.name)
         silent = tuple(each for each in others if self._pulse.is_silent(each, node.timeline.time))
         if not silent or placement.id in self._dropping or not replica.leads() or node.shelf(placement) is None:
             return
@@ -142,11 +149,15 @@ class Leader:
         elif known.value and operation is not None and operation.kind == "create":
             reply(Failure("there is something"))
             return
+        if operation is not None:
+            operation.times += 1
         seq = shelf.next_seq()
         if not value:
             self._node.world.history.removals.setdefault((replica.placement.host, key), set()).add(seq)
         shelf.intents.add(key)
-        change = Change(id_, key, value, seq, operation, reply, replica.placement.epoch)
+        own = replica.placement.member(self._node.name)
+        assert own is not None, "we lead"
+        change = Change(id_, key, value, seq, operation, reply, replica.placement.epoch, own.disk_id)
         self._changes[id_, key] = change
         self._node.later(_DISK_SECONDS, lambda: self._spread(change))
 
@@ -189,7 +200,8 @@ class Leader:
         node = self._node
         epoch = placement.epoch
         floor = min(self._under_way(placement.id))
-        change.repeated = change.repeated or node.world.network.double > 0
+        change.repeated = change.repeated or node.world.network.double > 0 or (server, epoch) in change.asked
+        change.asked.add((server, epoch))
 
         def done(answer: object) -> None:
             if not self._current(change):
@@ -278,21 +290,69 @@ class Leader:
 
     def learned(self, placement: Placement) -> None:
         """A newer epoch: changes under way go on in it, or end."""
+        own = placement.member(self._node.name)
         for change in [each for each in self._changes.values() if each.placement == placement.id]:
             if placement.leader != self._node.name:
                 self._give_up(change, "deposed")
+            elif own is None or own.disk_id != change.disk_id:
+                self._give_up(change, "we lead with another disk")
             else:
                 self._spread(change)
+
+    def leave(self, id_: str) -> None:
+        """A placement is led by others, as a disk knows: changes under way end."""
+        for change in [each for each in self._changes.values() if each.placement == id_]:
+            self._give_up(change, "deposed")
 
     # Reads
 
     def read(self, id_: str, key: str, reply: Callable[[object], None]) -> None:
-        """Look a key up, and then whether we may say so."""
+        """Look a key up, once members that compare themselves have the same of it; and then whether we may say so."""
         replica = self._node.replicas.get(id_)
         if replica is None:
             reply(Failure("not known"))
             return
-        epoch = replica.placement.epoch
+        placement, epoch = replica.placement, replica.placement.epoch
+        comparing = [each.server for each in replica.comparing()]
+        if not comparing or "what is compared is read" in self._node.world.mutants:
+            self._look(replica, epoch, key, reply)
+            return
+        same: set[str] = set()
+
+        def take(server: str, answer: object) -> None:
+            if answer is True:
+                same.add(server)
+                if len(same) == len(comparing):
+                    self._look(replica, epoch, key, reply)
+            elif answer is False:
+                self.write(id_, key, None, None, settled)
+            else:
+                failed()
+
+        def settled(answer: object) -> None:
+            if isinstance(answer, Entry):
+                self._look(replica, epoch, key, reply)
+            else:
+                reply(answer)
+
+        def failed() -> None:
+            self._drop_silent(replica)
+            reply(Failure("a member that compares itself does not answer"))
+
+        shelf = self._node.shelf(replica.placement)
+        found = shelf.find(key) if shelf is not None else Entry(0, "")
+        for server in comparing:
+            self._node.world.ask(
+                self._node,
+                server,
+                lambda other: other.follower.has(placement, key, found),
+                partial(take, server),
+                failed,
+                _MEMBER_SECONDS,
+            )
+
+    def _look(self, replica: Replica, epoch: int, key: str, reply: Callable[[object], None]) -> None:
+        """What there is of a key, if `epoch` lasts until we know that we may say so."""
         shelf = self._node.shelf(replica.placement)
         found = None if shelf is None else shelf.find(key)
 
@@ -330,6 +390,8 @@ class Leader:
         """A member has compared everything: report it as in sync."""
         replica = self._node.replicas.get(id_)
         if replica is None or not replica.may_write(self._node.timeline.time) or replica.placement.epoch != epoch:
+            return
+        if self._node.shelf(replica.placement) is None:  # nothing can be counted in durably
             return
         self._node.count_in(id_, (server,))
 

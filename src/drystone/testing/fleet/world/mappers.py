@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 
 import msgspec
@@ -97,7 +98,7 @@ class MutantMapper(Mapper):
             msgspec.structs.replace(each, state="in_sync") if each.server in synced else each
             for each in change.placement.members
         )
-        return PlacementChange(msgspec.structs.replace(change.placement, members=members), change.before, change.why)
+        return dataclasses.replace(change, placement=msgspec.structs.replace(change.placement, members=members))
 
     def _recover(self) -> None:
         """Take over what is known, whoever is missing, if that is the mutant."""

@@ -5,7 +5,7 @@ The part that leads is in `leader`, the part that follows and copies in `followe
 
 from __future__ import annotations
 
-from drystone.fleet.documents import DiskReport, Heartbeat, HeartbeatAnswer, Held, Member, Placement
+from drystone.fleet.documents import DiskReport, FleetMap, Heartbeat, HeartbeatAnswer, Held, Member, Placement
 from drystone.fleet.replica import Replica
 from drystone.testing.fleet.world.follower import Follower
 from drystone.testing.fleet.world.leader import Leader
@@ -42,6 +42,7 @@ class Node(Host):
         self.atlas: dict[str, Placement] = {}
         self.started = self.timeline.time
         self.map_version = 0
+        self._whole_term = 0
         self.want_held = True
         self.beats = 0
         self.leader = Leader(self)
@@ -67,6 +68,17 @@ class Node(Host):
         self.generation += 1
         self.up = True
         self._start()
+
+    def plug(self, disk: Disk) -> None:
+        """A disk is put in: what it knows is known before it is used."""
+        for id_, shelf in disk.shelves.items():
+            replica = self.replicas.get(id_)
+            if replica is not None and replica.placement.epoch < shelf.placement.epoch:
+                self.leader.leave(id_)
+                del self.replicas[id_]
+        self.disks.append(disk)
+        for shelf in tuple(disk.shelves.values()):
+            self.learn(shelf.placement)
 
     def wipe(self, disk: Disk) -> None:
         """A new, empty disk comes in the place of one."""
@@ -102,7 +114,11 @@ class Node(Host):
         before = None if replica is None else replica.placement
         if before is not None and placement.epoch <= before.epoch:
             return
-        if (before is None and placement.member(self.name) is None) or not self._keep(before, placement):
+        if before is None and not any(
+            each.server == self.name or self.disk(each.disk_id) for each in placement.members
+        ):
+            return
+        if not self._keep(before, placement):
             return
         if replica is None:
             self.replicas[placement.id] = Replica(placement, self.name, started=self.timeline.time)
@@ -115,16 +131,16 @@ class Node(Host):
         """Whether it is durable on the disk that we hold it on, or are to hold it on."""
         own = placement.member(self.name)
         old = None if before is None else before.member(self.name)
-        for member in {each.disk_id: each for each in (old, own) if each is not None}.values():
+        known = (old, own, *(each for each in placement.members if self.disk(each.disk_id) is not None))
+        for member in {each.disk_id: each for each in known if each is not None}.values():
             disk = self.disk(member.disk_id)
             if disk is not None:
                 shelf = disk.shelves.setdefault(placement.id, Shelf(placement))
                 if shelf.placement.epoch > placement.epoch:
                     return False
-                shelf.placement = placement
-            elif member is own and not self._told_late:
-                return False
-        return True
+                if shelf.placement.epoch < placement.epoch:  # else a member may be counted in already
+                    shelf.placement = placement
+        return own is None or self.disk(own.disk_id) is not None or self._told_late
 
     def _catch_up(self) -> set[str]:
         """Have disks keep what they missed while they were away; the ids of those that know all that we know."""
@@ -134,11 +150,13 @@ class Node(Host):
         for disk in self.disks:
             for id_, shelf in list(disk.shelves.items()) if disk.healthy else ():
                 newest = self.atlas.get(id_, shelf.placement)
-                own = newest.member(self.name)
-                if own is not None and own.disk_id == disk.id and newest.epoch > shelf.placement.epoch:
+                copies = {each.disk_id for each in newest.members}
+                if disk.id in copies and newest.epoch > shelf.placement.epoch:
                     self.learn(newest)
                     # A start takes it from any of our disks; the real one keeps it on this one then, too.
-                    if newest.epoch > shelf.placement.epoch and not self._keep(None, newest):
+                    if newest.epoch > shelf.placement.epoch:
+                        self._keep(None, newest)
+                    if newest.epoch > shelf.placement.epoch:
                         told.discard(disk.id)
         return told
 
@@ -202,10 +220,25 @@ class Node(Host):
             return
         self.fleet = self.fleet or answer.map.fleet
         self.map_version = answer.map.version
+        if not answer.map.recovering and answer.map.term > self._whole_term:
+            # What was learned in lower terms and is above it was decided in a database that was lost.
+            self._whole_term = answer.map.term
+            self.atlas.clear()
+            self._leave_overruled(answer.map)
         for placement in answer.map.placements:
             self.learn(placement)
         for id_, disk_id in answer.map.leftovers:
             self._drop_leftover(id_, disk_id)
+
+    def _leave_overruled(self, map_: FleetMap) -> None:
+        """Of what is no copy of ours, go by a new term's map, though we knew something newer."""
+        for placement in map_.placements:
+            replica = self.replicas.get(placement.id)
+            if replica is None or replica.placement.epoch <= placement.epoch:
+                continue
+            if not any(self.disk(each.disk_id) for each in replica.placement.members):
+                self.leader.leave(placement.id)
+                del self.replicas[placement.id]
 
     def _drop_leftover(self, id_: str, disk_id: str) -> None:
         replica = self.replicas.get(id_)

@@ -44,7 +44,9 @@ class Shelf:
     def find(self, key: str) -> Entry:
         """What a read shows; for nothing its value is "", and its number that of the removal, 0 when there was none."""
         known = self.entries.get(key)
-        return known if known is not None else Entry(self.removed.get(key, 0), "")
+        if known is not None and known.value:
+            return known
+        return Entry(max(known.seq if known is not None else 0, self.removed.get(key, 0)), "")
 
     def live(self) -> dict[str, Entry]:
         """What is there, without removals that are remembered."""

@@ -11,7 +11,7 @@ from drystone.fleet.mapping.rules import Rules
 from drystone.fleet.replica import Replica
 from drystone.testing.fleet.world.database import MemoryDatabase
 from drystone.testing.fleet.world.history import History
-from drystone.testing.fleet.world.shelf import Shelf
+from drystone.testing.fleet.world.shelf import Entry, Shelf
 from drystone.testing.fleet.world.time import Action, Host, Network, Timeline
 
 Taker = Callable[[object], None]
@@ -23,6 +23,8 @@ class Following(Protocol):
     def promise(self, placement: Placement, leader: str) -> bool: ...
 
     def apply(self, placement: Placement, leader: str, key: str, seq: int, value: str, floor: int) -> object: ...
+
+    def has(self, placement: Placement, key: str, found: Entry) -> bool | None: ...
 
 
 class Leading(Protocol):

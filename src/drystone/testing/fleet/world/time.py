@@ -104,17 +104,24 @@ class Network:
         self.cuts = timeline.cuts
         self.late: dict[tuple[str, str], float] = {}
 
-    def send(self, source: Host, target: Host, action: Action) -> None:
-        """Have `action` done in `target`, when the message comes and if it is the same process still."""
+    def send(self, source: Host, target: Host, action: Action) -> float:
+        """Have `action` done in `target`, when the message comes and if it is the same process still.
+
+        :returns: when it comes for the last time, if `target` does not hang; 0.0 when it never does.
+        """
         link = (source.name, target.name)
         chance = self.random.random
         if not target.up or link in self.cuts or chance() < self.loss:
-            return
+            return 0.0
+        last = 0.0
         for _ in range(2 if chance() < self.double else 1):
             delay = -math.log(1.0 - chance()) / (1 / self.delay)
             if chance() < self.slow:
                 delay += 8 * chance()
-            self.timeline.inside(target, delay + self.late.get(link, 0.0), action, link)
+            delay += self.late.get(link, 0.0)
+            last = max(last, self.timeline.time + delay)
+            self.timeline.inside(target, delay, action, link)
+        return last
 
 
 class Call:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from drystone.base.errors import DrystoneError
-from drystone.fleet.documents import Allocation, Bucket
+from drystone.fleet.documents import Allocation, Bucket, Report
 from drystone.fleet.mapping.database import NotLeadingError
 from drystone.fleet.mapping.model import BucketChange
 from drystone.fleet.mapping.rules import Rules
@@ -57,6 +57,8 @@ class World:
         self.client = Host("client", self.timeline)
         self.mappers = [MapperHost(f"m{number}", self) for number in (1, 2)]
         self.nodes = [Node(name, self, DISKS) for name in _SERVERS]
+        self.drops_until = 0.0
+        """When the last question to drop a member comes to a mapper."""
         self._by_name = {each.name: each for each in self.nodes}
 
     def make_id(self) -> str:
@@ -78,15 +80,15 @@ class World:
         done: Callable[[object], None],
         failed: Callable[[], None],
         seconds: float,
-    ) -> None:
-        """Have `action` done in another process, and its answer brought back."""
+    ) -> float:
+        """Have `action` done in another process, and its answer brought back; when it comes there, as Network.send."""
         call = Call(caller, done, failed, seconds)
 
         def arrive() -> None:
             answer = action()
             self.network.send(target, caller, lambda: call.answer(answer))
 
-        self.network.send(caller, target, arrive)
+        return self.network.send(caller, target, arrive)
 
     def ask(
         self, caller: Peer, server: str, action: Callable[[Peer], object], done: Taker, failed: Action, seconds: float
@@ -120,7 +122,11 @@ class World:
                 self._last_mapper[caller.name] = index
                 done(answer)
 
-        self.call(caller.host, mapper, lambda: mapper.take(method, document), take, lambda: go_on(index + 1), 1.5)
+        comes = self.call(
+            caller.host, mapper, lambda: mapper.take(method, document), take, lambda: go_on(index + 1), 1.5
+        )
+        if isinstance(document, Report) and document.drop:
+            self.drops_until = max(self.drops_until, comes)
 
     # Clients
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from drystone.fleet.mapping.database import AuditEntry
 from drystone.fleet.mapping.endings import end
+from drystone.fleet.mapping.epochs import SHORT
 from drystone.fleet.mapping.leftovers import with_leftovers
 from drystone.fleet.mapping.model import DrillRecord
 from drystone.fleet.mapping.page.board import Board, judge, make_board, note_copies
@@ -87,6 +88,14 @@ def test_a_third_copy_that_is_made_for_balance_is_a_job_of_its_own() -> None:
     sketch = Sketch()
     sketch.place("h", copy_on("s1/1"), copy_on("s2/1", "copying"), copy_on("s3/1", "copying"))
     assert [each.target for each in draw(sketch).jobs] == ["s2/data_1", "s3/data_1"]
+
+
+def test_hosts_that_have_few_epochs_left_are_told_of() -> None:
+    sketch = Sketch()
+    sketch.place("h", copy_on("s1/1"), copy_on("s2/1"), epoch=SHORT)
+    board = draw(sketch)
+    assert (board.level, board.summary) == ("warning", "few epochs are left of 1 host.")
+    assert [each.startswith("ns/h: epoch ") for each in board.short] == [True]
 
 
 def test_a_fleet_that_is_well_and_one_that_is_empty() -> None:

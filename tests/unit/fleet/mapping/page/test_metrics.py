@@ -49,6 +49,8 @@ def test_the_numbers_of_a_fleet() -> None:
         "drystone_fleet_copies state=copying": 1,
         "drystone_fleet_copies state=in_sync": 3,
         "drystone_fleet_highest_epoch": 9,
+        "drystone_fleet_last_epoch": (1 << 23) - 1,
+        "drystone_fleet_short_placements": 0,
         "drystone_fleet_degraded_objects": 100,
         "drystone_fleet_oldest_freshness_seconds": 50,
         'drystone_fleet_host_newest_timestamp_seconds host=a"b\n namespace=ns': 50,

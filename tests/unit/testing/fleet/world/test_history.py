@@ -41,6 +41,38 @@ def test_a_value_that_comes_back_after_nothing_was_read_is_found() -> None:
         history.check()
 
 
+def test_a_value_that_comes_back_under_a_new_number_is_found() -> None:
+    history = History()
+    add(history, "put", 1, "v1", begun=1, ended=2)
+    add(history, "get", 2, "v2", begun=3, ended=4)
+    add(history, "get", 3, "v1", begun=5, ended=6)
+    with pytest.raises(HistoryError, match="is there again"):
+        history.check()
+
+
+@pytest.mark.parametrize(("seq", "begun", "ended"), [(0, 1.5, 4), (2, 3, 5.5)], ids=["it was first", "it is not over"])
+def test_a_value_that_may_have_come_later_has_not_come_back(seq: int, begun: float, ended: float) -> None:
+    history = History()
+    add(history, "put", 1, "v1", begun=1, ended=2)
+    add(history, "get", seq, "v0", begun=begun, ended=ended)
+    add(history, "get", 1, "v1", begun=5, ended=6)
+    history.check()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_question_that_came_twice_was_done_twice(times: int) -> None:
+    history = History()
+    add(history, "put", 1, "v1", begun=1, ended=2)
+    history.operations[0].times = times
+    add(history, "put", 2, "v2", begun=3, ended=4)
+    add(history, "get", 3, "v1", begun=5, ended=6)
+    if times == 1:
+        with pytest.raises(HistoryError, match="is there again"):
+            history.check()
+    else:
+        history.check()
+
+
 def test_two_values_of_one_number_are_found() -> None:
     history = History()
     add(history, "put", 1, "v1")
