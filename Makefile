@@ -1,14 +1,22 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
-.PHONY: demo test check bench docs clean
+
+# Tests that run side by side: one more than there are processors, as many of them wait for servers and guests.
+WORKERS = $(shell n=$$(nproc); [ $$n -lt 3 ] && echo $$((n + 1)) || echo 4)
+
+.PHONY: demo demo-cluster test check bench docs clean
 
 demo:
 	@scripts/set-up run
 	@.venv/bin/python scripts/demo.py
 
+demo-cluster:
+	@scripts/set-up cluster
+	@.venv/bin/python scripts/demo_cluster.py
+
 test:
 	@scripts/set-up test
 	@scripts/check
-	@.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	@.venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check:
 	@scripts/set-up test

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from drystone.base.errors import error_classes
+from drystone.cli.cluster.dlvm import dlvm
 from drystone.cli.convoy import convoy
 from drystone.cli.dvm import dvm
 from drystone.cli.main import drystone
@@ -32,8 +33,9 @@ def exit_codes() -> str:
     lines = [
         "# Exit codes",
         "",
-        "Every command of `drystone` and `dvm` ends with one of these. With `--json` an error is one JSON object on",
-        "stderr whose `code` is the word in the second column. `convoy` keeps Convoy's rule: 1 for any failure.",
+        "Every command of `drystone`, `dvm` and `dlvm` ends with one of these. With `--json` an error is one JSON",
+        "object on stderr whose `code` is the word in the second column. `convoy` keeps Convoy's rule: 1 for any",
+        "failure.",
         "",
         "| exit code | code | what it means | what to do |",
         "|---|---|---|---|",
@@ -76,6 +78,7 @@ def pages() -> dict[Path, str]:
         PAGES / "exit-codes.md": exit_codes(),
         PAGES / "drystone.md": command_page("The drystone command", drystone, "drystone"),
         PAGES / "dvm-command.md": command_page("The dvm command", dvm, "dvm"),
+        PAGES / "dlvm-command.md": command_page("The dlvm command", dlvm, "dlvm"),
         PAGES / "convoy-command.md": command_page("The convoy command", convoy, "convoy"),
         PAGES / "convoy-pdata_tools.md": command_page("convoy-pdata_tools", pdata_tools, "convoy-pdata_tools"),
         **{PAGES / "schemas" / name: data.decode() for name, data in schema_files().items()},

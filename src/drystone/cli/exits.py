@@ -5,6 +5,7 @@ Imports click only to run its commands.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import gc
@@ -42,9 +43,17 @@ def open_standard_streams() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process as sys.exit does, but without the interpreter's last look for garbage: 20 ms with numpy."""
+    """End the process as sys.exit does, but without the interpreter's last look for garbage: 20 ms with numpy.
+
+    Where nobody asked to be called at the end, and no other thread runs, it ends at once, and what is in memory is not
+    taken apart object by object.
+    """
     gc.freeze()
     drop_unwritable(sys.stderr)
+    watched = sys.getprofile() is not None or sys.gettrace() is not None  # by who says at the end what was seen
+    if not watched and not atexit._ncallbacks() and len(sys._current_frames()) == 1:  # noqa: SLF001  # no other way
+        drop_unwritable(sys.stdout)
+        os._exit(code & 0xFF)
     sys.exit(code)
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "volume": Lazy("drystone.cli.volume:volume", "Volumes on this host: create, mount, snapshot, back up."),
     "snapshot": Lazy("drystone.cli.snapshot:snapshot", "Snapshots of volumes."),
     "fleet": Lazy("drystone.cli.fleet.command:fleet", "The backup fleet: storage servers, mappers, failover, S3."),
+    "cluster": Lazy("drystone.cli.cluster.command:cluster", "Distributed volumes: servers, volumes, attachments."),
     "completion": Lazy("drystone.cli.completion:completion", "The shell's completion script."),
 }
 

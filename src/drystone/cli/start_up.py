@@ -6,11 +6,13 @@ import contextlib
 import gc
 import os
 import sys
+from _thread import allocate_lock  # threading is what small tools do without
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing is imported by others, once there is a stand-in for what it imports
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
 _ALLOCATIONS = 20_000
 """Objects that are made before garbage is looked for: the interpreter's own 700 come 60 times while numpy is imported.
@@ -22,8 +24,13 @@ _SELDOM_USED = ("inspect", "ipaddress", "textwrap", "msgspec.inspect", "msgspec.
 _JSON_SCHEMA = "msgspec._json_schema"
 """Two functions of it are taken by name as msgspec is imported."""
 
-_BETTER_WITHOUT = "typing_extensions"
-"""msgspec prefers it to typing where it is there, for kinds of types that none of our documents has."""
+_BETTER_WITHOUT = ("typing_extensions", "_uuid")
+"""msgspec prefers the first to typing where it is there, for kinds of types that none of our documents has. With the
+second, and a library of C, the module uuid makes those that tell the time: none of ours."""
+
+
+_REPLACING = allocate_lock()
+"""Held while a stand-in is taken out of sys.modules."""
 
 
 def spare_numpy() -> None:
@@ -54,19 +61,34 @@ def spare_msgspec() -> None:
     if "msgspec" in sys.modules:
         return
     collect_seldom()
+    _spare_re()
     for name in _SELDOM_USED:
         defer(name)
     defer("platform", system=lambda: os.uname().sysname)  # all that the module uuid asks for
     defer(_JSON_SCHEMA, **{name: partial(_call_later, _JSON_SCHEMA, name) for name in ("schema", "schema_components")})
     _spare_datetime()
-    is_free = _BETTER_WITHOUT not in sys.modules
-    if is_free:
-        sys.modules[_BETTER_WITHOUT] = None  # type: ignore[assignment]  # importing it fails then, says the language
+    decimal = type(sys)("decimal")
+    vars(decimal)["Decimal"] = type("Decimal", (), {})  # for msgspec to tell that a value is none; ours never are
+    wanted: dict[str, Any] = {"decimal": decimal, **dict.fromkeys(_BETTER_WITHOUT)}  # importing None fails
+    passing = {name: module for name, module in wanted.items() if name not in sys.modules}
+    sys.modules.update(passing)
     try:
         import msgspec  # noqa: F401
     finally:
-        if is_free:
-            del sys.modules[_BETTER_WITHOUT]
+        for name in passing:
+            del sys.modules[name]
+
+
+def _spare_re() -> None:
+    """Let `re` wait for the first pattern. What typing wants of it at once are two types, which are in C."""
+    try:
+        from _sre import compile as compile_code  # type: ignore[import-not-found]  # CPython's own
+
+        empty = compile_code("", 0, [1], 0, {}, ())  # SUCCESS, in sre's own code
+        later = partial(_call_later, "re", "compile")  # msgspec keeps it
+        defer("re", Pattern=type(empty), Match=type(empty.match("")), compile=later)
+    except (ImportError, TypeError, ValueError, RuntimeError, AttributeError):  # another interpreter: with re
+        return
 
 
 def _spare_datetime() -> None:
@@ -87,8 +109,9 @@ def _call_later(module: str, name: str, *arguments: Any, **others: Any) -> Any:
 
 def _import(name: str) -> ModuleType:
     """The real module, in the place of its stand-in where that is still there."""
-    if sys.modules[name].__spec__ is None:
-        del sys.modules[name]
+    with _REPLACING:  # else a second thread that saw the stand-in would throw out what the first has begun to import
+        if name in sys.modules and sys.modules[name].__spec__ is None:
+            del sys.modules[name]
     import importlib
 
     return importlib.import_module(name)
@@ -108,7 +131,9 @@ def defer(name: str, **known: object) -> None:
     def find(attribute: str) -> object:
         if attribute.startswith("__"):
             raise AttributeError(attribute)
-        return getattr(_import(name), attribute)
+        value = getattr(_import(name), attribute)
+        vars(stand_in)[attribute] = value
+        return value
 
     vars(stand_in).update(known)
     stand_in.__getattr__ = find  # type: ignore[method-assign]  # as PEP 562 has it

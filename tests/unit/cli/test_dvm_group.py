@@ -16,6 +16,7 @@ from drystone.cli.dvm import dvm
 from drystone.cli.dvm.metadata import MUTATORS
 from drystone.cli.lazy import LazyGroup
 from drystone.dvm.discovery.devices import Devices, GroupDevice, GroupReference, Span
+from drystone.dvm.groups.kinds import Snapshot, Striped
 from drystone.dvm.groups.rules import parse_group
 from drystone.dvm.program import parse_program
 from drystone.dvm.state import parse_state
@@ -99,6 +100,16 @@ MUTATIONS: list[tuple[str, ...]] = [
 def test_a_mutator_prints_the_new_group(group: str, words: tuple[str, ...]) -> None:
     result = run("metadata", *words, stdin=group)
     assert parse_group(result) != parse_group(group)
+
+
+def test_options_that_only_click_reads_arrive(group: str) -> None:
+    words = ["--size", "3m", "--kind", "striped", "--legs", "3", "--chunk", "4k"]
+    striped = parse_group(run("metadata", "create", *words, "new", stdin=group)).volumes[-1]
+    assert isinstance(striped, Striped)
+    assert (len(striped.rows[0].legs), striped.chunk) == (3, 4096)
+    words = ["--size", "1m", "--chunk", "8k"]
+    snapped = parse_group(run("metadata", "snapshot", *words, "db", "monday", stdin=group))
+    assert [each.chunk for each in snapped.volumes if isinstance(each, Snapshot)] == [8192]
 
 
 def test_mutators_that_undo_each_other(group: str, devices: Path, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from zipfile import ZipFile
 
 import click
 import pytest
@@ -224,7 +226,8 @@ def test_both_ways_give_the_same(ground: Ground, line: str) -> None:
 _NOTING = """\
 import atexit, sys
 def note():
-    heavy = {"click", "inspect", "ast", "numpy", "subprocess", "rich", "typing_extensions"}
+    heavy = {"click", "inspect", "ast", "numpy", "subprocess", "rich", "typing_extensions", "threading", "pathlib"}
+    heavy |= {"re", "json", "decimal", "ctypes", "dataclasses", "google_crc32c", "_uuid"}
     there = [name for name in heavy & sys.modules.keys() if hasattr(sys.modules[name], "__file__")]
     sys.stderr.write(" ".join(sorted(there)))
 atexit.register(note)
@@ -249,3 +252,41 @@ main()
 def test_what_is_not_needed_is_not_imported(ground: Ground, line: str) -> None:
     done = ground.run(_NOTING, *line.split())
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_console_script_begins_with_nothing_else(ground: Ground) -> None:
+    """Those that pip writes before version 25 import `re`: scripts/set-up has a later one write it."""
+    script = Path(sys.executable).parent / "dvm"
+    words = [sys.executable, "-X", "importtime", str(script), "dmactivate", "state", "state"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120, cwd=ground.folder)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "drystone.dvm.dmactivate" in imported
+    assert not imported & {"re", "re._parser", "decimal", "json"}
+
+
+def test_console_scripts_start_where_a_path_has_a_blank(ground: Ground) -> None:
+    """Which no first line of a script can hold: installers write another beginning, for entry points only."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    assert "shared-scripts" not in project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    folder = ground.folder / "a b"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
+    wheel = ground.folder / "drystone-1-py3-none-any.whl"
+    scripts = "".join(f"{name} = {place}\n" for name, place in project["project"]["scripts"].items())
+    files = {
+        "METADATA": "Metadata-Version: 2.1\nName: drystone\nVersion: 1\n",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "entry_points.txt": f"[console_scripts]\n{scripts}",
+        "RECORD": "",
+    }
+    with ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"drystone-1.dist-info/{name}", text)
+    own = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install"]
+    subprocess.run([*own, "--quiet", "--no-index", "--no-deps", str(wheel)], check=True, timeout=120)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    for words in (["dvm", "dmactivate"], ["dvm_dmactivate"]):
+        command = [str(folder / "bin" / words[0]), *words[1:], "state", "state"]
+        done = subprocess.run(
+            command, capture_output=True, check=False, timeout=120, cwd=ground.folder, env=environment
+        )
+        assert (done.returncode, json.loads(done.stdout)["instructions"]) == (0, []), done.stderr

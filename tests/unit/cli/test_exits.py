@@ -137,6 +137,13 @@ def test_leaving_ends_with_the_code_and_runs_what_is_to_run_at_the_end(code: int
     assert (done.returncode, done.stdout) == (code, "text end\n")
 
 
+def test_a_profiler_says_at_the_end_what_it_saw() -> None:
+    program = "from drystone.cli.exits import leave; leave(0)"
+    words = [sys.executable, "-c", f"import cProfile; cProfile.run({program!r})"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (done.returncode, "function calls" in done.stdout) == (0, True)
+
+
 @pytest.mark.parametrize(("words", "code"), [(["list", "/nonesuch"], 3), (["list", "--json", "/nonesuch"], 3), ([], 2)])
 def test_a_full_disk_behind_stderr_does_not_change_the_code(words: list[str], code: int) -> None:
     command = [sys.executable, "-m", "drystone.cli.main", "backup", *words]

@@ -7,9 +7,11 @@ stdout holds exactly one document (JSON, or with --text the text form), stderr t
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
+TYPE_CHECKING = False  # typing has its time, see start_up
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from drystone.cli.dvm.group import TOOLS, dvm
 
 __all__ = ["TOOLS", "dvm", "main", "run_tool"]
@@ -35,6 +37,9 @@ def run_tool() -> None:
 
 
 def _run(words: list[str]) -> NoReturn:
+    from drystone.cli.quick_imports import import_quickly
+
+    import_quickly("drystone", "msgspec")
     from drystone.cli.start_up import spare_msgspec
 
     spare_msgspec()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from drystone.cli.output import json_option, print_json, print_table
+from drystone.cli.boot import boot_options, install_units
 
 if TYPE_CHECKING:
     from drystone.fleet.boot.install import Role
@@ -14,12 +14,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("roles", nargs=-1, required=True, type=click.Choice(["mapper", "storage"]))
-@click.option("--root", default="/", show_default=True, metavar="FOLDER", help="Below which they are written.")
-@click.option("--program", metavar="PATH", help="The drystone that they call; the one that runs without.")
-@click.option("--overwrite", is_flag=True, help="Also over units of these names that hold something else.")
-@click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
-@json_option
-def boot(roles: tuple[str, ...], root: str, program: str | None, overwrite: bool, dry_run: bool, as_json: bool) -> None:
+@boot_options
+def boot(roles: tuple[str, ...], **how: Any) -> None:
     """Write the units by which systemd runs a mapper, a storage server or both on this machine.
 
     They read /etc/drystone/mapper.toml and storage.toml, which are made to be filled in where there are none, and the
@@ -31,14 +27,6 @@ def boot(roles: tuple[str, ...], root: str, program: str | None, overwrite: bool
       drystone fleet boot storage && systemctl daemon-reload
       systemctl enable --now drystone-fleet-storage
     """
-    from msgspec import to_builtins
+    from drystone.fleet.boot.install import describe
 
-    from drystone.base.installing import find_program
-    from drystone.fleet.boot.install import install_services
-
-    wanted = cast("tuple[Role, ...]", tuple(dict.fromkeys(roles)))
-    found = install_services(root, program or find_program("drystone"), wanted, overwrite=overwrite, dry_run=dry_run)
-    if as_json:
-        print_json(to_builtins(found))
-    else:
-        print_table(("file", "state"), [(each.path, each.state) for each in found])
+    install_units([describe(cast("Role", role)) for role in dict.fromkeys(roles)], **how)

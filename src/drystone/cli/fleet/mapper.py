@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from drystone.cli.fleet.options import announce, serve, start_log
 from drystone.cli.output import json_option
+from drystone.cli.serving import announce, serve, start_log
 
 
 @click.command()
@@ -30,7 +30,15 @@ from drystone.cli.output import json_option
 )
 @click.option("--drill-objects", type=int, help="Newest objects that a restore drill reads.  [default: 10]")
 @click.option(
-    "--recover", is_flag=True, default=None, help="The database was put back to an older state: ask the disks first."
+    "--audit-days", type=float, help="That an audit entry stays in the database; 0: for ever.  [default: 365]"
+)
+@click.option("--audit-entries", type=int, help="That stay there; 0: any number.  [default: 1000000]")
+@click.option("--audit-folder", type=click.Path(path_type=Path), help="Where older ones go, as files.")
+@click.option(
+    "--recover",
+    is_flag=True,
+    default=None,
+    help="The database was put back to an older state: ask the disks first. For one start.",
 )
 @click.option("--debug", is_flag=True, help="Log more.")
 @json_option

@@ -43,10 +43,11 @@ def status(mappers: tuple[str, ...], secret: Path, as_json: bool) -> None:
     if as_json:
         print_json(answer.document(dict[str, Any]))
         return
-    _print_status(answer.document(Status))
+    print_status(answer.document(Status))
 
 
-def _print_status(found: Status) -> None:
+def print_status(found: Status) -> None:
+    """For people."""
     print_table(
         ("server", "state", "heard", "leads", "copies", "url"),
         [
@@ -93,6 +94,8 @@ def _print_status(found: Status) -> None:
             print_line(_spell_risk(risk))
     if found.recovering:
         print_line("\nthe map is being rebuilt from what the disks hold; new hosts have to wait")
+    for line in found.short:
+        print_line(f"few epochs are left of {line}")
     for line in found.waiting:
         print_line(f"waiting: {line}")
     for lost in found.forgotten:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from drystone.cli.fleet.options import announce, serve, start_log
 from drystone.cli.output import json_option
+from drystone.cli.serving import announce, serve, start_log
 
 
 @click.command()
@@ -29,6 +29,15 @@ from drystone.cli.output import json_option
 @click.option("--patience", type=float, help="Seconds that a request waits while leaders change.  [default: 12]")
 @click.option("--head-seconds", type=float, help="That a client may take for a request's head.  [default: 60]")
 @click.option("--still-seconds", type=float, help="That a body or an answer may stand still.  [default: 30]")
+@click.option(
+    "--smart",
+    type=click.Choice(["drain", "bad", "report", "off"]),
+    help="What becomes of a disk that says it fails.  [default: drain]",
+)
+@click.option("--smart-sectors", type=int, help="Unreadable sectors that a disk may have.  [default: 0]")
+@click.option("--smart-seconds", type=float, help="From one question to the next.  [default: 1800]")
+@click.option("--smartctl", metavar="PATH", help="The program that asks disks (SMART).  [default: smartctl]")
+@click.option("--torrents", metavar="HOST:PORT", help="Exchange copies by BitTorrent too, at this address in numbers.")
 @click.option("--debug", is_flag=True, help="Log more.")
 @json_option
 def storage(

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from drystone.base.documents import decode
-from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError
+from drystone.base.errors import DrystoneError, TimedOutError
 from drystone.base.files import replace_file
-from drystone.cli.fleet.options import ATTACHED
+from drystone.cli.processes import START_SECONDS, read_ready, running, wait_for_first
 from drystone.fleet.calls import Calls, Mappers
 from drystone.fleet.documents import Key
 from drystone.fleet.mapping.status import Status
 from drystone.wire.tcp import wait_for_signal
 
-_START_SECONDS = 120.0
-_END_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 
 
@@ -34,12 +29,6 @@ class Trial(msgspec.Struct, frozen=True):
     s3: str
     access_key: str
     secret_key: str
-
-
-class _Started(msgspec.Struct, frozen=True):
-    """The line that a server prints when it answers requests."""
-
-    url: str
 
 
 async def run_trial(
@@ -57,8 +46,10 @@ async def run_trial(
             async def start(name: str, *words: str) -> tuple[str, asyncio.subprocess.Process]:
                 log = root / f"{name}.log"
                 common = ("--listen", "127.0.0.1:0", "--secret", str(root / "fleet.secret"), "--json")
-                process = await stack.enter_async_context(_server((*words, *common), None if show_log else log))
-                return await _read_url(process, name, log), process
+                process = await stack.enter_async_context(
+                    running(("fleet", *words, *common), None if show_log else log)
+                )
+                return (await read_ready(process, name, log))["url"], process
 
             names = [f"storage_{number}" for number in range(1, servers + 1)]
             members = [word for each in names for word in ("--server", each)]
@@ -69,7 +60,7 @@ async def run_trial(
             await _wait_until_ready(Mappers(calls, (mapper,)), key, servers, disks)
             storage = tuple(url for url, _ in started)
             tell(Trial(mapper, storage, storage[0], key.access_key, key.secret))
-            await _wait_for_first(ended, [process, *(each for _, each in started)])
+            await wait_for_first(ended, [process, *(each for _, each in started)])
     finally:
         ended.cancel()
         await asyncio.gather(ended, return_exceptions=True)
@@ -98,58 +89,6 @@ def _storage_words(root: Path, name: str, disks: int, mapper: str) -> tuple[str,
     return ("storage", "--id", name, "--mapper", mapper, "--root", folder, "--state", f"{folder}/state")
 
 
-@contextlib.asynccontextmanager
-async def _server(words: tuple[str, ...], log: Path | None) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A `drystone fleet` command as a process, which is ended with the block."""
-    stderr = None if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "drystone.cli.main",
-            "fleet",
-            *words,
-            stdin=asyncio.subprocess.PIPE,  # ends when we do, however that is
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-            env={**os.environ, ATTACHED: "1"},
-            start_new_session=True,  # Ctrl-C is for us; we end them in order
-        )
-    finally:
-        if stderr is not None:
-            os.close(stderr)
-    try:
-        yield process
-    finally:
-        await _end(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a process; by force when it does not end itself."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(_END_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-
-
-async def _read_url(process: asyncio.subprocess.Process, name: str, log: Path) -> str:
-    """:raises UnavailableError: it ended. :raises TimedOutError: it says nothing."""
-    assert process.stdout is not None, "a pipe"
-    try:
-        async with asyncio.timeout(_START_SECONDS):
-            line = await process.stdout.readline()
-    except TimeoutError as error:
-        raise TimedOutError(f"{name} does not start", hint=f"see {log}") from error
-    if not line:
-        raise UnavailableError(f"{name} ended with {await process.wait()} when it was started", hint=f"see {log}")
-    return decode(line, _Started, f"{name}'s first line").url
-
-
 async def _wait_until_ready(mappers: Mappers, key: Key, servers: int, disks: int) -> None:
     """Make the key, and wait until every server has its disks and knows the key.
 
@@ -158,7 +97,7 @@ async def _wait_until_ready(mappers: Mappers, key: Key, servers: int, disks: int
     reason = ""
     made = False
     try:
-        async with asyncio.timeout(_START_SECONDS):
+        async with asyncio.timeout(START_SECONDS):
             while True:
                 try:
                     if not made:
@@ -182,16 +121,3 @@ def _find_missing(status: Status, servers: int, disks: int) -> str:
     if len(alive) < servers:
         return f"{len(alive)} of {servers} servers have the map"
     return f"{len(good)} of {servers * disks} disks are good" if len(good) < servers * disks else ""
-
-
-async def _wait_for_first(ended: asyncio.Task[None], processes: list[asyncio.subprocess.Process]) -> None:
-    """Until a signal came. :raises UnavailableError: a process ended by itself."""
-    lives = [asyncio.create_task(each.wait()) for each in processes]
-    try:
-        done, _ = await asyncio.wait({ended, *lives}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in lives:
-            each.cancel()
-    if ended not in done:
-        codes = ", ".join(str(each.returncode) for each in processes if each.returncode is not None)
-        raise UnavailableError(f"a server of the fleet ended with {codes}", hint="see the logs in the root")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from drystone.cli.fleet.options import run
 from drystone.cli.output import json_option, print_line, print_pairs
+from drystone.cli.serving import run
 
 
 @click.command()

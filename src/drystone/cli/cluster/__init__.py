@@ -1,0 +1,1 @@
+"""`drystone cluster` and `dlvm`: distributed volumes on the command line."""

@@ -1,0 +1,449 @@
+"""The agent of an ihost: the legs of a dlv as iSCSI disks, the volume upon them.
+
+The order of a call: the note first; logins; the logs of mirrors that are put together anew; the mirrors, each by a
+program of its own; then all that is above them; then what is not wished any more goes, from above: devices, logs,
+sessions. Every step may be repeated: after a crash the same call, or the agent's own start, goes on where it stopped.
+
+Three locks a dlv, as a kernel that waits for a disk may keep a call for long, and the way out of that is another call:
+`taking` of the notes is held while one is written; `_turns` while a call is carried out; `_swapping` while mirrors are
+changed, or looked at with what they are to be, and while it is held nobody looks at what is above them. A newer wish
+can so be taken, and its mirrors swapped, under a call that hangs; that one sees the newer note before it changes a
+mirror, and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from drystone.base.errors import (
+    MismatchError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
+from drystone.cluster.agents.answers import PoolSeen, Survey, VolumeSeen
+from drystone.cluster.agents.asides import Asides
+from drystone.cluster.agents.boot import read_boot
+from drystone.cluster.agents.devices import PREFIX, Devices
+from drystone.cluster.agents.failures import Failures
+from drystone.cluster.agents.legs import LUN, chap_of, is_leg_target, uuid_of_leg, wwid_of_leg
+from drystone.cluster.agents.logs import LogDevices, LogNote, begins_anew, device_name, find_log, log_bytes
+from drystone.cluster.agents.notes import Notes
+from drystone.cluster.agents.swap import fail_all, swaps
+from drystone.cluster.agents.turns import PATIENCE, Turns
+from drystone.cluster.agents.views import (
+    LiveMirror,
+    is_offline,
+    numbers_of,
+    see_disk,
+    see_mirror,
+    see_mirrors,
+    see_pool,
+)
+from drystone.cluster.agents.volume_note import (
+    VolumeNote,
+    check_boot,
+    check_wish,
+    final_name,
+    is_repeated,
+    legs_in,
+    log_user,
+    lower_of,
+    lower_parts,
+    mirrors_of,
+    only_below,
+    take,
+)
+from drystone.cluster.model.calls import Disk, VolumeWish
+from drystone.cluster.model.tables import leg_path
+from drystone.dvm.state import State, resolve_paths
+from drystone.kernel.blockdev import open_device
+from drystone.kernel.dm.nodes import make_node, node_path, remove_node
+from drystone.kernel.dm.number import DeviceNumber
+from drystone.kernel.iscsi.abc import Initiator, Session, Timeouts, await_disk, find_session
+from drystone.kernel.iscsi.names import Portal
+
+_ANSWER_SECONDS = 2.0
+"""That what is above mirrors is asked for how it is."""
+
+
+def flush_disk(path: str) -> None:
+    """Have a disk write what it keeps in its cache. Durable when it returns."""
+    with open_device(path, write=True) as device:
+        device.flush()
+
+
+class IhostAgent:
+    """The agent of an ihost. The constructor has no effects; `recover` is called once, at the start.
+
+    :param folder: where it keeps its notes. :param timeouts: of its iSCSI sessions. :param boot: tells this boot.
+    :param make_node, remove_node: of /dev/mapper/NAME. :param flush: writes back what a disk has in its cache.
+    :param answer_seconds: that what is above mirrors has to say how it is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        devices: Devices,
+        initiator: Initiator,
+        logs: LogDevices,
+        *,
+        timeouts: Timeouts | None = None,
+        boot: Callable[[], str] = read_boot,
+        make_node: Callable[[str, DeviceNumber], str] = make_node,
+        remove_node: Callable[[str], None] = remove_node,
+        flush: Callable[[str], None] = flush_disk,
+        answer_seconds: float = _ANSWER_SECONDS,
+    ) -> None:
+        self._notes = Notes(folder, VolumeNote)
+        self._devices = devices
+        self._initiator = initiator
+        self._logs = logs
+        self._timeouts = timeouts or Timeouts()
+        self._boot = boot
+        self._make_node = make_node
+        self._remove_node = remove_node
+        self._flush = flush
+        self._turns = Turns()
+        self._swapping = Turns()
+        self._above: Asides[tuple[State, PoolSeen | None]] = Asides(answer_seconds)
+
+    @property
+    def kind(self) -> type[VolumeWish]:
+        """What it is told."""
+        return VolumeWish
+
+    def put(self, wish: VolumeWish, *, patience: float = PATIENCE) -> VolumeSeen:
+        """Bring the dlv here to what is wished. When it returns all is so, and the wish is durable.
+
+        :param patience: seconds for the call before.
+        :raises MismatchError: an older epoch, or another wish of the same one; nothing was changed. Or a newer wish
+            was taken while this one was carried out.
+        :raises RefusedError: an attachment of another boot. :raises UsageError: a wish that cannot be.
+        :raises DrystoneError: what failed; the same call goes on.
+        """
+        self._take(wish)
+        with self._notes.tried(wish.dlv), self._turns.of(wish.dlv, patience):
+            return self._bring(self._notes.read(wish.dlv), patience)
+
+    def put_recorded(self, wish: VolumeWish) -> None:
+        """Have mirrors as it is recorded by now, also while another call hangs because they hold their writes.
+
+        Nothing else of the wish is done: `put` does that, which may wait. Raises as `put`; mirrors of which all legs
+        are here are as they should be then.
+        """
+        failures = Failures()
+        self._swap(self._begin_logs(self._take(wish), failures), PATIENCE, failures)
+        failures.tell()
+
+    def look(self, dlv: str) -> VolumeSeen:
+        """What is here of a dlv. :raises NotFoundError: nothing was ever told of it.
+
+        It does not wait for a disk: what is above mirrors is left out when it does not answer.
+        """
+        return self._see(self._notes.read(dlv))
+
+    def find_dlvs(self, uuids: Collection[str]) -> set[str]:
+        """The dlvs that devices with these UUIDs are of. A note that cannot be read is of none; the survey tells."""
+        if not uuids:
+            return set()
+        notes, _ = self._notes.read_all()
+        return {dlv for dlv, note in notes.items() if not set(uuids).isdisjoint(note.uuids)}
+
+    def find_lost(self, dlv: str) -> tuple[VolumeWish, tuple[str, ...]]:
+        """What is wished of a dlv, and its legs that the kernel has given up. Never waits for a disk.
+
+        :raises UnavailableError: a mirror holds its writes, and it is not known which leg is the cause.
+        """
+        note = self._notes.read(dlv)
+        failing = [each for each in self._see_mirrors(note) if each.handles_errors and each.failed]
+        if not failing:
+            return note.wish, ()
+        sessions = self._initiator.sessions()
+        numbers = {number for each in failing for number in each.failed}
+        # One without I/O raises no event: on one event every mirror is swapped whose leg is gone with it. Legs that no
+        # device has yet are not looked at: of a new group, say, whose dpvs were never reached.
+        there = {entry.name for entry in self._devices.entries() if entry.uuid in note.uuids}
+        in_use = legs_in(note.wish, there)
+        lost = tuple(
+            disk.leg
+            for disk in note.wish.disks
+            if disk.leg in in_use
+            and (is_offline(session := _find(sessions, disk)) or not numbers.isdisjoint(numbers_of(session)))
+        )
+        if not lost:
+            raise UnavailableError(f"{failing[0].name} holds its writes, and no leg here is the cause")
+        return note.wish, lost
+
+    def find_copied(self, dlv: str) -> tuple[VolumeWish, tuple[str, ...]]:
+        """What is wished of a dlv, and the legs of its mirrors that are as wished, with all regions in sync.
+
+        :raises BusyError: mirrors are being changed: the status would be of one table, and the legs of another.
+        """
+        with self._swapping.of(dlv, 0):
+            note = self._notes.read(dlv)
+            wished = lower_of(note.wish.state)
+            legs, copied = mirrors_of(note.wish), []
+            for each in self._see_mirrors(note):
+                # Of another table than the wished one the status would be about other legs.
+                if each.is_whole and each.name in legs and not self._differs(note, only_below(wished, each.name)):
+                    copied += [leg for leg in legs[each.name] if leg]
+        return note.wish, tuple(copied)
+
+    def recover(self) -> None:
+        """Bring every dlv to what was wished last. What fails is in the survey; the others go on."""
+        self._notes.each(self._recover)
+
+    def _recover(self, dlv: str) -> None:
+        with self._turns.of(dlv):
+            note = self._notes.read(dlv)
+            check_boot(note, self._boot())
+            self._bring(note, PATIENCE)
+
+    def survey(self) -> Survey:
+        """All that is here, and what of it no call has named."""
+        notes, troubles = self._notes.read_all()
+        troubles |= {dlv: reason for dlv, note in notes.items() if (reason := self._find_reason(note))}
+        uuids = {uuid for note in notes.values() for uuid in note.uuids}
+        targets = {disk.target for note in notes.values() for disk in note.disks}
+        logs = {each.device for note in notes.values() for each in note.logs}
+        sessions = [each for each in self._initiator.sessions() if is_leg_target(each.target)]
+        unknown = [
+            *(f"session {each.target}" for each in sessions if each.target not in targets),
+            *(f"device {each.name}" for each in self._devices.entries() if _is_unknown(each.uuid, uuids)),
+            *(f"log {each}" for each in self._logs.names() if each not in logs),
+        ]
+        return Survey({dlv: note.wish.epoch for dlv, note in notes.items()}, troubles, tuple(unknown))
+
+    def _take(self, wish: VolumeWish) -> VolumeNote:
+        """Note a wish; durable when this returns."""
+        check_wish(wish)
+        with self._notes.taking:
+            noted = self._notes.find(wish.dlv)
+            if noted is not None and is_repeated(noted.wish, wish):
+                check_boot(noted, self._boot())
+                return noted
+            note = take(noted, wish, self._boot())
+            self._notes.write(wish.dlv, note)
+            return note
+
+    def _bring(self, note: VolumeNote, patience: float) -> VolumeSeen:
+        failures = Failures()
+        self._log_in(note.wish, failures)
+        note = self._begin_logs(note, failures)
+        self._swap(note, patience, failures)
+        failures.tell()
+        if not note.wish.disks and not note.written:
+            self._give_up(note, patience)
+        self._raise(note)
+        note = self._clear(note)
+        return self._see(note)
+
+    def _log_in(self, wish: VolumeWish, failures: Failures) -> None:
+        """Have all disks. One that is not to be had keeps none of the others.
+
+        :raises MismatchError: a target offers something else than its leg: nothing here can be relied on.
+        """
+        for each in wish.disks:
+            portal, chap = Portal.parse(each.portal), chap_of(each.leg, each.secret)
+            with failures.kept():
+                self._initiator.login(each.target, portal, chap=chap, timeouts=self._timeouts)
+                await_disk(self._initiator, each.target, portal, LUN)
+            session = find_session(self._initiator.sessions(), each.target, portal)
+            for found in session.disks if session else ():
+                if found.lun == LUN and found.size and found.wwid != wwid_of_leg(each.leg):
+                    raise MismatchError(f"{each.target} at {portal} offers {found.wwid}, which is not leg {each.leg}")
+
+    def _begin_logs(self, note: VolumeNote, failures: Failures) -> VolumeNote:
+        """Make the logs of mirrors that are put together anew: each is noted before a table can have it, and made once,
+        also when two calls carry out the same wish. One that cannot be keeps none of the others.
+        """
+        with self._notes.taking:
+            note = self._notes.newest(note)
+            logs = {each.path: each for each in note.logs}
+            for wished in note.wish.logs:
+                user = log_user(note.wish.state, wished.path)
+                if begins_anew(wished, user, logs.get(wished.path)):
+                    name = device_name(wished, note.wish.dlv, note.wish.epoch)
+                    with failures.kept():
+                        self._logs.make(name, log_bytes(wished))
+                        logs[wished.path] = LogNote(wished.path, name, user)
+            after = replace(note, logs=tuple(logs.values()))
+            if after != note:
+                self._notes.write(note.wish.dlv, after)
+        return after
+
+    def _swap(self, note: VolumeNote, patience: float, failures: Failures) -> None:
+        """Have every mirror as it is wished. It asks for nothing but mirrors, which never wait for a disk. One that
+        cannot be keeps none of the others.
+        """
+        with self._swapping.of(note.wish.dlv, patience):
+            self._notes.newest(note)
+            find = self._numbers(note)
+            for part in lower_parts(note.wish.state):
+                with failures.kept():
+                    state = resolve_paths(part, find)
+                    for program in swaps(self._devices.observe({device.uuid for device in part.devices}), state):
+                        self._devices.run(program)
+
+    def _give_up(self, note: VolumeNote, patience: float) -> None:
+        """Have no device left, of an attachment that ended without this host. All I/O to its mirrors fails first, also
+        what they hold.
+        """
+        with self._swapping.of(note.wish.dlv, patience):
+            self._notes.newest(note)
+            names = {each.name for each in self._see_mirrors(note)}
+            uuids = {entry.uuid for entry in self._devices.entries() if entry.name in names}
+            for program in fail_all(self._devices.observe(uuids)):
+                self._devices.run(program)
+        self._remove_nodes(note)
+        self._devices.remove_all(note.uuids)
+
+    def _differs(self, note: VolumeNote, lower: State) -> bool:
+        """Whether mirrors are not as they are wished."""
+        try:
+            state = resolve_paths(lower, self._numbers(note))
+        except (NotFoundError, UnavailableError):
+            return True
+        return any(True for _ in swaps(self._devices.observe({device.uuid for device in lower.devices}), state))
+
+    def _see_mirrors(self, note: VolumeNote) -> list[LiveMirror]:
+        return see_mirrors(self._devices.dm, note.uuids)
+
+    def _numbers(self, note: VolumeNote) -> Callable[[str], DeviceNumber]:
+        """Finds what tables name by path: the disks of legs, and logs."""
+        sessions = self._initiator.sessions()
+        disks = {leg_path(each.leg): each for each in note.wish.disks}
+
+        def find(path: str) -> DeviceNumber:
+            if path in disks:
+                session = _find(sessions, disks[path])
+                for disk in session.disks if session else ():
+                    if disk.lun == LUN and disk.wwid == wwid_of_leg(disks[path].leg):
+                        return disk.number
+                raise UnavailableError(f"leg {disks[path].leg} is not here", hint="is its dpv up?")
+            noted = note.log(path)
+            if noted is None:
+                raise NotFoundError(f"the log {path} was never begun")
+            return find_log(self._logs, noted)
+
+        return find
+
+    def _raise(self, note: VolumeNote) -> None:
+        """Have all that is above the mirrors, and what is not wished no more: devices go from above."""
+        lower = {device.uuid for device in lower_of(note.wish.state).devices}
+        self._refuse_held(note)
+        current = self._devices.observe(note.uuids)
+        there = {device.uuid: device for device in current.devices}
+        # Mirrors stay as they are: they are for `_swap` alone.
+        desired = [
+            replace(there[device.uuid], name=device.name, suspended=False, inactive=())
+            if device.uuid in lower
+            else device
+            for device in resolve_paths(note.wish.state, self._numbers(note)).devices
+        ]
+        self._remove_nodes(note)
+        self._devices.bring(current, State(tuple(desired)))
+        if final := final_name(note.wish):
+            self._make_node(final, self._devices.number(final))
+
+    def _remove_nodes(self, note: VolumeNote) -> None:
+        """Of final devices that are not wished."""
+        uuid, final = f"{PREFIX}{note.wish.dlv}-volume", final_name(note.wish)
+        for entry in self._devices.entries():
+            if entry.uuid == uuid and entry.name != final:
+                self._remove_node(entry.name)
+
+    def _refuse_held(self, note: VolumeNote) -> None:
+        """Nothing above a mirror that holds its writes is touched: that would wait as long as it holds them."""
+        held = self._find_held(note)
+        if held:
+            raise UnavailableError(
+                f"{held[0]} holds its writes, as a leg of it has failed",
+                hint="take the leg out of the in-sync set first",
+                mirrors=held,
+            )
+
+    def _find_held(self, note: VolumeNote) -> list[str]:
+        """The mirrors that hold their writes, wished or not."""
+        return [each.name for each in self._see_mirrors(note) if each.handles_errors and each.holds]
+
+    def _clear(self, note: VolumeNote) -> VolumeNote:
+        """Give up what is not wished: logs, sessions; what was written is on the legs' disks before they are left."""
+        wish = note.wish
+        used = tuple(each for each in note.logs if any(each.path == log.path for log in wish.logs))
+        for name in self._logs.names():
+            if name.rsplit("_", 2)[0] == wish.dlv and all(name != each.device for each in used):
+                self._logs.remove(name)
+        sessions = self._initiator.sessions()
+        if not wish.disks and note.written:
+            for each in note.disks:
+                if each.leg in note.written:
+                    self._flush_leg(each, _find(sessions, each))
+            # Noted before the first session goes: after a crash nothing is left that would have to be flushed.
+            note = replace(note, written=())
+            self._notes.rewrite(note)
+        failures = Failures()
+        for each in note.disks:
+            if each not in wish.disks:
+                with failures.kept():
+                    self._initiator.logout(each.target, Portal.parse(each.portal))
+        failures.tell()
+        uuids = tuple(device.uuid for device in wish.state.devices)
+        after = VolumeNote(wish, note.boot, wish.disks, uuids, used, tuple(each.leg for each in wish.disks))
+        if after != note:
+            self._notes.rewrite(after)
+        return after
+
+    def _flush_leg(self, leg: Disk, session: Session | None) -> None:
+        if session is None or not session.is_logged_in:
+            raise UnavailableError(
+                f"leg {leg.leg} cannot be reached: what was written to it may be in a cache still",
+                hint="take it out of the in-sync set, then detach",
+            )
+        for disk in session.disks:
+            self._flush(disk.path)
+
+    def _see(self, note: VolumeNote) -> VolumeSeen:
+        wish = note.wish
+        sessions, mirrors = self._initiator.sessions(), self._see_mirrors(note)
+        # A pool above a mirror that holds its writes, or soon will, might answer as late as it does.
+        is_held = any(each.handles_errors and each.holds for each in mirrors)
+        above = None if is_held else self._above.ask(wish.dlv, lambda: self._see_all(note))
+        if above is None:
+            above = self._devices.observe({device.uuid for device in lower_of(wish.state).devices}), None
+        final = final_name(wish)
+        legs = mirrors_of(wish)
+        return VolumeSeen(
+            wish.dlv,
+            wish.epoch,
+            node_path(final) if final and self._devices.is_there(final) else "",
+            tuple(see_disk(each, _find(sessions, each)) for each in note.disks),
+            tuple(see_mirror(each, legs.get(each.name, ())) for each in mirrors),
+            above[0],
+            self._find_reason(note),
+            above[1],
+        )
+
+    def _see_all(self, note: VolumeNote) -> tuple[State, PoolSeen | None]:
+        return self._devices.observe(note.uuids), see_pool(self._devices.dm, f"{PREFIX}{note.wish.dlv}-pool")
+
+    def _find_reason(self, note: VolumeNote) -> str:
+        """Why nothing is done about a dlv; "" when it is."""
+        try:
+            check_boot(note, self._boot())
+        except RefusedError as error:
+            return error.message
+        return ""
+
+
+def _find(sessions: Collection[Session], disk: Disk) -> Session | None:
+    return find_session(sessions, disk.target, Portal.parse(disk.portal))
+
+
+def _is_unknown(uuid: str, known: Collection[str]) -> bool:
+    """Whether a device is of no dlv here; those of a dpv on the same host are its agent's."""
+    return uuid not in known and not uuid.startswith(uuid_of_leg(""))

@@ -1,0 +1,101 @@
+"""Snapshots of a dlv: they are in its pool, and made and deleted while it is attached."""
+
+from __future__ import annotations
+
+from litestar import Response, delete, get, post
+from litestar.params import JSONBody
+from litestar.types import ControllerRouterHandler
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from drystone.base.errors import BusyError, ExhaustedError, ExistsError, NotFoundError
+from drystone.base.names import check_name, new_uuid
+from drystone.cluster.api.desk import GONE, Desk, Key, Named, answers, give, known, told
+from drystone.cluster.api.documents import NewSnapshot, Snapshots
+from drystone.cluster.model.dlv import Dlv, Snapshot
+from drystone.cluster.state import rows
+from drystone.cluster.state.answers import Answer
+from drystone.cluster.state.database import Work
+from drystone.dvm.thin_pool import LARGEST_ID
+from drystone.wire.application import AnyRequest
+
+
+def find(dlv: Dlv, name: str) -> Snapshot:
+    """:raises NotFoundError: the dlv has no such snapshot."""
+    found = next((each for each in dlv.snapshots if each.name == name), None)
+    if found is None:
+        raise NotFoundError(f"dlv {dlv.name} has no snapshot {name[:100]!r}")
+    return found
+
+
+def make(work: Work, dlv_name: str, wanted: NewSnapshot) -> Answer:
+    """Plan one: the pool is told of it when the dlv is attached.
+
+    :raises NotFoundError: there is no such dlv. :raises ExistsError: it has one of that name.
+    :raises BusyError: it is being deleted. :raises ExhaustedError: thin ids ran out.
+    """
+    dlv = rows.load_dlv(work.connection, known(dlv_name, "dlv"))
+    check_name(wanted.name, "snapshot")
+    if any(each.name == wanted.name for each in dlv.snapshots):
+        raise ExistsError(f"dlv {dlv.name} has a snapshot {wanted.name!r}")
+    if dlv.status in {"deleting", "failed"}:
+        raise BusyError(f"dlv {dlv.name} is {dlv.status}")
+    thin_id = 1 + max((each.thin_id for each in dlv.snapshots), default=0)
+    if thin_id > LARGEST_ID:
+        raise ExhaustedError(f"the thin ids of dlv {dlv.name} ran out", hint="delete its newest snapshots")
+    reason = "the agent of its ihost was not told yet" if dlv.attachment else "its dlv is attached nowhere"
+    snapshot = Snapshot(id=new_uuid(), name=wanted.name, thin_id=thin_id, size=dlv.size, reason=reason)
+    rows.save_dlv(work.connection, dlv, replace(dlv, snapshots=(*dlv.snapshots, snapshot)))
+    work.tell("planned", "snapshot", f"{dlv.name}@{snapshot.name}")
+    return told(snapshot, 202)
+
+
+def remove(work: Work, dlv_name: str, name: str) -> Answer:
+    """Delete it: at once when the pool was not told of it. :raises NotFoundError: there is none."""
+    dlv = rows.load_dlv(work.connection, known(dlv_name, "dlv"))
+    snapshot = find(dlv, name)
+    others = tuple(each for each in dlv.snapshots if each is not snapshot)
+    if snapshot.status == "planned":
+        rows.save_dlv(work.connection, dlv, replace(dlv, snapshots=others))
+        work.tell("deleted", "snapshot", f"{dlv.name}@{name}")
+        return GONE
+    after = replace(snapshot, status="deleting", reason="the pool is to be told when its dlv is attached")
+    if after != snapshot:
+        kept = tuple(after if each is snapshot else each for each in dlv.snapshots)
+        rows.save_dlv(work.connection, dlv, replace(dlv, snapshots=kept))
+        work.tell("deleting", "snapshot", f"{dlv.name}@{name}")
+    return told(after, 202)
+
+
+def make_handlers(desk: Desk) -> list[ControllerRouterHandler]:
+    """The routes of snapshots."""
+
+    @post("/dlvs/{name:str}/snapshots", status_code=202, responses=answers({202: Snapshot}, 400, 404, 409),
+          operation_id="createSnapshot")  # fmt: skip
+    async def made(request: AnyRequest, name: Named, data: JSONBody[NewSnapshot], key: Key = None) -> Response[bytes]:
+        """Make a snapshot of a dlv."""
+        return await desk.write(request, key, data, lambda work: make(work, name, data))
+
+    @get("/dlvs/{name:str}/snapshots", responses=answers({200: Snapshots}, 400, 404), operation_id="listSnapshots")
+    async def listed(name: Named) -> Response[bytes]:
+        """All snapshots of a dlv, in the order in which they were asked for."""
+        dlv = await desk.read(lambda connection: rows.load_dlv(connection, known(name, "dlv")))
+        return give(Snapshots(dlv.snapshots))
+
+    @get("/dlvs/{name:str}/snapshots/{snapshot:str}", responses=answers({200: Snapshot}, 400, 404),
+         operation_id="getSnapshot")  # fmt: skip
+    async def one(name: Named, snapshot: Named) -> Response[bytes]:
+        """One snapshot of a dlv."""
+
+        def look(connection: Connection) -> Snapshot:
+            return find(rows.load_dlv(connection, known(name, "dlv")), snapshot)
+
+        return give(await desk.read(look))
+
+    @delete("/dlvs/{name:str}/snapshots/{snapshot:str}", status_code=202,
+            responses=answers({202: Snapshot, 204: None}, 400, 404, 409), operation_id="deleteSnapshot")  # fmt: skip
+    async def gone(request: AnyRequest, name: Named, snapshot: Named, key: Key = None) -> Response[bytes]:
+        """Delete a snapshot. 204: the pool knew nothing of it, and it is gone."""
+        return await desk.write(request, key, None, lambda work: remove(work, name, snapshot))
+
+    return [made, listed, one, gone]

@@ -1,0 +1,1 @@
+"""The cluster's servers as services of systemd."""

@@ -1,0 +1,176 @@
+"""What agents are asked for: the calls that bring a dlv to a state, each with the exact tables. Nothing is sent here.
+
+Every call is a PUT of what is wanted, with an epoch. An agent keeps the highest epoch of each dlv on disk, refuses
+older ones, brings the kernel there and answers what it sees; the same call again is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct
+
+from drystone.cluster.model.dlv import Dlv
+from drystone.cluster.model.dpv import Dpv, Ihost
+from drystone.cluster.model.extents import EXTENT
+from drystone.cluster.model.in_sync import Assembly, Bits
+from drystone.cluster.model.layout import MOST_MIRRORS
+from drystone.cluster.model.tables import REGION, dpv_state, ihost_state, log_path
+from drystone.dvm.state import State
+
+
+class Export(Struct, frozen=True):
+    """A leg as its dpv is to have it.
+
+    :ivar secret: of CHAP, with the leg's id as the name; "" in a preview.
+    :ivar size: bytes. :ivar wipe: its first block is zeroed when it is made: what a pool's metadata would be taken for.
+    :ivar target: its iSCSI name. :ivar initiators: who is let in; nobody else is, and whoever was is shut out.
+    """
+
+    leg: str
+    size: int
+    wipe: bool
+    target: str
+    secret: str
+    initiators: tuple[str, ...]
+
+
+class LegsWish(Struct, frozen=True, tag_field="kind", tag="legs"):
+    """What a dpv is to have of a dlv: all its legs there. :ivar state: the devices for them."""
+
+    dlv: str
+    epoch: int
+    exports: tuple[Export, ...]
+    state: State
+
+
+class Disk(Struct, frozen=True):
+    """A leg as its ihost gets at it. :ivar portal: HOST:PORT. :ivar secret: of CHAP; "" in a preview."""
+
+    leg: str
+    portal: str
+    target: str
+    secret: str
+
+
+class Log(Struct, frozen=True):
+    """The log of a mirror.
+
+    :ivar path: as the tables name it. :ivar regions: that it has bits for. :ivar bits: before the table is loaded.
+    """
+
+    path: str
+    regions: int
+    bits: Bits
+
+
+class VolumeWish(Struct, frozen=True, tag_field="kind", tag="volume"):
+    """What an ihost is to have of a dlv.
+
+    :ivar attachment: the epoch in which the dlv was given to it: the logs in its memory are of one attachment.
+    """
+
+    dlv: str
+    epoch: int
+    attachment: int
+    disks: tuple[Disk, ...]
+    logs: tuple[Log, ...]
+    state: State
+
+
+class Call(Struct, frozen=True):
+    """One call of an agent. :ivar host: name of the dpv or ihost, :ivar address: HOST:PORT of its agent."""
+
+    host: str
+    address: str
+    method: str
+    path: str
+    body: LegsWish | VolumeWish
+
+
+def target_name(leg: str) -> str:
+    """The iSCSI name that a leg is exported by."""
+    return f"iqn.2026-11.cluster.drystone:leg-{leg}"
+
+
+def export_calls(
+    dlv: Dlv, dpvs: Mapping[str, Dpv], initiators: Collection[str] = (), secrets: Mapping[str, str] | None = None
+) -> tuple[Call, ...]:
+    """The calls by which dpvs have the dlv's legs, and let `initiators` in: one a dpv, in the order of their names.
+
+    :param secrets: of the legs, by their ids; None in a preview.
+    """
+    calls = []
+    metadata = {group.number for group in dlv.groups if group.role == "metadata"}
+    for name in sorted({leg.dpv for leg in dlv.legs}):
+        legs = [leg for leg in dlv.legs if leg.dpv == name]
+        exports = tuple(
+            Export(
+                leg.id,
+                leg.extents * EXTENT,
+                leg.group in metadata,
+                target_name(leg.id),
+                secrets[leg.id] if secrets else "",
+                tuple(sorted(initiators)),
+            )
+            for leg in legs
+        )
+        wish = LegsWish(dlv.id, dlv.epoch, exports, dpv_state(legs))
+        calls.append(Call(name, dpvs[name].address, "PUT", f"/v1/dlvs/{dlv.id}", wish))
+    return tuple(calls)
+
+
+def removal_calls(dlv: Dlv, dpvs: Mapping[str, Dpv]) -> tuple[Call, ...]:
+    """The calls by which dpvs have no leg of the dlv any more."""
+    nothing = withdrawal_of_legs(dlv.id, dlv.epoch)
+    return tuple(
+        Call(name, dpvs[name].address, "PUT", f"/v1/dlvs/{dlv.id}", nothing)
+        for name in sorted({leg.dpv for leg in dlv.legs})
+    )
+
+
+def withdrawal_of_legs(dlv: str, epoch: int) -> LegsWish:
+    """That a dpv is to have no leg of a dlv (its id) any more."""
+    return LegsWish(dlv, epoch, (), dpv_state(()))
+
+
+def withdrawal_of_volume(dlv: Dlv, attachment: int) -> VolumeWish:
+    """That an ihost is to have nothing of a dlv any more.
+
+    :param attachment: the one that ends, whose writes are flushed; another number says that what is there is void.
+    """
+    return VolumeWish(dlv.id, dlv.epoch, attachment, (), (), State())
+
+
+def volume_wish(
+    dlv: Dlv, assemblies: Collection[Assembly], dpvs: Mapping[str, Dpv], secrets: Mapping[str, str] | None = None
+) -> VolumeWish:
+    """An attached dlv, put together as `assemblies` say. :param secrets: as for `export_calls`."""
+    used = {leg for each in assemblies for leg in (*each.sources, *each.targets)}
+    disks = tuple(
+        Disk(leg.id, dpvs[leg.dpv].portal, target_name(leg.id), secrets[leg.id] if secrets else "")
+        for leg in dlv.legs
+        if leg.id in used
+    )  # fmt: skip
+    state = ihost_state(dlv, {each.mirror: each for each in assemblies})
+    logs = tuple(log for each in assemblies for log in _logs(dlv, each))
+    assert dlv.attachment is not None, "attached"
+    return VolumeWish(dlv.id, dlv.epoch, dlv.attachment.epoch, disks, logs, state)
+
+
+def volume_call(dlv: Dlv, wish: VolumeWish, ihost: Ihost) -> Call:
+    """The call by which an ihost has the dlv."""
+    return Call(ihost.name, ihost.address, "PUT", f"/v1/dlvs/{dlv.id}", wish)
+
+
+def _logs(dlv: Dlv, assembly: Assembly) -> tuple[Log, ...]:
+    """The logs that the tables of a mirror name."""
+    if dlv.mirrors == 1:
+        return ()
+    group = dlv.groups[assembly.mirror.group]
+    regions = -(-group.extents * EXTENT // (REGION * 512))
+    path = log_path(dlv.id, str(assembly.mirror))
+    if dlv.mirrors < MOST_MIRRORS or not assembly.targets:
+        return (Log(path, regions, assembly.bits),)
+    copying = Log(log_path(dlv.id, f"{assembly.mirror}.copy"), regions, assembly.bits)
+    return (copying,) if len(assembly.sources) == 1 else (Log(path, regions, "clean"), copying)

@@ -1,0 +1,139 @@
+"""A dlv and what it is made of: groups of mirrors of legs, and the snapshots in its pool.
+
+Group 0 holds the metadata of the thin pool; groups from 1 on are its data, one after the other. A group is a stripe
+over mirrors; a mirror has as many legs as the volume has copies.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from drystone.cluster.model.extents import EXTENT
+
+DlvStatus = Literal["creating", "detached", "attaching", "attached", "detaching", "fencing", "deleting", "failed"]
+"""`fencing`: its ihost does not answer, and is shut out by the dpvs before anything else."""
+LegStatus = Literal["planned", "creating", "ready", "deleting"]
+"""`planned`: no agent was told of it. `creating`, `deleting`: one was told, or may have been. `ready`: it said so."""
+SnapshotStatus = Literal["planned", "creating", "available", "deleting", "failed"]
+Role = Literal["metadata", "data"]
+
+VOLUME_ID = 0
+"""The volume's own thin id in its pool; its snapshots have those from 1 on."""
+
+
+class MirrorKey(NamedTuple):
+    """Which mirror of a dlv: number of the group, number of the stripe in it."""
+
+    group: int
+    stripe: int
+
+    def __str__(self) -> str:
+        return f"g{self.group}.s{self.stripe}"
+
+
+class Leg(Struct, frozen=True, kw_only=True):
+    """A slice of a dpv. :ivar place: its number in the mirror, from 0. :ivar extents: its length.
+
+    :ivar in_sync: whether it holds every acknowledged write, as recorded under the dlv's epoch.
+    :ivar copying: it is in no set, and the mirror of the attached dlv copies to it.
+    :ivar noted: it is in no set, and the log of its mirror knows all that it lacks, in this attachment.
+    """
+
+    id: str
+    group: int
+    stripe: int
+    place: int
+    dpv: str
+    extents: int
+    status: LegStatus = "planned"
+    in_sync: bool = True
+    copying: bool = False
+    noted: bool = False
+
+    @property
+    def mirror(self) -> MirrorKey:
+        """Which mirror it is a leg of."""
+        return MirrorKey(self.group, self.stripe)
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """A stripe over mirrors. :ivar extents: of each leg.
+
+    :ivar blank: nothing was ever written to it through a mirror, so that all legs are alike without a copy.
+    """
+
+    number: int
+    role: Role
+    stripes: int
+    extents: int
+    blank: bool = True
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return self.stripes * self.extents * EXTENT
+
+    @property
+    def mirrors(self) -> tuple[MirrorKey, ...]:
+        """Its mirrors, in the order of the stripe."""
+        return tuple(MirrorKey(self.number, stripe) for stripe in range(self.stripes))
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """A snapshot in the volume's pool. :ivar thin_id: its id there. :ivar size: bytes, the volume's at that time."""
+
+    id: str
+    name: str
+    thin_id: int
+    size: int
+    status: SnapshotStatus = "planned"
+    reason: str = ""
+
+
+class Attachment(Struct, frozen=True, kw_only=True):
+    """Where a dlv is attached. :ivar epoch: of the dlv when it was given to that ihost."""
+
+    ihost: str
+    epoch: int
+
+
+class Dlv(Struct, frozen=True, kw_only=True):
+    """A volume.
+
+    :ivar size: bytes that its user sees. :ivar initial_size: bytes that its first data group was to hold at least.
+    :ivar mirrors: copies of each byte, 1 to 3. :ivar stripes: mirrors that a group goes over. :ivar chunk: sectors of a
+        stripe. :ivar block: sectors of a block of the thin pool.
+    :ivar version: grows with every change of anything.
+    :ivar epoch: grows with every change of who may write and of which legs are in sync.
+    :ivar clean: it was detached in order, or never attached: logs of regions may begin clean.
+    :ivar wanted: the ihost that it is to be attached to, "" for none. :ivar attachment: where it is, or may be.
+    :ivar transaction_id: of the thin pool, and :ivar messages: that lead there from the one before.
+    """
+
+    id: str
+    name: str
+    dvg: str
+    size: int
+    initial_size: int
+    mirrors: int
+    stripes: int
+    chunk: int
+    block: int
+    status: DlvStatus = "creating"
+    reason: str = ""
+    version: int = 1
+    epoch: int = 1
+    clean: bool = True
+    transaction_id: int = 1
+    messages: tuple[str, ...] = (f"create_thin {VOLUME_ID}",)
+    groups: tuple[Group, ...] = ()
+    legs: tuple[Leg, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    wanted: str = ""
+    attachment: Attachment | None = None
+
+    def legs_of(self, mirror: MirrorKey) -> tuple[Leg, ...]:
+        """The legs of a mirror, in the order of their places."""
+        return tuple(sorted((leg for leg in self.legs if leg.mirror == mirror), key=lambda leg: leg.place))

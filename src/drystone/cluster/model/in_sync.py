@@ -1,0 +1,325 @@
+"""Which legs hold every acknowledged write: the in-sync set of each mirror, under the dlv's epoch, and how it changes.
+
+A change is a function from the recorded dlv to the one that is to be recorded, with an epoch higher by one; who commits
+it compares the epoch that it was made from (compare-and-set), so that of two changes one is made anew. A set is changed
+in the record first and in the kernel second. What holds at every moment, and why:
+
+* A set is never empty, and a leg is in it only while it holds all that was acknowledged. It leaves before the ihost
+  completes a write without it (dm-mirror with `handle_errors` completes none until its table is swapped), and comes
+  back only when the kernel that wrote says that all regions are copied.
+* dm-mirror writes a region that is not in sync to its first leg alone. So every mirror whose log does not begin clean
+  has one source, and the legs being copied to are outside of the set. After an unclean stop that is every mirror: its
+  legs may differ in what was not acknowledged, one of them becomes the truth, and the others are copied from it.
+* For the same reason a table with several sources never goes on with a log: what is unclean on it, as writes were in
+  flight or a leg refused them, would be written to the first leg alone. It begins a clean one. The sources are alike:
+  what was not completed when the old table was suspended (without a flush) is written anew through the new one.
+* `nosync`, which declares legs alike without a copy, is for blank mirrors. That a mirror is not blank any more is
+  recorded before the table that says `nosync` is handed out, once: after a crash in between it is copied in full.
+
+Facts: Linux 6.1 `drivers/md/dm-raid1.c` (do_writes, do_failures, choose_mirror), `dm-log.c`; what was tried of them is
+in docs/explanation/cluster.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from drystone.base.errors import BusyError, MismatchError, RefusedError, UsageError
+from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, MirrorKey
+from drystone.cluster.model.layout import MOST_MIRRORS
+
+Bits = Literal["nosync", "clean", "dirty", "kept"]
+"""How the log of a mirror begins. `nosync`: the kernel marks all clean. `clean`, `dirty`: the agent writes it so before
+the table is loaded. `kept`: as it is: it is of this attachment, and knows all that the leg missed which comes back."""
+
+
+FIRST_GROUPS = 2
+"""Groups that every dlv has: one of metadata, one of data."""
+
+
+class Assembly(Struct, frozen=True):
+    """How a mirror is put together. :ivar sources: the in-sync legs, :ivar targets: those that are copied to.
+
+    :ivar bits: of the log; where several sources have targets, of the log that says what is copied. That of the sources
+        themselves begins clean then.
+    """
+
+    mirror: MirrorKey
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    bits: Bits
+
+
+class Change(NamedTuple):
+    """What is to be recorded, and the assemblies that may be handed out once it is."""
+
+    dlv: Dlv
+    assemblies: tuple[Assembly, ...] = ()
+
+
+def attach(dlv: Dlv, ihost: str, reachable: Collection[str]) -> Change:
+    """Give the dlv to `ihost`, with the legs that can be reached.
+
+    :param reachable: ids of legs whose dpv has let `ihost`, and nobody else, in.
+    :raises BusyError: it is attached. :raises RefusedError: of a mirror no leg that is in sync can be reached.
+    """
+    if dlv.attachment is not None:
+        raise BusyError(f"dlv {dlv.name} is attached to {dlv.attachment.ihost}")
+    assemblies = tuple(_assemble(dlv, group, key, reachable) for group in dlv.groups for key in group.mirrors)
+    in_sync = {leg for each in assemblies for leg in each.sources}
+    copying = {leg for each in assemblies for leg in each.targets}
+    groups = tuple(replace(group, blank=False) for group in dlv.groups)
+    attachment = Attachment(ihost=ihost, epoch=dlv.epoch + 1)
+    # The log of a single source covers whoever is away; of those that are copied to it begins dirty.
+    away = {leg.id for leg in dlv.legs if leg.id not in in_sync | copying} if dlv.mirrors < MOST_MIRRORS else set()
+    after = replace(_with_set(dlv, in_sync, copying, away), groups=groups, attachment=attachment, clean=False)
+    return Change(after, assemblies)
+
+
+def _assemble(dlv: Dlv, group: Group, key: MirrorKey, reachable: Collection[str]) -> Assembly:
+    here = [leg for leg in dlv.legs_of(key) if leg.id in reachable]
+    sources = tuple(leg.id for leg in here if leg.in_sync)
+    if not sources:
+        raise RefusedError(
+            f"mirror {key} of dlv {dlv.name}: none of the legs that hold every acknowledged write can be reached",
+            hint="bring one of their dpvs back; any other leg would show old data",
+            legs=[leg.id for leg in dlv.legs_of(key) if leg.in_sync],
+        )
+    if not dlv.clean and not group.blank:
+        sources = sources[:1]
+    targets = tuple(leg.id for leg in here if leg.id not in sources)
+    if targets:
+        return Assembly(key, sources, targets, "dirty")
+    if group.blank:
+        return Assembly(key, sources, (), "nosync")
+    # With one source the log notes what the absent legs miss from now on: of those that missed something before, all.
+    known = dlv.clean and all(leg.in_sync for leg in dlv.legs_of(key))
+    return Assembly(key, sources, (), "clean" if known or len(sources) > 1 else "dirty")
+
+
+def shrink(dlv: Dlv, ihost: str, epoch: int, lost: Collection[str]) -> Change:
+    """Take `lost` legs out of their mirrors, before a write completes without them; the tables for that.
+
+    A copy that is under way in such a mirror ends: whoever was copied to is to be readmitted. But where a source was
+    lost it goes on, also to legs among `lost`, which are to be told again once the sources' own table is swapped: the
+    one above cannot be suspended before.
+
+    The epoch grows also when none of them is in a set: who said that a copy to one of them was done says so of an
+    epoch that is past.
+
+    :raises MismatchError: the dlv is not `ihost`'s, or in another epoch. :raises UsageError: a leg is not the dlv's.
+    :raises RefusedError: a set would be empty: its writes stay held until a leg comes back.
+    """
+    check_holder(dlv, ihost, epoch)
+    _check_legs(dlv, lost)
+    left = {leg.id for leg in dlv.legs if leg.in_sync and leg.id not in lost}
+    assemblies = []
+    for key in sorted({leg.mirror for leg in dlv.legs if leg.id in lost}):
+        legs = dlv.legs_of(key)
+        sources = tuple(leg.id for leg in legs if leg.id in left)
+        if not sources:
+            raise RefusedError(
+                f"mirror {key} of dlv {dlv.name} would have no leg that holds every acknowledged write",
+                hint="its writes stay held until one of its legs comes back",
+            )
+        targets = tuple(leg.id for leg in legs if leg.copying)
+        if targets and any(leg.in_sync and leg.id in lost for leg in legs):
+            assemblies.append(Assembly(key, sources, targets, "kept"))
+        elif len(sources) > 1:
+            assemblies.append(Assembly(key, sources, (), "clean"))
+        else:
+            # The log of a copy that ends is another one where a mirror has three legs: it begins anew.
+            nested = targets and dlv.mirrors == MOST_MIRRORS
+            assemblies.append(Assembly(key, sources, (), "dirty" if nested else "kept"))
+    changed = {each.mirror for each in assemblies if not each.targets}
+    copying = {leg.id for leg in dlv.legs if leg.copying and leg.mirror not in changed}
+    noted = _noted_of(dlv)
+    if dlv.mirrors < MOST_MIRRORS:
+        noted |= {leg.id for leg in dlv.legs if leg.in_sync and leg.id in lost}
+    return Change(_with_set(dlv, left, copying, noted), tuple(assemblies))
+
+
+def readmit(dlv: Dlv, ihost: str, epoch: int, leg: str, *, noted: bool) -> Change:
+    """Copy to a leg that is in no set, so that it may join: the table for that. One at a time in a mirror.
+
+    :param noted: the log of the mirror noted all that the leg missed, see `Leg.noted`. Of three copies no log does.
+    :raises MismatchError: the dlv is not `ihost`'s, or in another epoch. :raises UsageError: it is not the dlv's leg.
+    :raises BusyError: another leg of the mirror is copied to.
+    """
+    check_holder(dlv, ihost, epoch)
+    _check_legs(dlv, [leg])
+    found = next(each for each in dlv.legs if each.id == leg)
+    sources = tuple(each.id for each in dlv.legs_of(found.mirror) if each.in_sync)
+    if found.in_sync:
+        return Change(dlv)
+    if any(each.copying for each in dlv.legs_of(found.mirror)):
+        raise BusyError(f"mirror {found.mirror} of dlv {dlv.name} is copying", hint="wait until that has ended")
+    bits: Bits = "kept" if noted and dlv.mirrors < MOST_MIRRORS else "dirty"
+    known = _noted_of(dlv) - {leg} | ({leg} if bits == "kept" else set())
+    after = _with_set(dlv, _set_of(dlv), {*_copying_of(dlv), leg}, known)
+    return Change(after, (Assembly(found.mirror, sources, (leg,), bits),))
+
+
+def grow(dlv: Dlv, ihost: str, epoch: int, copied: Collection[str]) -> Change:
+    """Take `copied` legs into their sets: the kernel that writes says that all their regions are in sync.
+
+    The epoch is that of the table which that was seen of: a leg that was lost since is in no table of this epoch.
+
+    :raises MismatchError: the dlv is not `ihost`'s, in another epoch, or does not copy to them.
+    :raises UsageError: a leg is not the dlv's.
+    """
+    check_holder(dlv, ihost, epoch)
+    _check_legs(dlv, copied)
+    if _set_of(dlv).issuperset(copied):
+        return Change(dlv)
+    if not _copying_of(dlv).union(_set_of(dlv)).issuperset(copied):
+        raise MismatchError(f"dlv {dlv.name} copies to other legs than {', '.join(sorted(copied))}")
+    return Change(_with_set(dlv, _set_of(dlv).union(copied), _copying_of(dlv).difference(copied), _noted_of(dlv)))
+
+
+def detach(dlv: Dlv, ihost: str, epoch: int) -> Change:
+    """Take the dlv from `ihost`, which has removed its devices and flushed what they held.
+
+    :raises MismatchError: the dlv is not `ihost`'s, or in another epoch.
+    """
+    check_holder(dlv, ihost, epoch)
+    return Change(replace(_with_set(dlv, _set_of(dlv)), attachment=None, clean=True))
+
+
+def detach_fenced(dlv: Dlv, shut: Collection[str]) -> Change:
+    """Take the dlv from an ihost that does not answer; its legs are out of step by what was not acknowledged.
+
+    A leg whose dpv cannot be reached leaves its set: the old ihost may still write there, and completes nothing.
+
+    :param shut: legs whose dpv has confirmed that the ihost is let in no more (its ACL is gone).
+    :raises UsageError: it is not attached. :raises RefusedError: of a mirror no leg in sync is shut.
+    """
+    if dlv.attachment is None:
+        raise UsageError(f"dlv {dlv.name} is not attached")
+    left = {leg.id for leg in dlv.legs if leg.in_sync and leg.id in shut}
+    for group in dlv.groups:
+        for key in group.mirrors:
+            if not any(leg.id in left for leg in dlv.legs_of(key)):
+                raise RefusedError(
+                    f"mirror {key} of dlv {dlv.name}: {dlv.attachment.ihost} may still be writing to all its legs",
+                    hint="bring one of its dpvs back, so that it shuts the ihost out",
+                )
+    return Change(replace(_with_set(dlv, left), attachment=None, clean=False))
+
+
+def standing(dlv: Dlv, absent: Collection[MirrorKey] = ()) -> tuple[Assembly, ...]:
+    """How the mirrors of an attached dlv are put together, as recorded; blank groups are in no use.
+
+    It may be told again and again, to the ihost that had the dlv in this attachment and boot: how a log begins counts
+    where the mirror does not stand so yet. Whoever recorded a change may have ended before anybody was told of it: a
+    log is gone on with only where that covers all that a target lacks.
+
+    :param absent: mirrors of which the ihost has no device, so that no log of them was ever in use: it begins anew.
+    """
+    found = []
+    for group in dlv.groups:
+        for key in () if group.blank else group.mirrors:
+            legs = dlv.legs_of(key)
+            sources = tuple(leg.id for leg in legs if leg.in_sync)
+            targets = tuple(leg.id for leg in legs if leg.copying)
+            bits: Bits = "clean" if not targets and len(sources) > 1 else "kept"
+            if bits == "kept" and (key in absent or any(leg.copying and not leg.noted for leg in legs)):
+                bits = "dirty"
+            found.append(Assembly(key, sources, targets, bits))
+    return tuple(found)
+
+
+def extend(dlv: Dlv, group: Group, legs: Collection[Leg]) -> Change:
+    """One more group, blank. :raises UsageError: its number is not the next one."""
+    if group.number != len(dlv.groups) or any(leg.group != group.number for leg in legs):
+        raise UsageError(f"the next group of dlv {dlv.name} is {len(dlv.groups)}")
+    return Change(replace(dlv, groups=(*dlv.groups, group), legs=(*dlv.legs, *legs), epoch=dlv.epoch + 1))
+
+
+def withdraw(dlv: Dlv, group: int) -> Change:
+    """Without its last group, which is blank.
+
+    :raises RefusedError: it is not the last one, or was in use.
+    """
+    last = dlv.groups[-1]
+    if group != last.number or group < FIRST_GROUPS or not last.blank:
+        raise RefusedError(f"group {group} of dlv {dlv.name} is in use, or not its last one")
+    legs = tuple(leg for leg in dlv.legs if leg.group != group)
+    return Change(replace(dlv, groups=dlv.groups[:-1], legs=legs, epoch=dlv.epoch + 1))
+
+
+def begin(dlv: Dlv, ihost: str, epoch: int) -> Change:
+    """Take blank groups into use while the dlv is attached; the tables for that, which may be handed out once.
+
+    :raises MismatchError: the dlv is not `ihost`'s, or in another epoch.
+    """
+    check_holder(dlv, ihost, epoch)
+    keys = [key for group in dlv.groups if group.blank for key in group.mirrors]
+    legs = {key: tuple(leg.id for leg in dlv.legs_of(key)) for key in keys}
+    groups = tuple(replace(group, blank=False) for group in dlv.groups)
+    after = replace(dlv, groups=groups, epoch=dlv.epoch + 1)
+    return Change(after, tuple(Assembly(key, legs[key], (), "nosync") for key in keys))
+
+
+def exchange(dlv: Dlv, old: str, new: Leg) -> Change:
+    """Put a blank leg in the place of one that is in no set; it is copied to until it joins.
+
+    :raises RefusedError: the old one is in sync. :raises UsageError: it is not the dlv's, or `new` is another's place.
+    """
+    _check_legs(dlv, [old])
+    leg = next(leg for leg in dlv.legs if leg.id == old)
+    if leg.in_sync:
+        raise RefusedError(f"leg {old} of dlv {dlv.name} holds every acknowledged write", hint="shrink its set first")
+    if (new.mirror, new.place, new.extents) != (leg.mirror, leg.place, leg.extents):
+        raise UsageError(f"leg {new.id} is not of the place and length of leg {old}")
+    legs = tuple(replace(new, in_sync=False) if each.id == old else each for each in dlv.legs)
+    return Change(replace(dlv, legs=legs, epoch=dlv.epoch + 1))
+
+
+def check_holder(dlv: Dlv, ihost: str, epoch: int) -> None:
+    """:raises MismatchError: the dlv is not attached to `ihost`, or is in another epoch than that."""
+    holder = "" if dlv.attachment is None else dlv.attachment.ihost
+    if holder != ihost or dlv.epoch != epoch:
+        raise MismatchError(
+            f"dlv {dlv.name} is in epoch {dlv.epoch} with {holder or 'no ihost'}, not in {epoch} with {ihost}",
+            hint="read it anew and decide again",
+            epoch=dlv.epoch,
+            ihost=holder,
+        )
+
+
+def _check_legs(dlv: Dlv, legs: Iterable[str]) -> None:
+    known = {leg.id for leg in dlv.legs}
+    for leg in legs:
+        if leg not in known:
+            raise UsageError(f"{leg!r} is no leg of dlv {dlv.name}")
+
+
+def _set_of(dlv: Dlv) -> set[str]:
+    return {leg.id for leg in dlv.legs if leg.in_sync}
+
+
+def _copying_of(dlv: Dlv) -> set[str]:
+    return {leg.id for leg in dlv.legs if leg.copying}
+
+
+def _noted_of(dlv: Dlv) -> set[str]:
+    return {leg.id for leg in dlv.legs if leg.noted}
+
+
+def _with_set(dlv: Dlv, in_sync: Collection[str], copying: Collection[str] = (), noted: Collection[str] = ()) -> Dlv:
+    """With these legs in their sets, those copied to, those that the logs know all about, and the next epoch."""
+    legs = tuple(
+        replace(
+            leg,
+            in_sync=leg.id in in_sync,
+            copying=leg.id in copying,
+            noted=leg.id in noted and leg.id not in in_sync,
+        )
+        for leg in dlv.legs
+    )
+    return replace(dlv, legs=legs, epoch=dlv.epoch + 1)

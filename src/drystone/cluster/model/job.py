@@ -1,0 +1,45 @@
+"""Jobs: work on a dlv that takes longer than a request, and the states that it passes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from drystone.base.errors import RefusedError
+
+JobKind = Literal["extend", "failover"]
+JobStatus = Literal["creating", "processing", "finishing", "finished", "canceling", "canceled", "failed"]
+
+NEXT: dict[JobStatus, frozenset[JobStatus]] = {
+    "creating": frozenset({"processing", "canceling", "failed"}),
+    "processing": frozenset({"finishing", "canceling", "failed"}),
+    "finishing": frozenset({"finished", "failed"}),
+    "canceling": frozenset({"canceled", "failed"}),
+    "finished": frozenset(),
+    "canceled": frozenset(),
+    "failed": frozenset({"canceling"}),
+}
+"""A state and those that may follow. What is finishing cannot be canceled: the volume is using it already."""
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """Work on a dlv.
+
+    :ivar dlv: its name. :ivar group: number of the group that an `extend` adds, or that a `failover` is of.
+    :ivar leg: id of the one that a `failover` puts in the place of a lost one.
+    """
+
+    id: str
+    kind: JobKind
+    dlv: str
+    group: int
+    status: JobStatus = "creating"
+    reason: str = ""
+    leg: str = ""
+
+
+def check_step(job: Job, status: JobStatus) -> None:
+    """:raises RefusedError: the job cannot go from where it is to `status`."""
+    if status not in NEXT[job.status]:
+        raise RefusedError(f"job {job.id} is {job.status}, it cannot become {status}", status=job.status)

@@ -1,0 +1,165 @@
+"""The tables that stand for a dlv on its ihost, and for a leg on its dpv, as documents of drystone.dvm.state.
+
+On the ihost, from below: legs (iSCSI disks) -> a mirror each (dm-mirror with a log on a device of its own; linear where
+there is one copy only) -> stripe over the mirrors of a group -> groups one after the other as `metadata` and `data` ->
+thin pool -> thin device -> the final device, whose name is the volume's. Sectors are of 512 bytes.
+
+A mirror, by what is known of its legs (see in_sync):
+
+    all in sync            disk LOG RS [nosync] N A 0 B 0 1 handle_errors
+    one left               disk LOG RS 2 A 0 gone 0                        the kernel notes what the absent leg misses
+    one and copies to it   disk LOG RS N A 0 B 0 1 handle_errors           the log says what is to be copied
+    three copies, copying  the same, with a device of its own, `whole`, for those in sync as the first leg: a region
+                           that is not copied yet is written to the first leg only, which so stays as many copies as
+                           there were. When one of those fails, `whole` alone is swapped: the device above it has
+                           writes in it that `whole` holds, and could not be suspended
+
+Devices outside of the document are paths that the agent turns into numbers: /dev/drystone/leg/ID, the iSCSI disk of a
+leg; /dev/drystone/log/DLV/MIRROR, the device with a mirror's log; /dev/drystone/slice/ID, the slice of a dpv's disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from drystone.base.sizes import SECTOR
+from drystone.cluster.model.dlv import VOLUME_ID, Dlv, Group, Leg, MirrorKey, Role
+from drystone.cluster.model.extents import EXTENT
+from drystone.cluster.model.in_sync import Assembly
+from drystone.cluster.model.layout import MOST_MIRRORS
+from drystone.dvm.state import Device, Line, State, Transaction
+from drystone.kernel.dm import legs as dm
+from drystone.kernel.dm.targets import Error, Linear, Target, Thin, ThinPool
+
+REGION = 2048
+"""Sectors of a region of a mirror: 1 MiB."""
+LOW_WATER = 4 * EXTENT
+"""Bytes of a pool that are free when it asks for another group."""
+
+_SECTORS_AN_EXTENT = EXTENT // SECTOR
+
+
+def leg_path(leg: str) -> str:
+    """Where the agent of the ihost finds the disk of a leg."""
+    return f"/dev/drystone/leg/{leg}"
+
+
+def log_path(dlv: str, mirror: str) -> str:
+    """Where the agent of the ihost has the log of a mirror."""
+    return f"/dev/drystone/log/{dlv}/{mirror}"
+
+
+def slice_path(leg: str) -> str:
+    """Where the agent of the dpv has the slice of its disk that a leg is."""
+    return f"/dev/drystone/slice/{leg}"
+
+
+def dpv_state(legs: Collection[Leg]) -> State:
+    """A linear device for each leg on a dpv: other layers are put under it by a reload."""
+    return State(
+        tuple(
+            _device(f"drystone-leg-{leg.id}", f"leg-{leg.id}", leg.extents * _SECTORS_AN_EXTENT,
+                    Linear(slice_path(leg.id)))
+            for leg in legs
+        )
+    )  # fmt: skip
+
+
+def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly], open_snapshots: Collection[int] = ()) -> State:
+    """All devices of an attached dlv, and of those of its snapshots (their thin ids) that are open too.
+
+    Snapshots are devices `...:thinN`, N the thin id. A group of which there are no assemblies is not in use yet.
+    """
+    devices: list[Device] = []
+    groups = tuple(group for group in dlv.groups if group.mirrors[0] in assemblies)
+    for group in groups:
+        for key in group.mirrors:
+            devices += _mirror(dlv, assemblies[key], group)
+    for role in ("metadata", "data"):
+        devices.append(_joined(dlv, groups, role))
+    pool = ThinPool(
+        _reference(dlv, "metadata"),
+        _reference(dlv, "data"),
+        dlv.block,
+        LOW_WATER // SECTOR // dlv.block,
+    )
+    data = sum(group.size for group in groups if group.role == "data") // SECTOR
+    transaction = Transaction(dlv.transaction_id, dlv.messages)
+    devices.append(_part(dlv, "pool", data // dlv.block * dlv.block, pool, transaction))
+    thins = [(VOLUME_ID, dlv.size)]
+    thins += [(each.thin_id, each.size) for each in dlv.snapshots if each.thin_id in open_snapshots]
+    for thin_id, size in thins:
+        devices.append(_part(dlv, f"thin{thin_id}", size // SECTOR, Thin(_reference(dlv, "pool"), thin_id)))
+    final = Linear(_reference(dlv, f"thin{VOLUME_ID}"))
+    devices.append(_device(f"drystone-dlv-{dlv.name}", f"{dlv.id}-volume", dlv.size // SECTOR, final))
+    return State(tuple(devices))
+
+
+def _mirror(dlv: Dlv, assembly: Assembly, group: Group) -> list[Device]:
+    """The device of a mirror, after those below it."""
+    length = group.extents * _SECTORS_AN_EXTENT
+    name = str(assembly.mirror)
+    sources = tuple(dm.Leg(leg_path(leg)) for leg in assembly.sources)
+    targets = tuple(dm.Leg(leg_path(leg)) for leg in assembly.targets)
+    log = log_path(dlv.id, name)
+    sync = "nosync" if assembly.bits == "nosync" else ""
+    if dlv.mirrors == 1:
+        return [_part(dlv, name, length, Linear(sources[0].device))]
+    if len(sources) == 1 and not targets:
+        gone = f"{name}.gone"
+        alone = dm.Mirror((*sources, dm.Leg(_reference(dlv, gone))), REGION, log, sync)
+        return [_part(dlv, gone, length, Error()), _part(dlv, name, length, alone)]
+    if dlv.mirrors < MOST_MIRRORS or not targets:
+        whole = dm.Mirror((*sources, *targets), REGION, log, sync, handle_errors=True)
+        return [_part(dlv, name, length, whole)]
+    inner = f"{name}.whole"
+    inside: Target = Linear(sources[0].device)
+    if len(sources) > 1:
+        inside = dm.Mirror(sources, REGION, log, handle_errors=True)
+    legs = (dm.Leg(_reference(dlv, inner)), *targets)
+    copying = dm.Mirror(legs, REGION, log_path(dlv.id, f"{name}.copy"), handle_errors=True)
+    return [_part(dlv, inner, length, inside), _part(dlv, name, length, copying)]
+
+
+def _joined(dlv: Dlv, groups: Sequence[Group], role: Role) -> Device:
+    """The groups of a role, one after the other."""
+    lines: list[Line] = []
+    start = 0
+    for group in groups:
+        if group.role != role:
+            continue
+        references = [_reference(dlv, str(key)) for key in group.mirrors]
+        target: Target = Linear(references[0])
+        if len(references) > 1:
+            target = dm.Striped(dlv.chunk, tuple(dm.Leg(each) for each in references))
+        length = group.size // SECTOR
+        lines.append(Line(start, length, target.kind, target.to_params()))
+        start += length
+    return Device(_name(dlv, role), _uuid(f"{dlv.id}-{role}"), tuple(lines))
+
+
+def _part(dlv: Dlv, part: str, length: int, target: Target, transaction: Transaction | None = None) -> Device:
+    return _device(_name(dlv, part), f"{dlv.id}-{part}", length, target, transaction)
+
+
+def _device(name: str, uuid: str, length: int, target: Target, transaction: Transaction | None = None) -> Device:
+    table = (Line(0, length, target.kind, target.to_params()),)
+    return Device(name, _uuid(uuid), table, transaction=transaction)
+
+
+def mirror_name(dlv: Dlv, mirror: MirrorKey) -> str:
+    """The device of a mirror."""
+    return _name(dlv, str(mirror))
+
+
+def _name(dlv: Dlv, part: str) -> str:
+    """No volume's name has a colon, so that no part of one has the name of another."""
+    return f"drystone-dlv-{dlv.name}:{part}"
+
+
+def _reference(dlv: Dlv, part: str) -> str:
+    return f"{{{_name(dlv, part)}}}"
+
+
+def _uuid(what: str) -> str:
+    return f"DRYSTONE-CLUSTER-{what}"

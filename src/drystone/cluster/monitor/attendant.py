@@ -1,0 +1,383 @@
+"""The work on one dlv: tell agents what is recorded, record what they have confirmed, until nothing is left to do.
+
+What is done next depends on the record alone. A call that was not answered is made again; a decision that somebody else
+was faster than is made anew from what is recorded then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Literal, NamedTuple, Protocol, overload
+
+from drystone.base.errors import DrystoneError, ExhaustedError, MismatchError, NotFoundError, RefusedError
+from drystone.cluster.agents.answers import LegsSeen, PoolSeen, Survey, VolumeSeen
+from drystone.cluster.agents.client import Seen
+from drystone.cluster.model import in_sync
+from drystone.cluster.model.calls import LegsWish, VolumeWish, withdrawal_of_volume
+from drystone.cluster.model.dlv import DlvStatus, MirrorKey
+from drystone.cluster.model.dpv import Ihost
+from drystone.cluster.model.in_sync import Assembly
+from drystone.cluster.model.tables import mirror_name
+from drystone.cluster.monitor import decide
+from drystone.cluster.monitor.decide import Decision
+from drystone.cluster.monitor.growth import find_need
+from drystone.cluster.monitor.memory import Host, Memory
+from drystone.cluster.monitor.view import View, legs_wishes, load_view, volume_wish_of
+from drystone.cluster.state import dropped, rows
+from drystone.cluster.state.database import Database, Work
+from drystone.cluster.state.space import start_extension, start_failover
+
+log = logging.getLogger(__name__)
+
+CALLER = "monitor"
+"""Who events are of."""
+_MOST_STEPS = 32
+"""Of a dlv in a round; the rest is for the next one."""
+_OLD_RECORD = (
+    "it was told what is not in this database, which is an old copy then: bring the newest one back; "
+    "or stop its agent, and what was written to its legs since is given up"
+)
+
+
+class Agent(Protocol):
+    """An agent as `cluster.agents.client` has it."""
+
+    @overload
+    def put(self, wish: LegsWish) -> LegsSeen: ...
+
+    @overload
+    def put(self, wish: VolumeWish) -> VolumeSeen: ...
+
+    def look(self, dlv: str, kind: type[Seen]) -> Seen: ...
+
+    def survey(self) -> Survey: ...
+
+
+class Confirmed(NamedTuple):
+    """:ivar dpvs: names of those that have what is wished of them in this epoch. :ivar troubles: of the others.
+
+    :ivar ahead: of those that know something newer than the record, or something else of its epoch. None of them is
+        gone on without: its leg may be the one with all acknowledged writes.
+    """
+
+    dpvs: frozenset[str]
+    troubles: dict[str, str]
+    ahead: dict[str, str]
+
+
+class Told(NamedTuple):
+    """What became of a call of an ihost. `stopped`: the attachment is of another boot, or void. `spent`: the ihost
+    knows another wish of this epoch, or one of which it cannot begin the logs.
+    """
+
+    outcome: Literal["done", "failed", "stopped", "spent"]
+    why: str = ""
+
+
+class Attendant:
+    """Attends to dlvs, several at a time by several threads, each by one. The constructor has no effects.
+
+    :param agent_at: the agent at an address, HOST:PORT. :param patience: rounds.
+    """
+
+    def __init__(self, database: Database, agent_at: Callable[[str], Agent], memory: Memory, patience: int) -> None:
+        self._database = database
+        self._agent_at = agent_at
+        self._memory = memory
+        self._patience = patience
+        self._steps: dict[DlvStatus, Callable[[View], Decision | None]] = {
+            "creating": self._create,
+            "detached": self._keep,
+            "attaching": self._attach,
+            "attached": self._hold,
+            "detaching": self._detach,
+            "fencing": self._fence,
+            "deleting": self._delete,
+        }
+
+    def attend(self, name: str) -> None:
+        """Bring a dlv as far as it goes by now. :raises DrystoneError: the database failed."""
+        for turn in range(_MOST_STEPS):
+            view = self._database.read(lambda connection: load_view(connection, name))
+            if view is not None and not turn:
+                self._memory.begin_round(view.dlv.id)
+            step = self._steps.get(view.dlv.status) if view else None
+            if view is None or step is None:
+                return
+            decision = step(view) or decide.advance(view)
+            seen = self._see(view) if decision is None else None
+            decision = decision or self._lose_unreachable(view, seen)
+            if decision is not None:
+                if not self._record(view, decision) or decision.waits:
+                    return
+            elif not self._give_space(view, seen.pool if seen else None):
+                self._clear_others(view)
+                return
+
+    # What is recorded
+
+    def _record(self, view: View, decision: Decision) -> bool:
+        """Record a decision; whether that was done, or is for another look to decide."""
+
+        def change(work: Work) -> bool:
+            newest = rows.find_dlvs(work.connection, [view.dlv.name])
+            if [each.version for each in newest if each.id == view.dlv.id] != [view.dlv.version]:
+                return False
+            if decision.dlv is None:
+                for leg in decision.left:
+                    dropped.drop(work.connection, view.dlv, leg)
+                dropped.keep_until(work.connection, view.dlv.id, view.dlv.epoch)
+                rows.remove_dlv(work.connection, view.dlv)
+                rows.cancel_jobs(work.connection, view.dlv.name, "its dlv was deleted")
+            elif decision.dlv != view.dlv:
+                rows.save_dlv(work.connection, view.dlv, decision.dlv)
+            for before, after in decision.jobs:
+                rows.save_job(work.connection, before, after)
+            for event in decision.events:
+                work.tell(*event)
+            return True
+
+        is_done = self._database.change(change, caller=CALLER)
+        if is_done and decision.assemblies and decision.dlv is not None:
+            self._memory.handed[view.dlv.id] = (decision.dlv.epoch, decision.assemblies)
+        return is_done
+
+    def _give_space(self, view: View, pool: PoolSeen | None) -> bool:
+        """Start a failover of a leg that is away for long, or another group for a pool that is nearly full."""
+        if view.dlv.status not in {"attached", "detached"}:
+            return False
+        name = view.dlv.name
+        self._memory.shortages.pop(view.dlv.id, None)
+        try:
+            for leg in decide.find_unsafe(view):
+                self._database.change(partial(start_failover, name=name, lost=leg), caller=CALLER)
+                return True
+            need = find_need(view.dlv, pool, view.jobs)
+            if need is not None:
+                extend = partial(start_extension, name=name, size=need.size, role=need.role)
+                self._database.change(extend, caller=CALLER)
+                return True
+        except (ExhaustedError, NotFoundError, RefusedError) as error:
+            self._memory.shortages[view.dlv.id] = error.message
+        return False
+
+    def _see(self, view: View) -> VolumeSeen | None:
+        """What the ihost of an attached dlv sees of it, None when nobody can say."""
+        if view.ihost is None or view.dlv.attachment is None or self._memory.misses[Host("ihost", view.ihost.name)]:
+            return None
+        try:
+            return self._look(self._agent_at(view.ihost.address), view.dlv.id)
+        except DrystoneError:
+            return None
+
+    # Agents
+
+    def _tell_dpvs(self, view: View) -> Confirmed:
+        """Have every dpv have what is wished of it. Those that do not answer are not waited for."""
+        confirmed, troubles, ahead = set[str](), dict[str, str](), dict[str, str]()
+        for name, wish in legs_wishes(view).items():
+            host = Host("dpv", name)
+            if not self._memory.is_done(host, wish.dlv, wish.epoch):
+                if self._memory.misses[host]:
+                    troubles[name] = "its agent does not answer"
+                    continue
+                try:
+                    self._agent_at(view.dpvs[name].address).put(wish)
+                except DrystoneError as error:
+                    log.info("dpv %s, dlv %s: %s", name, view.dlv.name, error)
+                    troubles[name] = error.message
+                    if _is_ahead(error, wish.epoch):
+                        ahead[name] = f"{error.message}: {_OLD_RECORD}"
+                    continue
+                self._memory.done[host, wish.dlv] = wish.epoch
+            confirmed.add(name)
+        if left := view.leaving & confirmed:
+            self._database.change(
+                lambda work: dropped.forget(work.connection, view.dlv.id, left, view.dlv.epoch), caller=CALLER
+            )
+        return Confirmed(frozenset(confirmed), troubles, ahead)
+
+    def _clear_others(self, view: View) -> None:
+        """Have ihosts that were shut out, and answer again, give up what they had. Nobody waits for that."""
+        dlv = view.dlv
+        for ihost in view.others:
+            host = Host("ihost", ihost.name)
+            if dlv.id in self._memory.known.get(host, ()) and (host, dlv.id) not in self._memory.empty:
+                self._tell_ihost(view, ihost, withdrawal_of_volume(dlv, dlv.epoch))
+
+    def _tell_ihost(self, view: View, ihost: Ihost, wish: VolumeWish) -> Told:
+        """Have an ihost have what is wished of it."""
+        host = Host("ihost", ihost.name)
+        if self._memory.is_done(host, wish.dlv, wish.epoch):
+            return Told("done")
+        if self._memory.misses[host]:
+            return Told("failed", f"{host.name}: its agent does not answer")
+        agent = self._agent_at(ihost.address)
+        if wish.disks:
+            self._memory.empty.discard((host, wish.dlv))
+        try:
+            agent.put(wish)
+        except RefusedError as error:
+            stopped = self._look(agent, wish.dlv)
+            if stopped is not None and stopped.stopped:
+                return Told("stopped", stopped.stopped)
+            return Told("spent", f"{host.name}: {error.message}")
+        except MismatchError as error:
+            # Of a newer epoch than the record's nothing is known here: that is for an operator to explain.
+            is_spent = error.facts.get("epoch") == wish.epoch
+            return Told("spent" if is_spent else "failed", f"{host.name}: {error.message}")
+        except DrystoneError as error:
+            log.info("ihost %s, dlv %s: %s", host.name, view.dlv.name, error)
+            return Told("failed", f"{host.name}: {error.message}")
+        self._memory.done[host, wish.dlv] = wish.epoch
+        if not wish.disks:
+            self._memory.empty.add((host, wish.dlv))
+        return Told("done")
+
+    def _tell_volume(self, view: View) -> Told:
+        """Have the ihost have the dlv as it is recorded, logs beginning as nobody can know better."""
+        assert view.ihost is not None, "attached"
+        host = Host("ihost", view.ihost.name)
+        if self._memory.is_done(host, view.dlv.id, view.dlv.epoch):
+            return Told("done")
+        handed = self._memory.handed.get(view.dlv.id)
+        fresh = {each.mirror: each for each in handed[1]} if handed and handed[0] == view.dlv.epoch else {}
+        try:
+            assemblies = self._standing(view, fresh)
+        except DrystoneError as error:
+            return Told("failed", f"{host.name}: {error.message}")
+        return self._tell_ihost(view, view.ihost, volume_wish_of(view, assemblies))
+
+    def _standing(self, view: View, fresh: dict[MirrorKey, Assembly]) -> list[Assembly]:
+        """The mirrors as recorded, and those of a change that was just recorded as that says."""
+        assert view.ihost is not None, "attached"
+        keys = {key for group in view.dlv.groups if not group.blank for key in group.mirrors}
+        absent = set[MirrorKey]()
+        if keys - fresh.keys():
+            seen = self._look(self._agent_at(view.ihost.address), view.dlv.id)
+            there = {each.name for each in seen.mirrors} if seen else set()
+            absent = {key for key in keys if mirror_name(view.dlv, key) not in there}
+        return [fresh.get(each.mirror, each) for each in in_sync.standing(view.dlv, absent)]
+
+    def _look(self, agent: Agent, dlv: str) -> VolumeSeen | None:
+        try:
+            return agent.look(dlv, VolumeSeen)
+        except NotFoundError:
+            return None
+
+    # By status
+
+    def _create(self, view: View) -> Decision | None:
+        if (said := decide.announce(view)) is not None:
+            return said
+        confirmed = self._tell_dpvs(view)
+        return decide.make_ready(view, confirmed.dpvs) or decide.finish_creation(view, confirmed.troubles)
+
+    def _keep(self, view: View) -> Decision | None:
+        if (said := decide.announce(view)) is not None:
+            return said
+        shortage = self._memory.shortages.get(view.dlv.id, "")
+        return decide.make_ready(view, self._tell_dpvs(view).dpvs) or decide.explain(view.dlv, shortage)
+
+    def _attach(self, view: View) -> Decision | None:
+        if view.dlv.attachment is not None:
+            return self._hold(view)
+        if (said := decide.announce(view)) is not None:
+            return said
+        # Whatever the ihost has of an attachment before is void, before a dpv lets it in: it could be written through.
+        assert view.ihost is not None, "it is wanted somewhere"
+        told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(view.dlv, view.dlv.epoch))
+        if told.outcome != "done":
+            return self._stand_still(view, told)
+        confirmed = self._tell_dpvs(view)
+        if confirmed.ahead:
+            return self._block(view, confirmed)
+        awaited = {name: why for name, why in confirmed.troubles.items() if view.dpvs[name].status != "unavailable"}
+        if awaited and self._is_patient(view):
+            return decide.wait(view.dlv, decide.first_of(awaited))
+        return decide.make_ready(view, confirmed.dpvs) or decide.hand_over(view, view.legs_on(confirmed.dpvs))
+
+    def _hold(self, view: View) -> Decision | None:
+        """What is attached, or handed over and not confirmed yet."""
+        if (said := decide.announce(view)) is not None:
+            return said
+        confirmed = self._tell_dpvs(view)
+        if (made := decide.make_ready(view, confirmed.dpvs)) is not None:
+            return made
+        told = self._tell_volume(view)
+        if told.outcome == "stopped":
+            return decide.void(view, told.why)
+        if told.outcome == "failed":
+            return self._lose_unreachable(view, self._see(view)) or decide.wait(view.dlv, told.why)
+        if told.outcome == "spent":
+            return self._stand_still(view, told)
+        return decide.improve(view, confirmed.dpvs, self._memory.shortages.get(view.dlv.id, ""))
+
+    def _lose_unreachable(self, view: View, seen: VolumeSeen | None) -> Decision | None:
+        """Legs that the ihost has lost the connection to for long: one without writes tells nobody."""
+        lost = decide.find_unreachable(view.dlv, seen)
+        return decide.give_up_legs(view, lost) if lost and not self._is_patient(view) else None
+
+    def _detach(self, view: View) -> Decision | None:
+        assert view.ihost is not None, "attached"
+        assert view.dlv.attachment is not None, "attached"
+        seen = self._see(view)
+        lost = decide.find_unreachable(view.dlv, seen)
+        if lost and seen is not None and seen.device:  # of these it could flush nothing
+            return self._lose_unreachable(view, seen) or decide.wait(view.dlv, decide.tell_lost(view, lost))
+        told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(view.dlv, view.dlv.attachment.epoch))
+        if told.outcome == "done":
+            return decide.take_down(view)
+        if told.outcome == "stopped":
+            return decide.void(view, told.why)
+        if lost and not self._is_patient(view):
+            return decide.void(view, decide.tell_lost(view, lost))
+        return self._stand_still(view, told)
+
+    def _fence(self, view: View) -> Decision | None:
+        if (said := decide.announce(view)) is not None:
+            return said
+        confirmed = self._tell_dpvs(view)
+        if confirmed.ahead:
+            return self._block(view, confirmed)
+        shut = confirmed.dpvs | self._find_shut(view, confirmed.troubles)
+        if not shut.issuperset(leg.dpv for leg in view.dlv.legs) and self._is_patient(view):
+            return decide.wait(view.dlv, decide.first_of(confirmed.troubles))
+        return decide.take_by_force(view, view.legs_on(shut))
+
+    def _find_shut(self, view: View, dpvs: Collection[str]) -> set[str]:
+        """Of dpvs that have not confirmed all that is wished of them: those that let nobody in any more."""
+        shut = set()
+        for name in dpvs:
+            try:
+                seen = self._agent_at(view.dpvs[name].address).look(view.dlv.id, LegsSeen)
+            except DrystoneError:
+                continue
+            if seen.epoch == view.dlv.epoch and not any(each.initiators for each in seen.legs):
+                shut.add(name)
+        return shut
+
+    def _delete(self, view: View) -> Decision | None:
+        confirmed = self._tell_dpvs(view)
+        return decide.finish_removal(view, confirmed.dpvs, confirmed.troubles)
+
+    def _stand_still(self, view: View, told: Told) -> Decision | None:
+        """Say why; an epoch that is spent is followed by another one, when nobody else does that."""
+        if told.outcome == "spent" and not self._is_patient(view):
+            return decide.renew(view)
+        return decide.wait(view.dlv, told.why)
+
+    def _block(self, view: View, confirmed: Confirmed) -> Decision | None:
+        """Wait for an operator, however long that takes. Who is away after that is waited for anew."""
+        return decide.wait(view.dlv, decide.first_of(confirmed.ahead))
+
+    def _is_patient(self, view: View) -> bool:
+        return self._memory.stand_still(view.dlv.id, view.dlv.epoch) < self._patience
+
+
+def _is_ahead(error: DrystoneError, epoch: int) -> bool:
+    """Whether a dpv refuses a call of that epoch because it knows another record than the one here."""
+    known = error.facts.get("epoch")
+    return isinstance(error, MismatchError) and isinstance(known, int) and known >= epoch

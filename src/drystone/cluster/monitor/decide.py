@@ -1,0 +1,302 @@
+"""What is to be recorded next of a dlv, as functions of values: of the record, and of what agents have confirmed.
+
+None: nothing, all is so. Each decision is made from one version of the record, and recorded for that one alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from drystone.base.errors import RefusedError
+from drystone.cluster.agents.answers import VolumeSeen
+from drystone.cluster.model import in_sync
+from drystone.cluster.model.dlv import VOLUME_ID, Dlv, DlvStatus, Leg, Snapshot
+from drystone.cluster.model.in_sync import Assembly, Change
+from drystone.cluster.model.job import Job, JobStatus
+from drystone.cluster.monitor.view import View
+
+_WORKING = {("LOGGED_IN", "running")}
+"""A session of iSCSI and its disk, as sysfs tells of them."""
+
+
+class Decision(NamedTuple):
+    """What is to be recorded.
+
+    :ivar dlv: as it is to be, None: gone. :ivar assemblies: that may be handed out then. :ivar events: of (what, kind,
+        subject, text). :ivar jobs: before and after. :ivar left: legs of a dlv that is gone, whose dpvs do not
+        know yet. :ivar waits: nothing more can be done in this round.
+    """
+
+    dlv: Dlv | None
+    assemblies: tuple[Assembly, ...] = ()
+    events: tuple[tuple[str, str, str, str], ...] = ()
+    jobs: tuple[tuple[Job, Job], ...] = ()
+    left: tuple[Leg, ...] = ()
+    waits: bool = False
+
+
+def become(dlv: Dlv, status: DlvStatus, reason: str = "", text: str = "") -> Decision:
+    """The dlv in another status."""
+    return Decision(replace(dlv, status=status, reason=reason), events=((status, "dlv", dlv.name, text or reason),))
+
+
+def wait(dlv: Dlv, why: str) -> Decision | None:
+    """Say why it does not go on."""
+    said = explain(dlv, why)
+    return said._replace(waits=True) if said is not None else None
+
+
+def explain(dlv: Dlv, why: str) -> Decision | None:
+    """Have `why` as its reason."""
+    reason = why[:1000]
+    return Decision(replace(dlv, reason=reason)) if dlv.reason != reason else None
+
+
+def announce(view: View) -> Decision | None:
+    """Have it recorded that agents are told of legs, before they are."""
+    if not any(leg.status == "planned" for leg in view.dlv.legs):
+        return None
+    legs = tuple(replace(leg, status="creating") if leg.status == "planned" else leg for leg in view.dlv.legs)
+    return Decision(replace(view.dlv, legs=legs))
+
+
+def make_ready(view: View, confirmed: Collection[str]) -> Decision | None:
+    """Legs that their dpvs say are there."""
+    made = {leg.id for leg in view.dlv.legs if leg.status == "creating" and leg.dpv in confirmed}
+    if not made:
+        return None
+    legs = tuple(replace(leg, status="ready") if leg.id in made else leg for leg in view.dlv.legs)
+    return Decision(replace(view.dlv, legs=legs))
+
+
+def finish_creation(view: View, troubles: Mapping[str, str]) -> Decision | None:
+    """A dlv with all its legs can be attached."""
+    if all(leg.status == "ready" for leg in view.dlv.legs):
+        return become(view.dlv, "detached", text="all legs are made")
+    return wait(view.dlv, first_of(troubles))
+
+
+def hand_over(view: View, reachable: Collection[str]) -> Decision | None:
+    """Give the dlv to the ihost that it is wanted at, with the legs that were confirmed."""
+    assert view.ihost is not None, "it is wanted somewhere"
+    try:
+        change = in_sync.attach(view.dlv, view.ihost.name, reachable)
+    except RefusedError as error:
+        return wait(view.dlv, error.message)
+    away = {leg.id for leg in view.dlv.legs if leg.in_sync} - set(reachable)
+    text = f"to ihost {view.ihost.name}" + (f", without legs {', '.join(sorted(away))}" if away else "")
+    return _of(change, f"{view.ihost.name} is to put it together", ("handed", "dlv", view.dlv.name, text))
+
+
+def void(view: View, why: str) -> Decision:
+    """Have the ihost shut out: nobody knows what became of its last writes. Then it gets the dlv anew, if it is to."""
+    assert view.ihost is not None, "attached"
+    text = f"the dpvs are to shut {view.ihost.name} out: {why}"
+    return become(replace(view.dlv, epoch=view.dlv.epoch + 1), "fencing", text[:1000])
+
+
+def renew(view: View) -> Decision:
+    """Another epoch, as the ihost knows a wish of this one that is not to be."""
+    return Decision(replace(view.dlv, epoch=view.dlv.epoch + 1))
+
+
+def find_unreachable(dlv: Dlv, seen: VolumeSeen | None) -> set[str]:
+    """Legs in use that the ihost has no connection to."""
+    used = {leg.id for leg in dlv.legs if leg.in_sync or leg.copying}
+    disks = seen.disks if seen is not None else ()
+    return {each.leg for each in disks if each.leg in used and (each.session, each.disk) not in _WORKING}
+
+
+def tell_lost(view: View, lost: Collection[str]) -> str:
+    """That the ihost cannot reach legs, in words."""
+    holder = view.dlv.attachment.ihost if view.dlv.attachment else "no ihost"
+    return f"{holder} cannot reach legs {', '.join(sorted(lost))}"
+
+
+def give_up_legs(view: View, lost: Collection[str]) -> Decision | None:
+    """Legs that the ihost cannot reach leave their sets: smaller ones are safe at any time.
+
+    When the dlv is to be detached the ihost gets it without them first: of one that is gone it could flush nothing.
+    """
+    attachment = view.dlv.attachment
+    assert attachment is not None, "attached"
+    try:
+        change = in_sync.shrink(view.dlv, attachment.ihost, view.dlv.epoch, lost)
+    except RefusedError as error:
+        return wait(view.dlv, error.message)
+    text = tell_lost(view, lost)
+    status: DlvStatus = "attached" if view.dlv.status == "detaching" else view.dlv.status
+    return _of(change._replace(dlv=replace(change.dlv, status=status)), text, ("lost", "dlv", view.dlv.name, text))
+
+
+def take_down(view: View) -> Decision:
+    """The ihost has nothing of it any more."""
+    attachment = view.dlv.attachment
+    assert attachment is not None, "attached"
+    return _free(view, in_sync.detach(view.dlv, attachment.ihost, view.dlv.epoch).dlv, f"from ihost {attachment.ihost}")
+
+
+def take_by_force(view: View, shut: Collection[str]) -> Decision | None:
+    """The ihost is shut out by all that matter."""
+    attachment = view.dlv.attachment
+    assert attachment is not None, "attached"
+    try:
+        after = in_sync.detach_fenced(view.dlv, shut).dlv
+    except RefusedError as error:
+        return wait(view.dlv, error.message)
+    return _free(view, after, f"from ihost {attachment.ihost}, which was shut out")
+
+
+def _free(view: View, after: Dlv, text: str) -> Decision:
+    if view.dlv.wanted:
+        return become(after, "attaching", f"to be attached to {view.dlv.wanted} again", text)
+    return become(after, "detached", text=text)
+
+
+def finish_removal(view: View, confirmed: Collection[str], troubles: Mapping[str, str]) -> Decision | None:
+    """It is gone once its dpvs have nothing of it; those that are unavailable are told when they are back."""
+    awaited = {name: why for name, why in troubles.items() if view.dpvs[name].status != "unavailable"}
+    if awaited:
+        return wait(view.dlv, first_of(awaited))
+    left = tuple(leg for leg in view.dlv.legs if leg.dpv not in confirmed)
+    return Decision(None, events=(("deleted", "dlv", view.dlv.name, ""),), left=left)
+
+
+def improve(view: View, confirmed: Collection[str], shortage: str) -> Decision | None:
+    """What is next of a dlv that its ihost has as it is recorded.
+
+    :param confirmed: names of dpvs that have so too. :param shortage: what it lacks for now, in words.
+    """
+    if not view.dlv.wanted:
+        return become(replace(view.dlv, epoch=view.dlv.epoch + 1), "detaching", "its ihost is to take it down")
+    return (
+        _settle_snapshots(view)
+        or _tell_snapshots(view)
+        or _begin(view, confirmed)
+        or _readmit(view, confirmed)
+        or (become(view.dlv, "attached", text=f"to ihost {view.dlv.wanted}") if view.dlv.status != "attached" else None)
+        or explain(view.dlv, shortage)
+    )
+
+
+def _settle_snapshots(view: View) -> Decision | None:
+    """What the pool was told of is done: the ihost has the dlv in this epoch, with its pool's transaction."""
+    dlv = view.dlv
+    gone = {each.id for each in dlv.snapshots if each.status == "deleting" and _delete(each) in dlv.messages}
+    made = {each.id for each in dlv.snapshots if each.status == "creating"}
+    if not gone | made:
+        return None
+    after = tuple(
+        replace(each, status="available", reason="") if each.id in made else each
+        for each in dlv.snapshots
+        if each.id not in gone
+    )
+    events = tuple(
+        ("available" if each.id in made else "deleted", "snapshot", f"{dlv.name}@{each.name}", "")
+        for each in dlv.snapshots
+        if each.id in gone | made
+    )
+    return Decision(replace(dlv, snapshots=after), events=events)
+
+
+def _tell_snapshots(view: View) -> Decision | None:
+    """One transaction of the pool for all snapshots that are to be made or deleted."""
+    dlv = view.dlv
+    wanted = [each for each in dlv.snapshots if each.status == "planned"]
+    unwanted = [each for each in dlv.snapshots if each.status == "deleting"]
+    if not wanted + unwanted:
+        return None
+    messages = (
+        *(f"create_snap {each.thin_id} {VOLUME_ID}" for each in wanted),
+        *(_delete(each) for each in unwanted),
+    )
+    reason = "the pool is told of it"
+    snapshots = tuple(
+        replace(each, status="creating", reason=reason) if each in wanted else each for each in dlv.snapshots
+    )
+    after = replace(
+        dlv, snapshots=snapshots, messages=messages, transaction_id=dlv.transaction_id + 1, epoch=dlv.epoch + 1
+    )
+    return Decision(after)
+
+
+def _delete(snapshot: Snapshot) -> str:
+    return f"delete {snapshot.thin_id}"
+
+
+def _begin(view: View, confirmed: Collection[str]) -> Decision | None:
+    """Groups that are new and of which all legs let the ihost in."""
+    dlv, attachment = view.dlv, view.dlv.attachment
+    assert attachment is not None, "attached"
+    blank = {group.number for group in dlv.groups if group.blank}
+    legs = [leg for leg in dlv.legs if leg.group in blank]
+    if not blank or any(leg.status != "ready" or leg.dpv not in confirmed for leg in legs):
+        return None
+    change = in_sync.begin(dlv, attachment.ihost, dlv.epoch)
+    return _of(change, dlv.reason, ("begun", "dlv", dlv.name, f"groups {', '.join(map(str, sorted(blank)))}"))
+
+
+def _readmit(view: View, confirmed: Collection[str]) -> Decision | None:
+    """A leg that is back, or new, is copied to: one a mirror at a time."""
+    dlv, attachment = view.dlv, view.dlv.attachment
+    assert attachment is not None, "attached"
+    busy = {leg.mirror for leg in dlv.legs if leg.copying}
+    for leg in dlv.legs:
+        if leg.in_sync or leg.mirror in busy or leg.status != "ready" or leg.dpv not in confirmed:
+            continue
+        change = in_sync.readmit(dlv, attachment.ihost, dlv.epoch, leg.id, noted=leg.noted)
+        return _of(change, dlv.reason, ("copying", "dlv", dlv.name, f"to leg {leg.id} on dpv {leg.dpv}"))
+    return None
+
+
+def find_unsafe(view: View) -> list[str]:
+    """Legs in no set, on dpvs that are away, that no copy goes to: each is to be replaced."""
+    return [
+        leg.id
+        for leg in view.dlv.legs
+        if not leg.in_sync and not leg.copying and view.dpvs[leg.dpv].status == "unavailable"
+    ]
+
+
+def advance(view: View) -> Decision | None:
+    """Jobs whose work has gone on."""
+    steps = [(job, found) for job in view.jobs if (found := _next_status(view, job)) is not None]
+    if not steps:
+        return None
+    jobs = tuple((job, replace(job, status=status, reason=reason)) for job, (status, reason) in steps)
+    events = tuple((after.status, "job", after.id, after.reason) for _, after in jobs)
+    return Decision(view.dlv, events=events, jobs=jobs)
+
+
+def _next_status(view: View, job: Job) -> tuple[JobStatus, str] | None:
+    if job.kind == "extend":
+        legs = [leg for leg in view.dlv.legs if leg.group == job.group]
+        is_used = any(group.number == job.group and not group.blank for group in view.dlv.groups)
+        at_work = all(leg.status == "ready" for leg in legs)
+        # Without an ihost it is in use from the next attachment on.
+        is_done = at_work and (is_used or view.dlv.attachment is None)
+    else:
+        legs = [leg for leg in view.dlv.legs if leg.id == job.leg]
+        at_work = any(leg.copying or leg.in_sync for leg in legs)
+        is_done = any(leg.in_sync for leg in legs)
+    if not legs:
+        return "failed", "what it was for is gone"
+    if job.status == "creating" and all(leg.status != "planned" for leg in legs):
+        return "processing", "the dpvs are told of it"
+    if job.status == "processing" and at_work:
+        return "finishing", "the ihost is told of it"
+    if job.status == "finishing" and is_done:
+        return "finished", ""
+    return None
+
+
+def first_of(troubles: Mapping[str, str]) -> str:
+    """One trouble of several hosts, in words."""
+    return next((f"{name}: {text}" for name, text in sorted(troubles.items())), "")
+
+
+def _of(change: Change, reason: str, event: tuple[str, str, str, str]) -> Decision:
+    return Decision(replace(change.dlv, reason=reason[:1000]), change.assemblies, (event,))

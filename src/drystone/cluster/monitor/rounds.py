@@ -1,0 +1,123 @@
+"""Rounds: every host is looked at, every dlv attended to; what takes long is gone on with beside the next round."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable
+from functools import partial
+from threading import Lock
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from drystone.base.errors import DrystoneError
+from drystone.cluster.model.dpv import Dpv, Ihost
+from drystone.cluster.monitor.attendant import CALLER, Agent, Attendant
+from drystone.cluster.monitor.hosts import Hosts
+from drystone.cluster.monitor.memory import Memory
+from drystone.cluster.state import dropped, leases, rows
+from drystone.cluster.state.answers import forget_answers
+from drystone.cluster.state.database import Database
+from drystone.cluster.state.dropped import Dropped
+from drystone.cluster.state.leases import Lease
+
+log = logging.getLogger(__name__)
+
+_LEASE = "monitor"
+_SWEEP_ROUNDS = 1000
+"""Between two looks for old idempotency keys."""
+
+
+class Way(NamedTuple):
+    """How agents are spoken to. :ivar agent_at: the one at an address. :ivar submit: does work, now or in a thread."""
+
+    agent_at: Callable[[str], Agent]
+    submit: Callable[[Callable[[], None]], object]
+
+
+class Rounds:
+    """A monitor's rounds. The constructor has no effects.
+
+    :param name: of this monitor, no other's. :param calls: that may take long; :param surveys: that may not, and do
+        not wait for calls. :param patience: rounds, see `MonitorSettings`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        calls: Way,
+        surveys: Way,
+        *,
+        patience: int,
+    ) -> None:
+        self._database = database
+        self._name = name
+        self._calls = calls
+        self._surveys = surveys
+        self._patience = patience
+        self._memory = Memory()
+        self._attendant = Attendant(database, calls.agent_at, self._memory, patience)
+        self._hosts = Hosts(database, surveys.agent_at, self._memory, patience)
+        self._lease: Lease | None = None
+        self._idle = 0
+        self._rounds = 0
+        self._guard = Lock()
+        self._under_way: set[Hashable] = set()
+
+    def go(self) -> bool:
+        """One round; whether it is this monitor's turn. :raises DrystoneError: the database failed."""
+        if not self._has_turn():
+            return False
+        dpvs, ihosts, dlvs, left = self._database.read(_look)
+        addresses = {dpv.name: dpv.address for dpv in dpvs}
+        hosts: list[Dpv | Ihost] = [*dpvs, *ihosts]
+        for host in hosts:
+            self._start(self._surveys, (type(host), host.name), partial(self._hosts.look, host))
+        self._memory.keep_only(dlvs.keys())
+        for name in dlvs.values():
+            self._start(self._calls, ("dlv", name), partial(self._attendant.attend, name))
+        for each in left:
+            if each.dlv not in dlvs:
+                self._start(self._calls, ("leg", each.id), partial(self._hosts.remove_left, each, addresses[each.dpv]))
+        if self._rounds % _SWEEP_ROUNDS == 0:
+            self._database.change(forget_answers, caller=CALLER)
+        self._rounds += 1
+        return True
+
+    def _has_turn(self) -> bool:
+        stale = self._lease if self._idle >= self._patience else None
+        found = self._database.change(lambda work: leases.count_turn(work, _LEASE, self._name, stale), caller=CALLER)
+        self._idle = self._idle + 1 if found == self._lease else 0
+        self._lease = found
+        return found.holder == self._name
+
+    def _start(self, way: Way, key: Hashable, work: Callable[[], None]) -> None:
+        """Have something done, unless it is being done since an earlier round."""
+        with self._guard:
+            if key in self._under_way:
+                return
+            self._under_way.add(key)
+
+        def do() -> None:
+            try:
+                work()
+            except DrystoneError as error:
+                log.warning("%s: %s", key, error)
+            except Exception:  # the supervisor of a round's work: a defect ends one piece of it, never the monitor
+                log.exception("%s", key)
+            finally:
+                with self._guard:
+                    self._under_way.discard(key)
+
+        way.submit(do)
+
+
+def _look(connection: Connection) -> tuple[list[Dpv], list[Ihost], dict[str, str], list[Dropped]]:
+    """All hosts; the names of all dlvs by their ids; legs that are left over."""
+    return (
+        rows.find_dpvs(connection),
+        rows.find_ihosts(connection),
+        rows.dlv_names(connection),
+        dropped.find(connection),
+    )

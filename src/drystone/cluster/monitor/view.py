@@ -1,0 +1,85 @@
+"""What a decision about a dlv is made from: all that is recorded of it, of one moment; and the wishes that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from drystone.base.errors import NotFoundError
+from drystone.cluster.model.calls import LegsWish, VolumeWish, export_calls, volume_wish, withdrawal_of_legs
+from drystone.cluster.model.dlv import Dlv, Leg
+from drystone.cluster.model.dpv import Dpv, Ihost
+from drystone.cluster.model.in_sync import Assembly
+from drystone.cluster.model.job import Job
+from drystone.cluster.state import dropped, rows
+
+
+class View(NamedTuple):
+    """:ivar dpvs: that its legs are on, or were and have not given up yet. :ivar ihost: that has it, or is to have it.
+
+    :ivar others: all other ihosts. :ivar jobs: those that have not ended. :ivar leaving: names of the dpvs that are to
+        give up legs.
+    """
+
+    dlv: Dlv
+    dpvs: Mapping[str, Dpv]
+    ihost: Ihost | None
+    others: tuple[Ihost, ...]
+    secrets: Mapping[str, str]
+    jobs: tuple[Job, ...]
+    leaving: frozenset[str]
+
+    def legs_on(self, dpvs: Collection[str]) -> set[str]:
+        """The ids of the legs on these dpvs."""
+        return {leg.id for leg in self.dlv.legs if leg.dpv in dpvs}
+
+    def leg(self, leg: str) -> Leg | None:
+        """The leg of that id."""
+        return next((each for each in self.dlv.legs if each.id == leg), None)
+
+
+def load_view(connection: Connection, name: str) -> View | None:
+    """None: there is no such dlv any more."""
+    try:
+        dlv = rows.load_dlv(connection, name)
+    except NotFoundError:
+        return None
+    holder = dlv.wanted if dlv.attachment is None else dlv.attachment.ihost
+    leaving = frozenset(each.dpv for each in dropped.find(connection, dlv.id))
+    names = leaving | {leg.dpv for leg in dlv.legs}
+    ihosts = {each.name: each for each in rows.find_ihosts(connection)}
+    ihost = ihosts.pop(holder, None)
+    return View(
+        dlv,
+        {dpv.name: dpv for dpv in rows.find_dpvs(connection, names)},
+        ihost,
+        tuple(ihosts.values()),
+        rows.find_secrets(connection, dlv.id),
+        tuple(rows.jobs_of(connection, name)),
+        leaving,
+    )
+
+
+def admitted(view: View) -> tuple[str, ...]:
+    """Who is to be let in to the legs, as initiators."""
+    if view.ihost is None or view.dlv.status in {"fencing", "deleting"}:
+        return ()
+    return (view.ihost.initiator,)
+
+
+def legs_wishes(view: View) -> dict[str, LegsWish]:
+    """What each dpv is to have of the dlv: nothing when it is being deleted, or where it has no legs any more."""
+    nothing = withdrawal_of_legs(view.dlv.id, view.dlv.epoch)
+    wishes = dict.fromkeys(sorted(view.dpvs), nothing)
+    if view.dlv.status != "deleting":
+        for call in export_calls(view.dlv, view.dpvs, admitted(view), view.secrets):
+            assert isinstance(call.body, LegsWish), "a call of a dpv"
+            wishes[call.host] = call.body
+    return wishes
+
+
+def volume_wish_of(view: View, assemblies: Collection[Assembly]) -> VolumeWish:
+    """What the ihost is to have of an attached dlv."""
+    return volume_wish(view.dlv, assemblies, view.dpvs, view.secrets)

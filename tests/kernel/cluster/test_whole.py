@@ -1,0 +1,166 @@
+"""A volume's whole life, asked for over HTTP: an API server, a monitor, three dpvs and an ihost, each a process, by the
+commands that an operator starts, on one real kernel. In the middle of it a dpv dies.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drystone.cluster.agents.answers import VolumeSeen
+from drystone.cluster.agents.slices import Slices
+from drystone.cluster.model.calls import target_name
+from drystone.kernel import filesystems, loop
+from drystone.kernel.dm.device_mapper import KernelDeviceMapper
+from drystone.kernel.iscsi.initiator import OpenIscsi
+from drystone.kernel.lio.configfs import ConfigfsLio
+from drystone.kernel.mounts import mount, unmount
+from drystone.testing.iscsi_leg import HOST, name_this_host
+
+from .servers import IHOST, Servers, await_that
+from .test_agents import SIZE, Writer, find_missing
+
+pytestmark = pytest.mark.lab(memory="1G")
+
+DISKS = ("dpv0", "dpv1", "dpv2")
+DEVICE = "/dev/mapper/drystone-dlv-db"
+
+
+@pytest.fixture
+def disks(tmp_path: Path) -> Iterator[dict[str, str]]:
+    name_this_host()
+    with ExitStack() as stack:
+        found = {}
+        for name in DISKS:
+            file = tmp_path / f"{name}.disk"
+            with file.open("wb") as made:
+                made.truncate(256 << 20)
+            found[name] = stack.enter_context(loop.hold(str(file))).path
+        yield found
+
+
+@pytest.fixture
+def servers(tmp_path: Path, disks: dict[str, str]) -> Iterator[Servers]:
+    made = Servers(tmp_path, disks)
+    try:
+        made.api.start()
+        made.api.await_ready()  # it makes the tables
+        for each in made.all[1:]:
+            each.start()
+        for each in made.all[1:]:
+            each.await_ready()
+        yield made
+    finally:
+        for each in made.all:
+            if each.process is not None:
+                each.end(signal.SIGKILL)
+        print(made.logs())  # noqa: T201 - told when the test failed
+
+
+def test_a_volumes_whole_life(servers: Servers, disks: dict[str, str], tmp_path: Path) -> None:
+    register(servers)
+    # Room for the file, its snapshot, and more than what a pool has free when it asks for more.
+    servers.must("POST", "/dlvs", {"name": "db", "dvg": "fast", "size": 4 * SIZE})
+    servers.await_dlv("its legs are made", lambda dlv: dlv["status"] == "detached")
+    servers.must("PUT", "/dlvs/db/attachment", {"ihost": "ihost"})
+    servers.await_dlv("it is attached", lambda dlv: dlv["status"] == "attached")
+    place = tmp_path / "mounted"
+    place.mkdir()
+    filesystems.make_ext4(DEVICE)
+    mount(DEVICE, str(place), "ext4")
+    file = place / "file"
+    file.write_bytes(bytes(SIZE))
+    with Writer(str(file)) as writer:
+        writer.wait_for(50)
+        servers.must("POST", "/dlvs/db/snapshots", {"name": "s1"})
+        servers.await_dlv("its snapshot is made", has_its_snapshot)
+        dead = lose_a_dpv(servers, writer)
+        writer.wait_for(50)
+        servers.await_dlv("new legs are in sync", lambda dlv: is_whole_without(dlv, dead))
+        writer.wait_for(50)
+    assert writer.errors == []
+    assert find_missing(str(file), writer.acknowledged) == []
+    unmount(str(place))
+    filesystems.check_ext4(DEVICE)
+    servers.must("DELETE", "/dlvs/db/attachment")
+    servers.await_dlv("it is detached", lambda dlv: dlv["status"] == "detached")
+    assert OpenIscsi().sessions() == []
+    servers.must("DELETE", "/dlvs/db")
+    await_that("it is gone", lambda: servers.ask("GET", "/dlvs/db")[0] == 404)
+    check_nothing_is_left(servers, disks, dead)
+
+
+def register(servers: Servers) -> None:
+    """Hosts and a group; the monitor finds out that their agents answer."""
+    for name in DISKS:
+        addresses = {"address": servers.address(name), "portal": servers.portals[name]}
+        servers.must("POST", "/dpvs", {"name": name, "size": 200 << 20, **addresses})
+    servers.must("POST", "/ihosts", {"name": "ihost", "address": IHOST, "initiator": HOST})
+    hosts = [*(f"/dpvs/{name}" for name in DISKS), "/ihosts/ihost"]
+    await_that(
+        "all hosts are available",
+        lambda: all(servers.must("GET", path)["status"] == "available" for path in hosts),
+    )
+    servers.must("POST", "/dvgs", {"name": "fast", "dpvs": DISKS})
+
+
+def lose_a_dpv(servers: Servers, writer: Writer) -> str:
+    """One of the volume's dpvs dies, at a time when no set can be recorded: no write is acknowledged until it can.
+
+    Its name.
+    """
+    dlv = servers.dlv()
+    legs = dlv["legs"]
+    # A mirror without writes tells of nothing: it is to have a leg of the data.
+    dead: str = next(leg["dpv"] for leg in legs if leg["group"] == 1)
+    recorders = servers.api, servers.monitor
+    for each in recorders:
+        each.send(signal.SIGSTOP)
+    servers.dpvs[dead].end(signal.SIGKILL)
+    for leg in legs:
+        if leg["dpv"] == dead:
+            ConfigfsLio().enable_target(target_name(leg["id"]), enabled=False)
+    await_that("a mirror tells of it", lambda: has_failed(servers, dlv["id"]))
+    held = writer.count
+    time.sleep(2)
+    assert writer.count == held, "a write was acknowledged while the smaller set was not recorded"
+    for each in recorders:
+        each.send(signal.SIGCONT)
+    servers.await_dlv("the smaller set is recorded", lambda dlv: not in_sync_on(dlv, dead))
+    return dead
+
+
+def has_failed(servers: Servers, dlv: str) -> bool:
+    mirrors = servers.ihost_client.look(dlv, VolumeSeen).mirrors
+    return any("D" in each.health or "F" in each.health for each in mirrors)
+
+
+def has_its_snapshot(dlv: Any) -> bool:
+    return [each["status"] for each in dlv["snapshots"]] == ["available"]
+
+
+def in_sync_on(dlv: Any, dpv: str) -> list[str]:
+    return [leg["id"] for leg in dlv["legs"] if leg["dpv"] == dpv and leg["in_sync"]]
+
+
+def is_whole_without(dlv: Any, dpv: str) -> bool:
+    return all(leg["in_sync"] and leg["dpv"] != dpv for leg in dlv["legs"])
+
+
+def check_nothing_is_left(servers: Servers, disks: dict[str, str], dead: str) -> None:
+    """Also not on the dpv that was dead, once it is back."""
+    servers.dpvs[dead].start()
+    servers.dpvs[dead].await_ready()
+    with KernelDeviceMapper() as dm:
+        await_that("no device is left", lambda: dm.list_devices() == [])
+    lio = ConfigfsLio()
+    await_that("no target is left", lambda: (lio.targets(), lio.backstores()) == ([], []))
+    assert not [*Path("/run/drystone/cluster/logs").iterdir()]
+    assert [each.end() for each in servers.all] == [0] * len(servers.all), servers.logs()
+    assert [Slices(disk).read().slices for disk in disks.values()] == [()] * len(disks)
