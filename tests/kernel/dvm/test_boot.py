@@ -5,7 +5,7 @@ The groups are made in one guest; another, with systemd, starts with their disks
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,8 +107,8 @@ def test_a_partial_group_goes_on_with_what_is_there(booted: Guest) -> None:
     table = booted.run(["dmsetup", "status", "half-data"]).check().text.split()
     assert table[2] == "raid"
     assert "A" in table[5]
-    found = json.loads("\n".join(Manager(booted).journal("--unit=drystone-dvm@half.service", "_COMM=dvm")))
-    assert [each["volume"] for each in found["groups"][0]["degraded"]] == ["data"]
+    (line,) = Manager(booted).journal("--unit=drystone-dvm@half.service", "_COMM=dvm")
+    assert re.fullmatch(r"half: version 2, \d+ steps taken; data is degraded \(missing: [^ ]+\)", line), line
 
 
 def test_a_line_that_cannot_be_is_in_the_journal(booted: Guest) -> None:

@@ -58,6 +58,7 @@ def test_activate_names_what_it_did_for_each_group(machine: Machine) -> None:
         assert found["schema"] == "drystone.dvm.activation"
         assert found["groups"] == [expected]
         assert found["dry_run"] == ("--dry-run" in words)
+    assert call("-c", str(machine.configuration), "activate", "vg", "--text") == "vg: version 1, nothing to do\n"
 
 
 def test_activate_of_what_is_not_there(machine: Machine) -> None:

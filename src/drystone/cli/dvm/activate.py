@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--wait", "wait_s", type=click.FloatRange(0, 86400), default=0.0, help="Seconds to wait for devices.")
 @click.option("--off", is_flag=True, help="Take the volumes out of device-mapper instead.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done; do nothing.")
+@click.option("--text", is_flag=True, help="A line a group for people instead of JSON, with --dry-run each step.")
 @click.argument("groups", nargs=-1, metavar="[GROUP]...")
 @click.pass_context
 def activate(
@@ -38,6 +39,7 @@ def activate(
     wait_s: float,
     off: bool,
     dry_run: bool,
+    text: bool,
     groups: tuple[str, ...],
 ) -> None:
     """Make the volumes of GROUPs active, as their metadata have them.
@@ -68,7 +70,11 @@ def activate(
 
     wanted = _list_all(configuration) if every else [GroupReference(each, "") for each in groups]
     done, error = engine.start_all(wanted, start_one)
-    print_document(engine.Activated(groups=done, dry_run=dry_run))
+    activated = engine.Activated(groups=done, dry_run=dry_run)
+    if text:
+        click.echo("\n".join(engine.render_text(activated)))
+    else:
+        print_document(activated)
     sys.stdout.flush()
     if error is not None:
         raise error

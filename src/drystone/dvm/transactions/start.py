@@ -139,6 +139,29 @@ def start_all(
     return tuple(done), first
 
 
+def render_text(activated: Activated) -> list[str]:
+    """A line a group for people, as a journal has it; in a rehearsal the steps below it."""
+    lines: list[str] = []
+    for group in activated.groups:
+        lines.append(f"{group.group}: {'; '.join(_clauses(group, dry_run=activated.dry_run))}")
+        lines += [f"  {step}" for step in group.steps] if activated.dry_run else []
+    return lines
+
+
+def _clauses(group: Started, *, dry_run: bool) -> list[str]:
+    if group.message:
+        return [group.message]
+    count = len(group.steps)
+    if count == 0:
+        first = "nothing to do"
+    else:
+        first = f"{count} {'step' if count == 1 else 'steps'} {'would be taken' if dry_run else 'taken'}"
+    clauses = [f"version {group.sequence}, {first}"]
+    clauses += ["an update that was cut short was finished or undone first"] if group.recovered else []
+    clauses += [f"{each.volume} is degraded (missing: {', '.join(each.missing)})" for each in group.degraded]
+    return clauses + [f"{each.volume} is left out (missing: {', '.join(each.missing)})" for each in group.left_out]
+
+
 def is_cut_short(found: Survey) -> bool:
     """Whether all devices are there and agree but for an update that was cut short: to finish it loses nothing."""
     codes = {each.code for each in explain(found).findings} - _HARMLESS

@@ -53,7 +53,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_files_are_written_once(machine: Machine, tmp_path: Path) -> None:
     unit = tmp_path / UNITS.lstrip("/") / UNIT
-    assert f"ExecStart={PROGRAM} $DVM_CONFIG activate $DVM_OPTIONS %i" in unit.read_text()
+    assert f"ExecStart={PROGRAM} $DVM_CONFIG activate --text $DVM_OPTIONS %i" in unit.read_text()
     assert "@" not in unit.read_text().replace(UNIT, "").replace("drystone-dvm@", "")
     (tmp_path / TABLE.lstrip("/")).write_text("mine\n")
     assert {each.state for each in install(str(tmp_path), PROGRAM).files} == {"same", "kept"}

@@ -12,7 +12,16 @@ from drystone.dvm.metadata.create import Wish as NewVolume
 from drystone.dvm.metadata.create import create
 from drystone.dvm.replication import replicate
 from drystone.dvm.transactions.opening import opened
-from drystone.dvm.transactions.start import Started, Wish, start, start_all, wait_for
+from drystone.dvm.transactions.start import (
+    Activated,
+    Lacking,
+    Started,
+    Wish,
+    render_text,
+    start,
+    start_all,
+    wait_for,
+)
 from drystone.dvm.transactions.version import build_version
 from drystone.testing.live_groups import FileGroup
 
@@ -122,3 +131,26 @@ def test_a_group_that_fails_does_not_keep_back_others() -> None:
     assert [(each.group, each.code) for each in done] == [("bad", "mismatch"), ("good", ""), ("worse", "kernel")]
     assert (done[0].message, done[0].hint) == ("broken", "mend it")
     assert isinstance(error, MismatchError)
+
+
+def test_a_line_a_group_for_a_journal() -> None:
+    done = (
+        Started(group="vg", sequence=3),
+        Started(
+            group="data", sequence=1, steps=("create data-a",), recovered=True, left_out=(Lacking("b", ("d1", "d2")),)
+        ),
+        Started(group="half", sequence=7, steps=("create x", "resume x"), degraded=(Lacking("x", ("d3",)),)),
+        Started(group="none", code="mismatch", message="3 of 4 devices are missing"),
+    )
+    left_out = "an update that was cut short was finished or undone first; b is left out (missing: d1, d2)"
+    assert render_text(Activated(groups=done)) == [
+        "vg: version 3, nothing to do",
+        f"data: version 1, nothing to do; {left_out}",
+        "half: version 7, 2 steps taken; x is degraded (missing: d3)",
+        "none: 3 of 4 devices are missing",
+    ]
+    assert render_text(Activated(groups=done[2:3], dry_run=True)) == [
+        "half: version 7, 2 steps would be taken; x is degraded (missing: d3)",
+        "  create x",
+        "  resume x",
+    ]
