@@ -145,7 +145,7 @@ def test_a_line_a_group_for_a_journal() -> None:
     left_out = "an update that was cut short was finished or undone first; b is left out (missing: d1, d2)"
     assert render_text(Activated(groups=done)) == [
         "vg: version 3, nothing to do",
-        f"data: version 1, nothing to do; {left_out}",
+        f"data: version 1, 1 step taken; {left_out}",
         "half: version 7, 2 steps taken; x is degraded (missing: d3)",
         "none: 3 of 4 devices are missing",
     ]
