@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from drystone.testing.browser import DESK, PATIENCE, PHONE, Launch, Visit, start_chromium
 from drystone.testing.fleet.processes import FleetProcesses, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Page, ViewportSize
+    from playwright.sync_api import Browser, ViewportSize
 
-CHROMIUM = Path("/usr/bin/chromium")
-PHONE: ViewportSize = {"width": 360, "height": 740}
-DESK: ViewportSize = {"width": 1280, "height": 900}
 SIZES = pytest.mark.parametrize(("size", "scheme"), [(PHONE, "dark"), (DESK, "light")], ids=["phone", "desk"])
-PATIENCE = 120_000
-"""Milliseconds."""
 LONG_NAME = "a-host-whose-name-goes-on-without-any-blank-until-it-is-wider-than-a-phone.backups.example.org"
 EVIL_NAME = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Callable[..., Browser]]:
-    """Starts Chromium, as Debian packages it, with more words on its command line."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright (PyPI) is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not there (Debian package chromium)")
-    with playwright.sync_playwright() as started, contextlib.ExitStack() as stack:
-
-        def launch(*words: str) -> Browser:
-            made = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", *words])
-            stack.callback(made.close)
-            return cast("Browser", made)
-
+def chromium() -> Iterator[Launch]:
+    with start_chromium() as launch:
         yield launch
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: Callable[..., Browser]) -> Browser:
+def browser(chromium: Launch) -> Browser:
     """One for all visits with scripts."""
     return chromium()
 
@@ -58,42 +42,13 @@ def hosts(fleet: FleetProcesses) -> FleetProcesses:
     return fleet
 
 
-class Visit:
-    """A page that is open, what it loaded, and what went wrong in it."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        self.loaded: list[str] = []
-        self.wrong: list[str] = []
-        page.set_default_timeout(PATIENCE)
-        page.on("request", lambda request: self.loaded.append(request.url))
-        page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("dialog", self._refuse)
-        page.on("console", lambda message: self.wrong.append(message.text) if message.type == "error" else None)
-        page.goto(f"{url}/status")
-
-    def _refuse(self, dialog: Dialog) -> None:
-        """A script that was somebody's name has run."""
-        self.wrong.append(dialog.message)
-        dialog.dismiss()
-
-    def expect(self, text: str) -> None:
-        """Wait until the page says something."""
-        self.page.get_by_text(text).first.wait_for()
-
-    def overflow(self) -> int:
-        """Pixels by which the page is wider than the window."""
-        width: int = self.page.evaluate("document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
-        return width
-
-
 @SIZES
 def test_the_page_fits_and_loads_nothing_from_elsewhere(
     browser: Browser, hosts: FleetProcesses, size: ViewportSize, scheme: str
 ) -> None:
     url = hosts.mappers[0].url
     with browser.new_context(viewport=size, color_scheme="dark" if scheme == "dark" else "light") as context:
-        visit = Visit(context.new_page(), url)
+        visit = Visit(context.new_page(), f"{url}/status")
         visit.expect("All is well: 4 hosts with all copies.")
         visit.expect("Live")
         visit.expect("newest backup")
@@ -110,7 +65,7 @@ def test_the_page_fits_and_loads_nothing_from_elsewhere(
 
 def test_it_keeps_itself_up_to_date(browser: Browser, hosts: FleetProcesses) -> None:
     with browser.new_context(viewport=PHONE) as context:
-        visit = Visit(context.new_page(), hosts.mappers[0].url)
+        visit = Visit(context.new_page(), f"{hosts.mappers[0].url}/status")
         visit.expect("All is well")
         visit.page.evaluate("window.stays = true")
         answer = hosts.client.ask(hosts.storage[0].url, "PUT", "/backups/new-one/object", body=b"x")
@@ -121,9 +76,9 @@ def test_it_keeps_itself_up_to_date(browser: Browser, hosts: FleetProcesses) -> 
         assert visit.wrong == []
 
 
-def test_without_scripts_it_is_loaded_anew(chromium: Callable[..., Browser], hosts: FleetProcesses) -> None:
+def test_without_scripts_it_is_loaded_anew(chromium: Launch, hosts: FleetProcesses) -> None:
     with chromium("--blink-settings=scriptEnabled=false").new_context(viewport=PHONE) as context:
-        visit = Visit(context.new_page(), hosts.mappers[0].url)
+        visit = Visit(context.new_page(), f"{hosts.mappers[0].url}/status")
         visit.expect("with all copies")
         assert "Loaded anew every 5 seconds." in visit.page.inner_text("#live")
         assert visit.overflow() == 0
@@ -139,7 +94,7 @@ def test_a_dead_server_is_seen_and_so_is_its_return(browser: Browser, hosts: Fle
         browser.new_context(viewport=PHONE, color_scheme="dark") as phone,
         browser.new_context(viewport=DESK, color_scheme="light") as desk,
     ):
-        visits = [Visit(each.new_page(), hosts.mappers[0].url) for each in (phone, desk)]
+        visits = [Visit(each.new_page(), f"{hosts.mappers[0].url}/status") for each in (phone, desk)]
         for visit in visits:
             visit.expect("All is well")
         hosts.storage[1].kill()
@@ -162,7 +117,7 @@ def test_a_mapper_that_does_not_answer_makes_the_page_say_that_it_is_old(
     browser: Browser, hosts: FleetProcesses
 ) -> None:
     with browser.new_context(viewport=PHONE) as context:
-        visit = Visit(context.new_page(), hosts.mappers[0].url)
+        visit = Visit(context.new_page(), f"{hosts.mappers[0].url}/status")
         visit.expect("Live")
         hosts.mappers[0].hang()
         try:

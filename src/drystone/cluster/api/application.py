@@ -68,10 +68,12 @@ def status_of(error: DrystoneError) -> int:
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
-def make_application(handlers: Sequence[ControllerRouterHandler], tokens: Tokens) -> Application:
-    """The application that serves `handlers`, below /v1."""
+def make_application(
+    handlers: Sequence[ControllerRouterHandler], tokens: Tokens, others: Sequence[ControllerRouterHandler] = ()
+) -> Application:
+    """The application that serves `handlers`, below /v1, and `others`, which are no part of the API, at the root."""
     inner = Litestar(
-        route_handlers=[Router("/v1", route_handlers=list(handlers))],
+        route_handlers=[Router("/v1", route_handlers=list(handlers)), *others],
         guards=[_Guard(tokens)],
         exception_handlers={
             DrystoneError: _on_error,

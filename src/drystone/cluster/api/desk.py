@@ -69,6 +69,14 @@ class Desk:
         self, request: AnyRequest, key: str | None, data: object, action: Callable[[Work], Answer]
     ) -> Response[Any]:
         """Do `action` in a transaction, or answer what it was answered before with this idempotency key."""
+        answer = await self.settle(request, key, data, action)
+        media = "application/json" if answer.body else None
+        return Response(answer.body.encode(), status_code=answer.status, media_type=media)
+
+    async def settle(
+        self, request: AnyRequest, key: str | None, data: object, action: Callable[[Work], Answer]
+    ) -> Answer:
+        """The same, as a value."""
         caller = caller_of(request)
         print_ = fingerprint(request.method, request.url.path, msgspec.json.encode(data))
 
@@ -85,9 +93,16 @@ class Desk:
         def change() -> Answer:
             return self.database.change(once, caller=caller, request=request_id_of(request))
 
-        answer = await asyncio.get_running_loop().run_in_executor(self._threads, change)
-        media = "application/json" if answer.body else None
-        return Response(answer.body.encode(), status_code=answer.status, media_type=media)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, change)
+
+    async def rehearse(
+        self, request: AnyRequest, action: Callable[[Work], Result]
+    ) -> tuple[Result, list[dict[str, str]]]:
+        """What `action` would return now, and the events that it would tell; nothing is changed."""
+        caller = caller_of(request)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: self.database.rehearse(action, caller=caller)
+        )
 
     async def page(
         self,

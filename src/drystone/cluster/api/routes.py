@@ -5,11 +5,16 @@ from __future__ import annotations
 from drystone.cluster.api import attachments, commits, dlvs, dpvs, dvgs, events, ihosts, jobs, snapshots
 from drystone.cluster.api.application import make_application
 from drystone.cluster.api.desk import Desk
+from drystone.cluster.api.page.routes import make_page
 from drystone.cluster.api.tokens import Tokens
 from drystone.wire.gate import Application
 
+PAGE_SECONDS = 1.0
+"""For which the page's overview is given again: many may look at a time."""
 
-def make_api(desk: Desk, tokens: Tokens) -> Application:
-    """The API as an ASGI application over an open database."""
+
+def make_api(desk: Desk, tokens: Tokens, *, page_seconds: float = PAGE_SECONDS) -> Application:
+    """The API as an ASGI application over an open database, with the page for people."""
     rooms = (dpvs, dvgs, ihosts, dlvs, snapshots, attachments, jobs, commits, events)
-    return make_application([handler for room in rooms for handler in room.make_handlers(desk)], tokens)
+    handlers = [handler for room in rooms for handler in room.make_handlers(desk)]
+    return make_application(handlers, tokens, [make_page(desk, tokens, page_seconds)])

@@ -10,6 +10,7 @@ from drystone.base.errors import RefusedError
 
 JobKind = Literal["extend", "failover"]
 JobStatus = Literal["creating", "processing", "finishing", "finished", "canceling", "canceled", "failed"]
+ENDED: tuple[JobStatus, ...] = ("finished", "canceled", "failed")
 
 NEXT: dict[JobStatus, frozenset[JobStatus]] = {
     "creating": frozenset({"processing", "canceling", "failed"}),

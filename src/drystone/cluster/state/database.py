@@ -120,14 +120,27 @@ class Database:
         :raises UnavailableError: the database does not answer. When it went away while committing, whether the change
             was made is not known: ask again with the same idempotency key.
         """
+        return self._attempt(action, caller, request, keep=True)[0]
+
+    def rehearse(self, action: Callable[[Work], Result], *, caller: str = "") -> tuple[Result, list[dict[str, str]]]:
+        """What `action` would return now, and the events it would tell; all of it is undone. Raises as `change`."""
+        result, work = self._attempt(action, caller, "", keep=False)
+        return result, work.events
+
+    def _attempt(
+        self, action: Callable[[Work], Result], caller: str, request: str, *, keep: bool
+    ) -> tuple[Result, Work]:
         assert self._writing is not None, "open"
         for turn in range(_TRIES):
             try:
-                with self._translated(), self._writing.begin() as connection:
+                with self._translated(), self._writing.connect() as connection, connection.begin() as transaction:
                     work = Work(connection, format_instant(self.clock.now()), caller, request)
                     result = action(work)
-                    _write_events(work)
-                return result
+                    if keep:
+                        _write_events(work)
+                    else:
+                        transaction.rollback()
+                return result, work
             except LostRaceError:
                 self.clock.sleep(random.uniform(0, _PAUSE * 2**turn))  # noqa: S311  # so that they do not meet again
         raise BusyError("others change the same all the time", hint="try again")

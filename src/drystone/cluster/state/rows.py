@@ -12,11 +12,10 @@ from sqlalchemy import Connection, Table, delete, func, insert, or_, select, uni
 from drystone.base.errors import NotFoundError
 from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, Snapshot
 from drystone.cluster.model.dpv import Dpv, Dvg, Ihost
-from drystone.cluster.model.job import Job, JobStatus
+from drystone.cluster.model.job import ENDED, Job
 from drystone.cluster.state import schema
 from drystone.cluster.state.database import LostRaceError
 
-_ENDED: tuple[JobStatus, ...] = ("finished", "canceled", "failed")
 _SECRET_BYTES = 24
 """Of chance in a leg's CHAP secret, which is a third longer as text."""
 
@@ -335,7 +334,7 @@ def find_jobs(connection: Connection, ids: Collection[str]) -> list[Job]:
 def jobs_of(connection: Connection, dlv: str) -> list[Job]:
     """The jobs of a dlv that have not ended, in the order of their ids."""
     table = schema.jobs
-    query = select(table).where(table.c.dlv == dlv, table.c.status.not_in(_ENDED)).order_by(table.c.id)
+    query = select(table).where(table.c.dlv == dlv, table.c.status.not_in(ENDED)).order_by(table.c.id)
     return [Job(**row) for row in connection.execute(query).mappings()]
 
 
@@ -355,7 +354,7 @@ def add_job(connection: Connection, job: Job) -> None:
 def cancel_jobs(connection: Connection, dlv: str, reason: str) -> None:
     """Have all jobs of a dlv that have not ended be canceled."""
     table = schema.jobs
-    under_way = table.c.status.not_in(_ENDED)
+    under_way = table.c.status.not_in(ENDED)
     connection.execute(update(table).where(table.c.dlv == dlv, under_way).values(status="canceled", reason=reason))
 
 

@@ -15,7 +15,6 @@ from prometheus_client import Metric
 
 from drystone.base.errors import DrystoneError
 from drystone.fleet.basic import CHALLENGE, is_administrator, parse_basic
-from drystone.fleet.exposition import CONTENT_TYPE, counter, counters, expose, gauges
 from drystone.fleet.s3.errors import S3Error
 from drystone.fleet.storage.catalog import MapCatalog
 from drystone.fleet.storage.copying import Copier
@@ -25,6 +24,7 @@ from drystone.fleet.storage.smart import SmartWatch
 from drystone.fleet.storage.standing import Standings
 from drystone.fleet.storage.upkeep import Scrubber, ScrubState
 from drystone.kernel.smart import SmartReport
+from drystone.wire.exposition import CONTENT_TYPE, counter, counters, expose, gauges
 from drystone.wire.tcp import SERVER
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ class Client:
         self.desk = desk
         callers = {OPERATOR: Caller("alice", "operator"), VIEWER: Caller("eve", "viewer"), AGENT: Caller("h1", "agent")}
         tokens = Tokens(callers)
-        self.application = make_api(desk, tokens)
+        self.application = make_api(desk, tokens, page_seconds=0)
 
     def send(
         self, method: str, path: str, body: object = None, *, key: str = "", token: str = OPERATOR

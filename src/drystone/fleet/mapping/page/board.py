@@ -10,9 +10,9 @@ import msgspec
 from drystone.fleet.documents import Held, Member, Placement
 from drystone.fleet.mapping.database import AuditEntry
 from drystone.fleet.mapping.page.pace import Pace
-from drystone.fleet.mapping.page.words import spell_count
 from drystone.fleet.mapping.status import DiskStatus, ForgottenHost, HostStatus, ServerStatus, Status
 from drystone.fleet.mapping.view import SERVING, View
+from drystone.wire.page.words import spell_count
 
 Level = Literal["good", "warning", "bad"]
 

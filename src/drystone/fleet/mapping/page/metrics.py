@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from prometheus_client import Metric
 
-from drystone.fleet.exposition import expose, gauge, gauges
 from drystone.fleet.mapping.page.board import Board
 from drystone.fleet.mapping.view import DiskState
 from drystone.fleet.replica import LAST_EPOCH
+from drystone.wire.exposition import expose, gauge, gauges
 
 _STATES = ("protected", "degraded", "unreadable")
 

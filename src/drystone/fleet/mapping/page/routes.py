@@ -12,7 +12,6 @@ from aiohttp import web
 
 from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError
 from drystone.fleet.basic import CHALLENGE, is_administrator, parse_basic
-from drystone.fleet.exposition import CONTENT_TYPE
 from drystone.fleet.mapping.database import NotLeadingError
 from drystone.fleet.mapping.desk import Desk
 from drystone.fleet.mapping.page.board import Board, make_board, note_copies
@@ -20,6 +19,8 @@ from drystone.fleet.mapping.page.look import Look
 from drystone.fleet.mapping.page.metrics import render
 from drystone.fleet.mapping.page.pace import Pace
 from drystone.fleet.mapping.status import fleet_status
+from drystone.wire.exposition import CONTENT_TYPE
+from drystone.wire.page.templates import page_headers
 from drystone.wire.tcp import SERVER
 
 log = logging.getLogger(__name__)
@@ -30,16 +31,7 @@ _AUDIT_LINES = 20
 _SAMPLE_SECONDS = 5.0
 _PAUSES = 9.0
 """Between two boards: so many times what one took."""
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Server": SERVER,
-}
+_HEADERS = {**page_headers(has_forms=False), "Server": SERVER}
 
 
 class PageRoutes:

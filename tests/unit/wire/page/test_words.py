@@ -2,7 +2,7 @@
 
 import pytest
 
-from drystone.fleet.mapping.page.words import spell_count, spell_moment, spell_seconds, spell_size
+from drystone.wire.page.words import spell_count, spell_moment, spell_seconds, spell_size
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Prometheus text."""
 
-from drystone.fleet.exposition import counter, counters, expose, gauge, gauges
+from drystone.wire.exposition import counter, counters, expose, gauge, gauges
 
 
 def test_the_text() -> None:
