@@ -23,6 +23,7 @@ from drystone.cli.serving import serve
     type=click.Path(path_type=Path),
     help="File of those who may ask: see `drystone cluster token`.  [default: /etc/drystone/cluster-tokens.toml]",
 )
+@click.option("--queue", help="URL of RabbitMQ or Redis: amqp://..., redis://...  [default: the database]")
 @click.option("--certificate", type=click.Path(path_type=Path), help="PEM file, for https.")
 @click.option("--key-file", type=click.Path(path_type=Path), help="The certificate's key.")
 @click.option("--plain", is_flag=True, default=None, help="Without TLS also where others can reach it.")
@@ -44,6 +45,8 @@ def api(config: Path | None, debug: bool, as_json: bool, **flags: object) -> Non
     tls = configuration.tls()
     with cluster_libraries():
         from drystone.cluster.api.service import ApiSettings, run_api
+        from drystone.cluster.queue.broker import check_url
     begin(debug=debug)
-    settings = ApiSettings(configuration.listen, configuration.database, configuration.tokens, tls)
+    queue = configuration.queue and check_url(configuration.queue)
+    settings = ApiSettings(configuration.listen, configuration.database, configuration.tokens, tls, queue)
     serve(run_api(settings, announcing("API at", "url", as_json=as_json)))

@@ -27,10 +27,12 @@ class ApiConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     :ivar listen: HOST:PORT. :ivar database: `sqlite:///PATH`, `postgresql://...` or `mariadb://...`. :ivar tokens: file
         of those who may ask. :ivar certificate: PEM file, with :ivar key_file: its key, for https.
     :ivar plain: without TLS also where others can reach it: something before it has TLS.
+    :ivar queue: URL of RabbitMQ or Redis, by which monitors hear of changes; the database when "".
     """
 
     listen: str = "127.0.0.1:9300"
     database: str = _DATABASE
+    queue: str = ""
     tokens: Path = Path("/etc/drystone/cluster-tokens.toml")
     certificate: Path | None = None
     key_file: Path | None = None
@@ -112,9 +114,11 @@ class MonitorConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     :ivar database: the API's. :ivar name: among monitors; host and process when "". :ivar certificate: PEM file, made
         for clients, with :ivar key_file: its key and :ivar authority: of agents' certificates.
     :ivar pause: seconds between two rounds. :ivar patience: rounds that a host may be silent for.
+    :ivar queue: the API's.
     """
 
     database: str = _DATABASE
+    queue: str = ""
     name: str = ""
     certificate: Path | None = None
     key_file: Path | None = None

@@ -16,6 +16,7 @@ _FILE = click.Path(path_type=Path)
 @click.command()
 @click.option("--config", type=_FILE, help="TOML file; flags win over it.")
 @click.option("--database", help="The API's.  [default: sqlite:////var/lib/drystone/cluster/cluster.db]")
+@click.option("--queue", help="The API's, RabbitMQ or Redis.  [default: the database]")
 @click.option("--name", help="Among monitors.  [default: host and process]")
 @click.option("--certificate", type=_FILE, help="PEM file, made for clients, which agents ask for.")
 @click.option("--key-file", type=_FILE, help="The certificate's key.")
@@ -40,8 +41,14 @@ def monitor(config: Path | None, debug: bool, as_json: bool, **flags: object) ->
     tls = settings.tls()
     with cluster_libraries():
         from drystone.cluster.monitor.service import MonitorSettings, run_monitor
+        from drystone.cluster.queue.broker import check_url
     begin(debug=debug)
     told = MonitorSettings(
-        database=settings.database, name=settings.name, tls=tls, pause=settings.pause, patience=settings.patience
-    )  # fmt: skip
+        database=settings.database,
+        queue=settings.queue and check_url(settings.queue),
+        name=settings.name,
+        tls=tls,
+        pause=settings.pause,
+        patience=settings.patience,
+    )
     serve(run_monitor(told, announcing("monitor", "name", as_json=as_json)))

@@ -17,6 +17,7 @@ from drystone.base.errors import NotFoundError, UsageError
 from drystone.base.names import check_name
 from drystone.cluster.api.application import caller_of
 from drystone.cluster.api.documents import Page, Problem
+from drystone.cluster.queue.publishing import Counts
 from drystone.cluster.state.answers import Answer, claim, fingerprint, keep_answer
 from drystone.cluster.state.database import Database, Work
 from drystone.cluster.state.pages import find_keys
@@ -51,10 +52,14 @@ Filter = Annotated[str | None, QueryParameter(max_length=100, pattern=PRINTABLE)
 
 
 class Desk:
-    """What handlers ask. :param database: opened and closed by whoever made it."""
+    """What handlers ask. :param database: opened and closed by whoever made it.
 
-    def __init__(self, database: Database) -> None:
+    :param queue: what became of hints for a broker, None without one.
+    """
+
+    def __init__(self, database: Database, queue: Counts | None = None) -> None:
         self.database = database
+        self.queue = queue
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cluster-api")
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -173,9 +173,13 @@ class Events(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """Whether this server can answer."""
+    """Whether this server can answer.
+
+    :ivar queue: `database` when there is no other. `away`: hints are lost for now, and work is found by rounds alone.
+    """
 
     database: str
+    queue: Literal["database", "unused", "connected", "away"] = "database"
 
 
 class Problem(Struct, frozen=True):

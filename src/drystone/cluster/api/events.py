@@ -35,6 +35,6 @@ def make_handlers(desk: Desk) -> list[ControllerRouterHandler]:
     async def health() -> Response[bytes]:
         """200 when the database answers, 503 when it does not. Needs no token."""
         await desk.read(lambda connection: connection.execute(text("SELECT 1")).scalar())
-        return give(Health("answers"))
+        return give(Health("answers", "database" if desk.queue is None else desk.queue.state))
 
     return [listed, health]

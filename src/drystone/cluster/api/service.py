@@ -12,12 +12,16 @@ import errno
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from drystone.base.errors import BusyError, UnavailableError
 from drystone.cluster.api.desk import Desk
 from drystone.cluster.api.routes import make_api
 from drystone.cluster.api.tokens import load_tokens
+from drystone.cluster.queue.broker import KombuLink
+from drystone.cluster.queue.hint import hints_of
+from drystone.cluster.queue.publishing import Publisher
 from drystone.cluster.state.database import Database
 from drystone.wire.server import serve
 from drystone.wire.tcp import TlsFiles, parse_address
@@ -28,12 +32,16 @@ _IDLE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """What a server is told once. :ivar listen: HOST:PORT. :ivar database: a URL. :ivar tokens: the file of tokens."""
+    """What a server is told once. :ivar listen: HOST:PORT. :ivar database: a URL. :ivar tokens: the file of tokens.
+
+    :ivar queue: URL of a broker that monitors hear hints of, "" when they look into the database.
+    """
 
     listen: str
     database: str
     tokens: Path
     tls: TlsFiles | None = None
+    queue: str = ""
 
 
 async def run_api(settings: ApiSettings, ready: Callable[[str], None]) -> None:
@@ -45,11 +53,12 @@ async def run_api(settings: ApiSettings, ready: Callable[[str], None]) -> None:
     tokens = load_tokens(settings.tokens)
     if settings.tls is not None:
         settings.tls.context()  # says what is wrong with the files
-    database = Database(settings.database)
+    queue = Publisher(partial(KombuLink, settings.queue, listens=False)) if settings.queue else None
+    database = Database(settings.database, told=None if queue is None else lambda events: queue.give(hints_of(events)))
     await asyncio.to_thread(database.open)
-    desk = Desk(database)
+    desk = Desk(database, None if queue is None else queue.counts)
     try:
-        with listen_on(settings.listen) as handle:
+        with queue or contextlib.nullcontext(), listen_on(settings.listen) as handle:
             host, port = handle.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             url = f"{'https' if settings.tls else 'http'}://{shown}:{port}"

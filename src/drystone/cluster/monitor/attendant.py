@@ -97,11 +97,14 @@ class Attendant:
             "deleting": self._delete,
         }
 
-    def attend(self, name: str) -> None:
-        """Bring a dlv as far as it goes by now. :raises DrystoneError: the database failed."""
+    def attend(self, name: str, *, is_round: bool = True) -> None:
+        """Bring a dlv as far as it goes by now. :raises DrystoneError: the database failed.
+
+        :param is_round: patience is counted in these; not so when a hint has it looked at in between.
+        """
         for turn in range(_MOST_STEPS):
             view = self._database.read(lambda connection: load_view(connection, name))
-            if view is not None and not turn:
+            if view is not None and is_round and not turn:
                 self._memory.begin_round(view.dlv.id)
             step = self._steps.get(view.dlv.status) if view else None
             if view is None or step is None:

@@ -49,14 +49,19 @@ class Hosts:
         self._memory = memory
         self._patience = patience
 
-    def look(self, recorded: AnyHost) -> None:
-        """Ask a host's agent what it has, and record whether it answers. :raises DrystoneError: the database failed."""
+    def look(self, recorded: AnyHost, *, is_round: bool = True) -> None:
+        """Ask a host's agent what it has, and record whether it answers. :raises DrystoneError: the database failed.
+
+        :param is_round: whether it is counted when it does not; patience is counted in these.
+        """
         kind: HostKind = "dpv" if isinstance(recorded, Dpv) else "ihost"
         host = Host(kind, recorded.name)
         try:
             survey = self._agent_at(recorded.address).survey()
         except DrystoneError as error:
             log.info("%s %s: %s", kind, host.name, error)
+            if not is_round:
+                return
             self._memory.misses[host] += 1
         else:
             self._memory.take(host, survey)

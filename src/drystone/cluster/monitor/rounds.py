@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.monitor.attendant import CALLER, Agent, Attendant
 from drystone.cluster.monitor.hosts import Hosts
 from drystone.cluster.monitor.memory import Memory
+from drystone.cluster.queue.hint import Hint, HintKind
 from drystone.cluster.state import dropped, leases, rows
 from drystone.cluster.state.answers import forget_answers
 from drystone.cluster.state.database import Database
@@ -28,11 +30,23 @@ _SWEEP_ROUNDS = 1000
 """Between two looks for old idempotency keys."""
 
 
+_HINTS_LIMIT = 64
+"""Of those that are heeded at once; the rest is for the next round."""
+
+
 class Way(NamedTuple):
     """How agents are spoken to. :ivar agent_at: the one at an address. :ivar submit: does work, now or in a thread."""
 
     agent_at: Callable[[str], Agent]
     submit: Callable[[Callable[[], None]], object]
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """:ivar is_round: it is done for a round, not for a hint. :ivar following: what is to be done after it."""
+
+    is_round: bool
+    following: Callable[[], None] | None = None
 
 
 class Rounds:
@@ -63,7 +77,7 @@ class Rounds:
         self._idle = 0
         self._rounds = 0
         self._guard = Lock()
-        self._under_way: set[Hashable] = set()
+        self._under_way: dict[Hashable, _UnderWay] = {}
 
     def go(self) -> bool:
         """One round; whether it is this monitor's turn. :raises DrystoneError: the database failed."""
@@ -85,6 +99,23 @@ class Rounds:
         self._rounds += 1
         return True
 
+    def heed(self, hints: Collection[Hint]) -> None:
+        """Look now at what hints name, where it is this monitor's turn. It is no round: no patience is lost by it.
+
+        A hint may be wrong, or one of very many: what is not there costs a line of one query, and what is there is
+        looked at once at a time. :raises DrystoneError: the database failed.
+        """
+        if self._lease is None or self._lease.holder != self._name:
+            return
+        some = sorted(hints, key=lambda hint: (hint.kind, hint.subject))[:_HINTS_LIMIT]
+        names, hosts = self._database.read(lambda connection: _find_hinted(connection, some))
+        for host in hosts:
+            look = partial(self._hosts.look, host, is_round=False)
+            self._start(self._surveys, (type(host), host.name), look, is_round=False)
+        for name in names:
+            attend = partial(self._attendant.attend, name, is_round=False)
+            self._start(self._calls, ("dlv", name), attend, is_round=False)
+
     def _has_turn(self) -> bool:
         stale = self._lease if self._idle >= self._patience else None
         found = self._database.change(lambda work: leases.count_turn(work, _LEASE, self._name, stale), caller=CALLER)
@@ -92,12 +123,19 @@ class Rounds:
         self._lease = found
         return found.holder == self._name
 
-    def _start(self, way: Way, key: Hashable, work: Callable[[], None]) -> None:
-        """Have something done, unless it is being done since an earlier round."""
+    def _start(self, way: Way, key: Hashable, work: Callable[[], None], *, is_round: bool = True) -> None:
+        """Have something done, unless it is being done since an earlier round.
+
+        What a hint asks for while it is being done is done after it, as it may have looked too early; and so is what a
+        round asks for while it is being done for a hint, as hints that never end must not keep rounds from it.
+        """
         with self._guard:
-            if key in self._under_way:
+            under_way = self._under_way.get(key)
+            if under_way is not None:
+                if (is_round and not under_way.is_round) or (not is_round and under_way.following is None):
+                    under_way.following = partial(self._start, way, key, work, is_round=is_round)
                 return
-            self._under_way.add(key)
+            self._under_way[key] = _UnderWay(is_round)
 
         def do() -> None:
             try:
@@ -108,9 +146,28 @@ class Rounds:
                 log.exception("%s", key)
             finally:
                 with self._guard:
-                    self._under_way.discard(key)
+                    following = self._under_way.pop(key).following
+                if following is not None:
+                    following()
 
         way.submit(do)
+
+
+def _find_hinted(connection: Connection, hints: Collection[Hint]) -> tuple[list[str], list[Dpv | Ihost]]:
+    """The dlvs, by name, and the hosts that are meant, those that there are."""
+
+    def of(kind: HintKind) -> list[str]:
+        return [hint.subject for hint in hints if hint.kind == kind]
+
+    dlvs = {*of("dlv"), *(subject.partition("@")[0] for subject in of("snapshot"))}
+    if jobs := of("job"):
+        dlvs.update(job.dlv for job in rows.find_jobs(connection, jobs))
+    hosts: list[Dpv | Ihost] = []
+    if dpvs := of("dpv"):
+        hosts += rows.find_dpvs(connection, dpvs)
+    if ihosts := of("ihost"):
+        hosts += rows.find_ihosts(connection, ihosts)
+    return rows.names_of(connection, dlvs), hosts
 
 
 def _look(connection: Connection) -> tuple[list[Dpv], list[Ihost], dict[str, str], list[Dropped]]:

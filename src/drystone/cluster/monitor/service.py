@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from drystone.base.errors import DrystoneError
 from drystone.cluster.agents.client import AgentClient
 from drystone.cluster.connection import ClientTls
+from drystone.cluster.monitor.heeding import heeding
 from drystone.cluster.monitor.rounds import Rounds, Way
 from drystone.cluster.state.database import Database
 from drystone.wire.tcp import wait_for_signal
@@ -37,7 +38,7 @@ class MonitorSettings:
     :ivar database: a URL, the API's. :ivar name: among monitors; host and process when "".
     :ivar tls: for agents; None for plain HTTP, which they speak on a loopback address alone.
     :ivar pause: seconds between two rounds. :ivar patience: rounds without an answer before it is gone on without a
-        dpv, or a host is taken for unavailable.
+        dpv, or a host is taken for unavailable. :ivar queue: URL of a broker with hints, "" for those in the database.
     """
 
     database: str
@@ -45,6 +46,7 @@ class MonitorSettings:
     tls: ClientTls | None = None
     pause: float = 1.0
     patience: int = 10
+    queue: str = ""
 
 
 async def run_monitor(settings: MonitorSettings, ready: Callable[[str], None]) -> None:
@@ -75,13 +77,14 @@ async def run_monitor(settings: MonitorSettings, ready: Callable[[str], None]) -
     try:
         ready(name)
         told = asyncio.create_task(wait_for_signal())
-        while not told.done():
-            try:
-                await asyncio.to_thread(rounds.go)
-            except DrystoneError as error:
-                log.warning("%s", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(told), settings.pause)
+        with heeding(rounds, settings.queue, database):
+            while not told.done():
+                try:
+                    await asyncio.to_thread(rounds.go)
+                except DrystoneError as error:
+                    log.warning("%s", error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(told), settings.pause)
     finally:
         for threads in (surveys, calls):
             threads.shutdown(cancel_futures=True)

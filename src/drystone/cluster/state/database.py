@@ -11,7 +11,7 @@ import contextlib
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -38,6 +38,10 @@ _CONFLICTS = {"40001", "40P01", 1205, 1213, 1020}
 """What a database says of a transaction that another one was in the way of: SQLSTATEs, and MariaDB's numbers."""
 
 
+Told = Callable[[Sequence[Mapping[str, str]]], None]
+"""Is called with events (`kind`, `subject`, ...) that have just been committed. It must neither wait nor raise."""
+
+
 class LostRaceError(Exception):
     """Another transaction changed what this one was made from: it is undone and made anew."""
 
@@ -62,11 +66,13 @@ class Database:
 
     Its methods may be called by several threads.
 
+    :param told: of each transaction's events, after its commit.
     :raises UsageError: another kind of URL.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, told: Told | None = None) -> None:
         self.url = url
+        self._told = told
         self.clock = SystemClock() if clock is None else clock
         kind, _, place = url.partition("://")
         self._sqlite = kind == "sqlite" and place.startswith("/") and place not in {"/", "/:memory:"}
@@ -120,7 +126,10 @@ class Database:
         :raises UnavailableError: the database does not answer. When it went away while committing, whether the change
             was made is not known: ask again with the same idempotency key.
         """
-        return self._attempt(action, caller, request, keep=True)[0]
+        result, work = self._attempt(action, caller, request, keep=True)
+        if self._told is not None and work.events:
+            self._told(work.events)
+        return result
 
     def rehearse(self, action: Callable[[Work], Result], *, caller: str = "") -> tuple[Result, list[dict[str, str]]]:
         """What `action` would return now, and the events it would tell; all of it is undone. Raises as `change`."""

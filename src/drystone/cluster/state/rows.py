@@ -246,6 +246,14 @@ def dlv_names(connection: Connection) -> dict[str, str]:
     return {row.id: row.name for row in connection.execute(select(table.c.id, table.c.name).order_by(table.c.name))}
 
 
+def names_of(connection: Connection, names: Collection[str]) -> list[str]:
+    """Those of the names that dlvs have."""
+    table = schema.dlvs
+    return list(
+        connection.execute(select(table.c.name).where(table.c.name.in_(names)).order_by(table.c.name)).scalars()
+    )
+
+
 def names_in(connection: Connection, dvg: str) -> list[str]:
     """The dlvs that are given out of a dvg."""
     table = schema.dlvs

@@ -58,14 +58,17 @@ class ServerProcess:
 
 
 class ApiProcess(ServerProcess):
-    """An API server over the database at `url`, on another port with each start. :param folder: for its token file."""
+    """An API server over the database at `url`, on another port with each start.
 
-    def __init__(self, folder: Path, url: str) -> None:
+    :param folder: for its token file. :param queue: a broker's URL.
+    """
+
+    def __init__(self, folder: Path, url: str, queue: str = "") -> None:
         from drystone.testing.cluster.client import OPERATOR
 
         self._token = OPERATOR
         tokens = folder / "tokens.toml"
-        super().__init__("api", url, str(tokens))
+        super().__init__("api", url, queue, str(tokens))
         tokens.write_text(f'[alice]\ntoken = "{OPERATOR}"\n')
         tokens.chmod(0o600)
 
@@ -84,10 +87,10 @@ class ApiProcess(ServerProcess):
 
 
 class MonitorProcess(ServerProcess):
-    """A monitor over the database at `url`, whose rounds follow one another quickly."""
+    """A monitor over the database at `url`, whose rounds follow one another quickly, unless `pause` says otherwise."""
 
-    def __init__(self, name: str, url: str) -> None:
-        super().__init__("monitor", url, name)
+    def __init__(self, name: str, url: str, *, queue: str = "", pause: float = 0.1) -> None:
+        super().__init__("monitor", url, queue, name, str(pause))
 
 
 def _tell(text: str) -> None:
@@ -95,16 +98,17 @@ def _tell(text: str) -> None:
     sys.stdout.flush()
 
 
-def main(kind: str, url: str, word: str) -> None:
+def main(kind: str, url: str, queue: str, word: str, pause: str = "") -> None:
     """Serve until told to end. What the other kind needs is not imported: it would take as long as all the rest."""
     if kind == "api":
         from drystone.cluster.api.service import ApiSettings, run_api
 
-        asyncio.run(run_api(ApiSettings("127.0.0.1:0", url, Path(word)), _tell))
+        asyncio.run(run_api(ApiSettings("127.0.0.1:0", url, Path(word), queue=queue), _tell))
     else:
         from drystone.cluster.monitor.service import MonitorSettings, run_monitor
 
-        asyncio.run(run_monitor(MonitorSettings(database=url, name=word, pause=0.1, patience=5), _tell))
+        settings = MonitorSettings(database=url, name=word, pause=float(pause), patience=5, queue=queue)
+        asyncio.run(run_monitor(settings, _tell))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         (IhostConfiguration, "", "missing required field `name`"),
         (MonitorConfiguration, 'pause = "soon"', "pause"),
         (MonitorConfiguration, "pause = [", "configuration"),
+        (MonitorConfiguration, "queue = 5", "queue"),
     ],
 )
 def test_a_file_that_is_wrong_is_told(kind: type[msgspec.Struct], text: str, told: str, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_viewers_look_and_change_nothing(client: Client) -> None:
 
 def test_health_needs_no_token(client: Client) -> None:
     answer = client.send("GET", "/health", token="")
-    assert (answer.status_code, answer.json()) == (200, {"database": "answers"})
+    assert (answer.status_code, answer.json()) == (200, {"database": "answers", "queue": "database"})
 
 
 def test_health_says_when_the_database_is_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

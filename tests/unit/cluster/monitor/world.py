@@ -18,6 +18,7 @@ from drystone.cluster.agents.watch import Watcher
 from drystone.cluster.model.calls import LegsWish, VolumeWish, target_name
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.monitor.rounds import Rounds, Way
+from drystone.cluster.queue.hint import Hint
 from drystone.cluster.state import rows
 from drystone.cluster.state.database import Database, Work
 from drystone.testing.cluster.client import AGENT, Client
@@ -143,6 +144,8 @@ class World:
             client.must("POST", "/dpvs", {"name": name, "size": 240 * MIB, **addresses})
         client.must("POST", "/dvgs", {"name": "fast", "dpvs": [*self.dpvs]})
         client.must("POST", "/ihosts", {"name": "h1", "address": "h1:9401", "initiator": HOST})
+        self.hints: tuple[Hint, ...] = ()
+        """What the monitor hears before each round."""
         self.started = 0
         self.start()
         self.go(1)
@@ -164,6 +167,8 @@ class World:
         for turn in range(rounds or 4 * PATIENCE):
             before = self.steps.count
             try:
+                self.monitor.heed(self.hints)
+                before = self.steps.count
                 self.monitor.go()
             except Crash:
                 self.monitor = self.make_monitor(f"monitor{self.started}")
