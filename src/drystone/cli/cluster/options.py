@@ -14,6 +14,7 @@ from drystone.base.characters import DIGITS, is_made_of
 from drystone.base.errors import UsageError
 from drystone.base.names import check_name
 from drystone.cli.output import Function, tell
+from drystone.cli.servers import credential_option, servers_option
 
 if TYPE_CHECKING:
     from drystone.cluster.client.api import Api, Sender
@@ -112,24 +113,9 @@ def api_options(function: Function) -> Function:
         show_envvar=True,
         help="PEM of who vouches for the API's certificate.  [default: the machine's authorities]",
     )
-    @click.option(
-        "--token",
-        type=click.Path(path_type=Path),
-        default=_TOKEN,
-        show_default=True,
-        envvar="DRYSTONE_CLUSTER_TOKEN",
-        show_envvar=True,
-        help="File with your token.",
-    )
-    @click.option(
-        "--api",
-        "apis",
-        multiple=True,
-        default=("http://127.0.0.1:9300",),
-        show_default=True,
-        envvar="DRYSTONE_CLUSTER_API",
-        show_envvar=True,
-        help="URL of an API server; may be given several times.",
+    @credential_option("--token", default=_TOKEN, variable="DRYSTONE_CLUSTER_TOKEN", what="your token")
+    @servers_option(
+        "--api", "apis", default="http://127.0.0.1:9300", variable="DRYSTONE_CLUSTER_API", what="an API server"
     )
     @functools.wraps(function)
     def command(

@@ -6,9 +6,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
-
 from drystone.cli.output import Function
+from drystone.cli.servers import credential_option, servers_option
 from drystone.cli.serving import run
 
 if TYPE_CHECKING:
@@ -16,30 +15,16 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_CREDENTIALS = Path("/etc/drystone/fleet.secret")
+_SECRET = Path("/etc/drystone/fleet.secret")
 
 
 def fleet_options(function: Function) -> Function:
     """The options `--mapper` and `--secret`, as the parameters `mappers` and `secret`."""
-    function = click.option(
-        "--secret",
-        type=click.Path(path_type=Path),
-        default=_CREDENTIALS,
-        show_default=True,
-        envvar="DRYSTONE_FLEET_SECRET",
-        show_envvar=True,
-        help="File with the fleet's secret.",
-    )(function)
-    return click.option(
-        "--mapper",
-        "mappers",
-        multiple=True,
-        default=("http://127.0.0.1:8079",),
-        show_default=True,
-        envvar="DRYSTONE_MAPPER",
-        show_envvar=True,
-        help="URL of a mapper; may be given several times.",
-    )(function)
+    secret = credential_option("--secret", default=_SECRET, variable="DRYSTONE_FLEET_SECRET", what="the fleet's secret")
+    mappers = servers_option(
+        "--mapper", "mappers", default="http://127.0.0.1:8079", variable="DRYSTONE_MAPPER", what="a mapper"
+    )
+    return mappers(secret(function))
 
 
 def ask_mapper(

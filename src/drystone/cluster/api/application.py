@@ -20,22 +20,10 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
 from drystone import __version__
-from drystone.base.errors import (
-    BusyError,
-    DrystoneError,
-    ExhaustedError,
-    ExistsError,
-    InternalError,
-    MismatchError,
-    NotFoundError,
-    RefusedError,
-    TimedOutError,
-    UnavailableError,
-    UnsupportedError,
-    UsageError,
-)
+from drystone.base.errors import DrystoneError, InternalError, NotFoundError, RefusedError, UsageError
 from drystone.cluster.api.description import Description
 from drystone.cluster.api.tokens import Tokens
+from drystone.cluster.statuses import status_of
 from drystone.wire.application import AnyRequest, request_id_of
 from drystone.wire.gate import Application, Gate, render
 
@@ -48,24 +36,6 @@ AGENTS = "agents"
 
 SCHEMA = "/v1/schema"
 """Below it is openapi.json, the description of the API."""
-
-_STATUSES: tuple[tuple[type[DrystoneError], int], ...] = (
-    (UsageError, 400),
-    (NotFoundError, 404),
-    (ExistsError, 409),
-    (BusyError, 409),
-    (MismatchError, 409),
-    (ExhaustedError, 409),
-    (RefusedError, 409),
-    (UnavailableError, 503),
-    (TimedOutError, 503),
-    (UnsupportedError, 501),
-)
-
-
-def status_of(error: DrystoneError) -> int:
-    """The HTTP status of an error of this API."""
-    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
 def make_application(

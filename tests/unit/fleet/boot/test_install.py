@@ -2,88 +2,36 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import subprocess
-import tomllib
 from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 
-from drystone.base.errors import UsageError
-from drystone.base.installing import UNITS, install_services
 from drystone.cli.fleet.boot import boot
 from drystone.cli.fleet.command import fleet
-from drystone.fleet.boot.install import ROLES, SECRET, Role, describe, name_unit
+from drystone.fleet.boot.install import ROLES, SECRET, Role, describe
 from drystone.fleet.mapping.settings import MapperSettings
 from drystone.fleet.storage.settings import StorageSettings
+from drystone.testing.units import PROGRAM, check_boot, check_command, check_configuration, check_systemd
 
-PROGRAM = shutil.which("true") or "/bin/true"
+SETTINGS: dict[Role, type[msgspec.Struct]] = {"mapper": MapperSettings, "storage": StorageSettings}
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_unit_calls_a_command_that_there_is(role: Role) -> None:
-    text = describe(role).render(PROGRAM).decode()
-    assert "@" not in text
-    line = next(each for each in text.splitlines() if each.startswith("ExecStart="))
-    words = shlex.split(line.removeprefix("ExecStart="))
-    assert words[:3] == [PROGRAM, "fleet", role]
-    command = fleet.get_command(None, role)  # type: ignore[arg-type]  # it looks at the name only
-    assert command is not None
-    context = command.make_context(role, words[3:])
-    assert context.params["config"] is not None
-    assert context.params["secret"] is not None
+    assert check_command(describe(role), fleet, role)["secret"] is not None
 
 
-def test_a_path_that_cannot_stand_in_a_unit_is_refused() -> None:
-    with pytest.raises(UsageError, match="cannot stand in a unit"):
-        describe("mapper").render("/a b/drystone")
-
-
-@pytest.mark.parametrize(("role", "kind"), [("mapper", MapperSettings), ("storage", StorageSettings)])
-def test_the_configuration_shows_settings_that_there_are(
-    role: Role, kind: type[msgspec.Struct], tmp_path: Path
-) -> None:
-    install_services(str(tmp_path), PROGRAM, [describe(role)])
-    text = (tmp_path / f"etc/drystone/{role}.toml").read_text()
-    assert tomllib.loads(text) == {}
-    shown = tomllib.loads("\n".join(each.removeprefix("# ") for each in text.splitlines()[1:]))
-    assert shown
-    assert set(shown) <= set(kind.__struct_fields__)
-    msgspec.convert(shown, kind, strict=False)
+@pytest.mark.parametrize("role", ROLES)
+def test_the_configuration_shows_settings_that_there_are(role: Role, tmp_path: Path) -> None:
+    check_configuration(describe(role), SETTINGS[role], tmp_path)
 
 
 def test_the_command_writes_what_was_asked_for_and_keeps_what_was_filled_in(tmp_path: Path) -> None:
-    words = ["storage", "--root", str(tmp_path), "--program", PROGRAM, "--json"]
-    first = CliRunner().invoke(boot, [*words, "--dry-run"])
-    assert (first.exit_code, list(tmp_path.iterdir())) == (0, [])
-    found = msgspec.json.decode(CliRunner().invoke(boot, words).stdout)
-    assert [(each["path"], each["state"]) for each in found] == [
-        (f"{tmp_path}{UNITS}/drystone-fleet-storage.service", "new"),
-        (f"{tmp_path}/etc/drystone/storage.toml", "new"),
-    ]
-    (tmp_path / "etc/drystone/storage.toml").write_text('id = "s1"\n')
-    again = msgspec.json.decode(CliRunner().invoke(boot, words).stdout)
-    assert [each["state"] for each in again] == ["same", "kept"]
-    assert "kept" in CliRunner().invoke(boot, words[:-1]).stdout
+    check_boot(boot, describe("storage"), "storage", tmp_path)
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_systemd_takes_the_units(role: Role, tmp_path: Path) -> None:
-    install_services(str(tmp_path), PROGRAM, [describe(role)])
-    unit = tmp_path / UNITS.lstrip("/") / name_unit(role)
-    assert SECRET in unit.read_text()
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        return  # systemd is not on every machine that runs the tests
-    done = subprocess.run(
-        [analyze, "verify", "--man=no", str(unit)],
-        env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{unit.parent}:"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "drystone" not in done.stderr, done.stderr
-    assert done.returncode == 0, done.stderr
+    assert SECRET in describe(role).render(PROGRAM).decode()
+    check_systemd(describe(role), tmp_path)
