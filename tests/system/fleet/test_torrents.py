@@ -13,16 +13,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drystone.base.errors import BusyError, ExhaustedError
+from drystone.base.errors import BusyError, ExhaustedError, UnavailableError
 from drystone.fleet.calls import Answer, Calls
 from drystone.fleet.disk.incoming import Incoming
 from drystone.fleet.documents import Placement
 from drystone.fleet.orders import DiskOrder
 from drystone.fleet.storage.server import Running
+from drystone.fleet.storage.torrents import seeding
 from drystone.fleet.storage.torrents.engine import open_engine
 from drystone.fleet.storage.torrents.exchange import Exchange
 from drystone.fleet.storage.torrents.messages import FindTorrent
-from drystone.fleet.storage.torrents.metainfo import Hashing, is_urn
+from drystone.fleet.storage.torrents.metainfo import Hashing, Metainfo, is_urn
 from drystone.fleet.storage.torrents.seeding import Seeds
 from drystone.testing.fleet.bodies import PIECE, digest_of, make_bytes
 from drystone.testing.fleet.lying_seeder import LyingSeeder
@@ -306,6 +307,33 @@ def test_what_nobody_asks_for_is_let_go(tmp_path: Path) -> None:
         assert left_over(tmp_path) == []
 
     run_trio(tmp_path, check)
+
+
+def test_what_was_seeded_from_a_disk_that_went_away_is_seeded_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeding, "_LOOK_SECONDS", 1e6)  # nobody notices before it is asked for again
+
+    async def check(trio: Trio) -> None:
+        assert (await trio.act(trio.leader, "create_torrent"))[0] == 200
+        (standing,) = trio.leader.standings.own()
+        before = standing.disk
+        await standing.bay.put_away()
+        await trio.fleet.wait_for(lambda: standing.bay.disk not in {None, before})
+        await trio.fleet.wait_for(lambda: trio.leader.standings.lead(standing.placement.id).bay is standing.bay)
+        assert (await trio.act(trio.leader, "create_torrent"))[0] == 200
+        assert await seeds_of(trio.leader).offer(FindTorrent(digest_of(DATA), "127.0.0.1:1")) is not None
+
+    run_trio(tmp_path, check)
+
+
+def test_what_libtorrent_does_not_take_is_told_as_our_own_error(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_engine("127.0.0.1:0") as engine:
+            with pytest.raises(UnavailableError, match="does not take a torrent"):
+                await engine.seed(Metainfo(0, bytes(32), b""), tmp_path / "none")
+
+    asyncio.run(run())
 
 
 def flip_byte(folder: Path, server: Running, at: int) -> None:

@@ -129,12 +129,12 @@ class Engine:
         import libtorrent
         from libtorrent import torrent_flags
 
-        wanted = libtorrent.load_torrent_buffer(metainfo.encode())
-        wanted.save_path = str(path.parent)
-        wanted.renamed_files = {0: path.name}
         quiet = torrent_flags.disable_dht | torrent_flags.disable_lsd | torrent_flags.disable_pex
-        wanted.flags = mode | quiet | torrent_flags.apply_ip_filter | torrent_flags.duplicate_is_error
         try:
+            wanted = libtorrent.load_torrent_buffer(metainfo.encode())
+            wanted.save_path = str(path.parent)
+            wanted.renamed_files = {0: path.name}
+            wanted.flags = mode | quiet | torrent_flags.apply_ip_filter | torrent_flags.duplicate_is_error
             return await asyncio.to_thread(self._session.add_torrent, wanted)
         except RuntimeError as error:
             raise UnavailableError(f"libtorrent does not take a torrent: {error}") from error

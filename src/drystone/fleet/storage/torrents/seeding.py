@@ -47,6 +47,11 @@ class _Seed:
     torrent: libtorrent.torrent_handle
     until: float
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether its disk was put away since: the file is gone, or will be."""
+        return self.bay.disk is not self.disk
+
 
 class Seeds:
     """Torrents of what lies here.
@@ -72,7 +77,7 @@ class Seeds:
     async def let_go(self) -> None:
         """Once."""
         for digest, seed in tuple(self._seeds.items()):
-            if seed.bay.disk is not seed.disk or seed.until < self._now():
+            if seed.is_gone or seed.until < self._now():
                 await self._drop(digest)
 
     async def close(self) -> None:
@@ -97,6 +102,8 @@ class Seeds:
         :raises BusyError: so many are seeded already. :raises NotFoundError: it is no more.
         """
         async with self._making:
+            if (known := self._seeds.get(info.digest)) is not None and known.is_gone:
+                await self._drop(info.digest)
             if (seed := self._seeds.get(info.digest)) is None:
                 if len(self._seeds) >= _MOST:
                     raise BusyError(f"{_MOST} torrents are seeded already", hint="they end a day after their last use")
@@ -129,7 +136,7 @@ class Seeds:
         :raises UsageError: its address is none.
         """
         seed = self._seeds.get(wanted.digest)
-        if seed is None or seed.bay.disk is not seed.disk or wanted.urn not in {"", seed.metainfo.urn}:
+        if seed is None or seed.is_gone or wanted.urn not in {"", seed.metainfo.urn}:
             return None
         if not await self._engine.is_seeding(seed.torrent):
             log.warning("%s is seeded no more: its file is damaged", seed.metainfo.urn)
