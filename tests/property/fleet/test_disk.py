@@ -25,6 +25,7 @@ from drystone.testing.fleet.disk_world import (
     make_disk,
     quick_folder,
     read_state,
+    remove_absent,
 )
 
 KEYS = st.sampled_from(["h/a", "h/a/b", "h/a/b/c", "h/a/", "h/../a", "h/ü", "h/z"])
@@ -172,7 +173,8 @@ def test_pages_for_copying_hold_whole_keys_and_removal_of_the_absent_is_exact(
             page = leader.disk.compare(PLACEMENT, at, limit)
             assert all(each.seq <= page.as_of for each in page.entries)
             seen += [(each.key, each.version_id) for each in page.entries]
-            member.disk.remove_absent(PLACEMENT, at, msgspec.structs.replace(page, as_of=make_seq(EPOCH, 1000)))
+            page_of_all = msgspec.structs.replace(page, as_of=make_seq(EPOCH, 1000))
+            remove_absent(member.disk, at, page_of_all, limit=limit)
             if page.after:
                 assert page.entries[-1].key == page.after
             at = page.after

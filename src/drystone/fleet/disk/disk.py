@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from drystone.base.errors import BusyError, RefusedError, UnavailableError
-from drystone.fleet.disk import health, listing, places, reading, removal, rows, uploads
+from drystone.fleet.disk import comparing, health, listing, places, reading, removal, rows, uploads
 from drystone.fleet.disk.ballast import Ballast
-from drystone.fleet.disk.changes import Change, ComparedPage, Dirty, Entry, PartRecord
+from drystone.fleet.disk.changes import Change, Compared, ComparedPage, Dirty, Entry, PartRecord
 from drystone.fleet.disk.counters import Counters
 from drystone.fleet.disk.files import DiskFiles, Files
 from drystone.fleet.disk.health import Trouble
@@ -302,7 +302,19 @@ class Disk:
         with self._trouble.told("compare"):
             as_of = self._disk.counters.settled(home.number, home.placement.epoch)
         with self._disk.reading("compare") as connection:
-            return listing.compare_page(connection, home.number, after, limit, as_of)
+            return comparing.compare_page(connection, home.number, after, limit, as_of)
+
+    def differing(self, placement_id: str, after: str, page: ComparedPage) -> tuple[tuple[Compared, ...], set[str]]:
+        """See comparing.find_differing."""
+        home = self._disk.homes.find(placement_id)
+        with self._disk.looking("compare") as connection:
+            return comparing.find_differing(connection, home.number, after, page)
+
+    def absent(self, placement_id: str, after: str, page: ComparedPage, limit: int) -> tuple[tuple[Compared, ...], str]:
+        """See comparing.find_absent."""
+        home = self._disk.homes.find(placement_id)
+        with self._disk.looking("compare") as connection:
+            return comparing.find_absent(connection, home.number, after, page, limit)
 
     def path_of(self, placement_id: str, key: str) -> Path:
         """Where the latest version's file lies.
@@ -356,15 +368,13 @@ class Disk:
         values = (self._disk.homes.find(placement_id).number,)
         self._disk.write("forget", lambda each: each.execute("DELETE FROM tombstones WHERE placement = ?", values))
 
-    def remove_absent(self, placement_id: str, after: str, page: ComparedPage, *, epoch: int | None = None) -> int:
-        """Remove the versions that a leader's page lacks: their keys are above `after` and not above the page's end,
-        their `seq` is not above `page.as_of`. How many there were.
+    def remove_compared(self, placement_id: str, each: Compared, *, epoch: int | None = None) -> bool:
+        """Remove a version that `absent` found, durably, unless it was changed since: False then.
 
-        :param after: what the page was asked for with. :param epoch: of the leader that gave it, as in `apply`.
-        :raises MismatchError: it is another by now; what was removed before stays so.
+        :param epoch: of the leader that lacks it, as in `apply`. :raises MismatchError: it is another by now.
         """
         home = self._disk.homes.find(placement_id)
-        return removal.remove_absent(self._disk, self._writes, home, after, page, epoch)
+        return removal.remove_compared(self._disk, self._writes, home, each, epoch)
 
     # ------------------------------------------------------------------------------------------------ uploads
 

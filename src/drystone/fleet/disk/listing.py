@@ -1,4 +1,4 @@
-"""Pages of the keys of a placement: listings, and comparisons for copying. The cost is that of the page.
+"""Pages of the keys of a placement, as they are listed. The cost is that of the page.
 
 Keys come in the order of their UTF-8 bytes. A common prefix is skipped with one search of the index, however many
 keys it has.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from drystone.fleet.disk import rows
-from drystone.fleet.disk.changes import Compared, ComparedPage, Entry
+from drystone.fleet.disk.changes import Entry
 from drystone.fleet.objects import ObjectInfo, Page
 
 _Scan = Callable[[bytes], Iterator[ObjectInfo]]
@@ -141,21 +141,3 @@ def _scan_versions(
         before = key
         info = entry.info
         yield (info if info.latest == is_latest else replace(info, latest=is_latest)), entry.made
-
-
-def compare_page(connection: sqlite3.Connection, number: int, after: str, limit: int, as_of: int) -> ComparedPage:
-    """Versions of whole keys above `after`: at least one key, and no more than `limit` versions beside its.
-
-    :param as_of: of what was taken before the connection's state was.
-    """
-    entries: list[Compared] = []
-    whole = 0
-    least = after.encode() + b"\0" if after else b""
-    for info, made in _scan_versions(connection, number, least, ""):
-        if entries and info.key != entries[-1].key:
-            whole = len(entries)
-        if whole and len(entries) >= limit:
-            return ComparedPage(tuple(entries[:whole]), as_of, entries[whole - 1].key)
-        digest = "" if info.delete_marker else info.digest
-        entries.append(Compared(info.key, info.version_id, info.seq, made, info.size, digest))
-    return ComparedPage(tuple(entries), as_of, "")

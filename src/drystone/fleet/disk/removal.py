@@ -7,8 +7,8 @@ import contextlib
 import os
 import sqlite3
 
-from drystone.fleet.disk import listing, places
-from drystone.fleet.disk.changes import Compared, ComparedPage
+from drystone.fleet.disk import places
+from drystone.fleet.disk.changes import Compared
 from drystone.fleet.disk.ledger import Home
 from drystone.fleet.disk.pace import Pace
 from drystone.fleet.disk.reading import find_row
@@ -16,7 +16,6 @@ from drystone.fleet.disk.uploads import drop_upload, list_uploads
 from drystone.fleet.disk.workings import Workings
 from drystone.fleet.disk.writing import Changes
 
-_PAGE = 1000
 _ROWS = 256
 _CUT = 64 << 20
 
@@ -105,26 +104,8 @@ def _remove_folders(disk: Workings, home: Home) -> None:
             os.rmdir(folder)  # noqa: PTH106  # bytes
 
 
-def remove_absent(
-    disk: Workings, writes: Changes, home: Home, after: str, page: ComparedPage, epoch: int | None
-) -> int:
-    """See Disk.remove_absent."""
-    there = {(each.key, each.version_id) for each in page.entries}
-    removed, at = 0, after
-    while True:
-        with disk.reading("compare") as connection:
-            own = listing.compare_page(connection, home.number, at, _PAGE, 0)
-        for each in own.entries:
-            if page.after and each.key > page.after:
-                return removed
-            if (each.key, each.version_id) not in there and each.seq <= page.as_of:
-                removed += _remove(disk, writes, home, each, epoch)
-        at = own.after
-        if not at:
-            return removed
-
-
-def _remove(disk: Workings, writes: Changes, home: Home, each: Compared, epoch: int | None) -> bool:
+def remove_compared(disk: Workings, writes: Changes, home: Home, each: Compared, epoch: int | None) -> bool:
+    """See Disk.remove_compared."""
     row = find_row(disk, home, each.key, each.version_id)
     if row is None or row.entry.info.seq != each.seq:
         return False

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from drystone.base.errors import DamagedError, MismatchError, NotFoundError
-from drystone.fleet.disk import listing, places
+from drystone.fleet.disk import comparing, places
 from drystone.fleet.disk.changes import Compared
 from drystone.fleet.disk.ledger import Home
 from drystone.fleet.disk.pace import Pace
@@ -56,7 +56,7 @@ def scrub(disk: Workings, after: ScrubPlace | None, pace: Pace) -> Iterator[Scru
         key = after.key if after is not None and home.placement.id == after.placement else ""
         while True:
             with disk.reading("scrub") as connection:
-                page = listing.compare_page(connection, home.number, key, _PAGE, 0)
+                page = comparing.compare_page(connection, home.number, key, _PAGE, 0)
             done = 0
             for each in page.entries:
                 if each.digest:

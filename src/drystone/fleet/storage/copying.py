@@ -257,13 +257,12 @@ class CopyRun:
 
         :raises ElsewhereError: the epoch moved on. :raises DrystoneError: it broke off.
         """
-        placement, disk = self._placement, self._standing.disk
-        after = ""
+        placement, after = self._placement, ""
         while True:
             wanted = ComparePages(*self._asking, after, _PAGE)
             page = (await self._copier.ask(placement, COMPARE_PATH, wanted)).document(ComparedPage)
-            await self._take(page)
-            await self._standing.bay.run(disk.remove_absent, placement.id, after, page, epoch=placement.epoch)
+            await self._take(after, page)
+            await self._remove_absent(after, page)
             after = page.after
             if not after:
                 break
@@ -273,9 +272,13 @@ class CopyRun:
         answer = await self._copier.ask(placement, ENDED_PATH, CopyEnded(*self._asking))
         await self._copier.learn(answer.document(Placement))
 
-    async def _take(self, page: ComparedPage) -> None:
-        """Fetch what we lack of a page, and have settled what only we have."""
-        lacking, odd = await self._standing.bay.run(_compare, self._standing.disk, self._placement.id, page)
+    async def _take(self, after: str, page: ComparedPage) -> None:
+        """Fetch what we lack of a page, and have settled what only we have: an earlier leader made it, unacknowledged.
+
+        :param after: what the page was asked for with.
+        """
+        disk = self._standing.disk
+        lacking, odd = await self._standing.bay.run(disk.differing, self._placement.id, after, page)
         results = await asyncio.gather(*(self._fetch(each) for each in lacking), return_exceptions=True)
         for each, result in zip(lacking, results, strict=True):
             if isinstance(result, DrystoneError):
@@ -289,6 +292,25 @@ class CopyRun:
         if odd:
             settle = Settle(*self._asking, tuple(sorted(odd)))
             await self._copier.ask(self._placement, SETTLE_PATH, settle)
+
+    async def _remove_absent(self, after: str, page: ComparedPage) -> None:
+        """Remove what the leader's page lacks, one by one: there may be so much that it takes hours."""
+        bay, disk, id_ = self._standing.bay, self._standing.disk, self._placement.id
+        while True:
+            absent, after = await bay.run(disk.absent, id_, after, page, _PAGE)
+            removals = [asyncio.create_task(self._remove(each)) for each in absent]
+            try:
+                await asyncio.gather(*removals)
+            finally:
+                for removal in removals:
+                    removal.cancel()
+            if not after:
+                return
+
+    async def _remove(self, each: Compared) -> None:
+        async with self._at_a_time:
+            disk, placement = self._standing.disk, self._placement
+            await self._standing.bay.run(disk.remove_compared, placement.id, each, epoch=placement.epoch)
 
     async def _take_uploads(self) -> None:
         """Have what we lack of uploads in parts sent here, and drop those that the leader does not have.
@@ -398,16 +420,3 @@ def _find_uploads(disk: Disk, placement_id: str) -> dict[str, tuple[PartRecord, 
         with contextlib.suppress(NotFoundError):  # ended meanwhile
             found[each.upload_id] = disk.parts(placement_id, each.upload_id)[1]
     return found
-
-
-def _compare(disk: Disk, placement_id: str, page: ComparedPage) -> tuple[list[Compared], set[str]]:
-    """What we lack; and keys of which we have what the leader has not: an earlier one made it, unacknowledged."""
-    lacking: list[Compared] = []
-    odd: set[str] = set()
-    for each in page.entries:
-        entry = disk.find(placement_id, each.key, each.version_id)
-        if entry is None or entry.info.seq < each.seq:
-            lacking.append(each)
-        elif each.seq < entry.info.seq <= page.as_of:
-            odd.add(each.key)
-    return lacking, odd

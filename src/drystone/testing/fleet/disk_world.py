@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drystone.fleet.disk.changes import Change, PartRecord
+from drystone.fleet.disk.changes import Change, ComparedPage, PartRecord
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.disk.files import DiskFiles
 from drystone.fleet.disk.identity import initialize
@@ -159,6 +159,16 @@ def leave_dirty(disk: Disk, placement_id: str, key: str, seq: int) -> None:
     """Have a key be dirty, as a change with that `seq` leaves it which its leader took back."""
     removal = Change("remove", placement_id, ObjectInfo(key, 0, 0.0, "", "", seq, "null"), 0)
     disk.abort(disk.prepare(removal), dirty=True)
+
+
+def remove_absent(disk: Disk, after: str, page: ComparedPage, *, epoch: int | None = None, limit: int = 1000) -> int:
+    """Remove what a leader's page lacks, as a copy does: how many versions there were."""
+    removed = 0
+    while True:
+        absent, after = disk.absent(PLACEMENT, after, page, limit)
+        removed += sum(disk.remove_compared(PLACEMENT, each, epoch=epoch) for each in absent)
+        if not after:
+            return removed
 
 
 def make_disk(root: Path, files: DiskFiles | None = None, **more: object) -> Disk:

@@ -19,7 +19,7 @@ from drystone.base.errors import (
     UnavailableError,
     UsageError,
 )
-from drystone.fleet.disk.changes import Change, ComparedPage, PartRecord
+from drystone.fleet.disk.changes import Change, PartRecord
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.disk.identity import initialize
 from drystone.fleet.objects import ObjectInfo, PutOptions, UploadInfo
@@ -214,43 +214,6 @@ def test_an_intent_is_decided_once(world: DiskWorld) -> None:
     for again in (world.disk.commit, lambda number: world.disk.abort(number, dirty=False)):
         with pytest.raises(UsageError, match="no intent"):
             again(intent)
-
-
-def test_a_page_says_up_to_where_nothing_is_open(world: DiskWorld) -> None:
-    world.put("h/a", 3)
-    body = world.body(b"new")
-    change = world.put_change("h/b", "null", b"", body)
-    intent = world.disk.prepare(change, body)
-    world.put("h/c", 3)
-    page = world.disk.compare(PLACEMENT, "", 10)
-    assert page.as_of == change.info.seq - 1
-    assert [each.key for each in page.entries] == ["h/a", "h/c"]
-    world.disk.commit(intent)
-    page = world.disk.compare(PLACEMENT, "", 10)
-    assert page.as_of == max(each.seq for each in page.entries)
-    world.disk.release(PLACEMENT, world.disk.take_seq(PLACEMENT, EPOCH))
-    assert world.disk.compare(PLACEMENT, "", 10).as_of == page.as_of + 1
-
-
-def test_what_a_page_lacks_is_removed_unless_it_is_newer(world: DiskWorld) -> None:
-    for key in ("h/a", "h/b", "h/c"):
-        world.put(key, 3)
-    middle = world.state["h/b", "null"].seq
-    assert world.disk.remove_absent(PLACEMENT, "", ComparedPage((), middle, "")) == 2
-    assert [key for key, _ in read_state(world.disk)] == ["h/c"]
-    assert world.disk.remove_absent(PLACEMENT, "h/c", ComparedPage((), make_seq(EPOCH + 1, 0), "")) == 0
-    assert world.disk.remove_absent(PLACEMENT, "h/a", ComparedPage((), make_seq(EPOCH + 1, 0), "h/b")) == 0
-    assert world.disk.remove_absent(PLACEMENT, "h/b", ComparedPage((), make_seq(EPOCH + 1, 0), "h/c")) == 1
-
-
-def test_a_page_of_an_earlier_epoch_removes_nothing(world: DiskWorld) -> None:
-    """Whoever compared itself with that leader may lead by now, and have shown what the page lacks."""
-    world.put("h/a", 3)
-    page = ComparedPage((), make_seq(EPOCH + 1, 0), "")
-    with pytest.raises(MismatchError):
-        world.disk.remove_absent(PLACEMENT, "", page, epoch=EPOCH - 1)
-    assert [key for key, _ in read_state(world.disk)] == ["h/a"]
-    assert world.disk.remove_absent(PLACEMENT, "", page, epoch=EPOCH) == 1
 
 
 def test_version_numbers_are_never_given_twice(world: DiskWorld) -> None:

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from drystone.base.errors import UnavailableError
+from drystone.base.errors import ExhaustedError, UnavailableError
 from drystone.fleet.disk.changes import Change, Entry
 from drystone.fleet.documents import Bucket, FleetMap, MemberState
 from drystone.fleet.objects import Conditions, ObjectInfo, PutOptions
 from drystone.fleet.s3.errors import S3Error
-from drystone.fleet.storage.failures import ElsewhereError
+from drystone.fleet.storage.failures import ElsewhereError, encode_failure
 from drystone.fleet.storage.local import LocalObjects
 from drystone.fleet.storage.member import Followed
 from drystone.fleet.storage.members import Done, FindVersions
@@ -36,6 +36,7 @@ class OtherMember:
     """A member that says what versions it has, and takes every change.
 
     :ivar versions: of any key. :ivar silent: whether it says nothing of them, :ivar hangs: or does not answer.
+    :ivar full: whether its disk has no room for a change.
     :ivar came: requests, by what they are, :ivar questions: and those for versions. :ivar takes: what versions it has
         after a change; None: those it had.
     """
@@ -44,6 +45,7 @@ class OtherMember:
         self.versions: list[Entry] = []
         self.silent = False
         self.hangs = False
+        self.full = False
         self.came: list[str] = []
         self.questions: list[FindVersions] = []
         self.takes: Callable[[], list[Entry]] | None = None
@@ -52,6 +54,9 @@ class OtherMember:
         body = await request.read()
         if request.path != VERSIONS_PATH:
             self.came.append("removal" if b'"remove"' in body else "change")
+            if self.full:
+                status, body = encode_failure(ExhaustedError("the disk is full"))
+                return web.Response(status=status, body=body)
             return web.Response(body=msgspec.json.encode(Done()))
         self.came.append("question")
         self.questions.append(msgspec.json.decode(body, type=FindVersions))
@@ -283,6 +288,26 @@ def test_a_member_whose_disk_hangs_is_dropped_and_the_read_goes_on(
             assert await get(make_objects(lone)) == own_versions(lone)[0].info.digest
             assert [each.drop for each in lone.mappers.reports] == [("s2",)]
             assert [each.server for each in lone.standing.placement.members] == ["s1"]
+
+    asyncio.run(run())
+
+
+def test_a_member_whose_disk_is_full_is_not_dropped_and_only_what_differs_waits_for_room(tmp_path: Path) -> None:
+    """With fewer copies the fleet would hold no more."""
+
+    async def run() -> None:
+        async with leading(tmp_path) as (lone, member):
+            objects = make_objects(lone)
+            member.full = True
+            with pytest.raises(UnavailableError):
+                await head(objects)
+            assert "change" in member.came
+            assert [each.server for each in lone.standing.placement.members] == ["s1", "s2"]
+            member.versions = own_versions(lone)
+            assert await head(objects)
+            member.versions = []
+            member.full = False
+            assert await get(objects)
 
     asyncio.run(run())
 
