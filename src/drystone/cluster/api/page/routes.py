@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from drystone.base.errors import DrystoneError, RefusedError, UsageError
 from drystone.base.names import new_uuid
-from drystone.cluster.api.application import PUBLIC, status_of
+from drystone.cluster.api.application import PUBLIC
 from drystone.cluster.api.desk import Desk, Named, known
 from drystone.cluster.api.documents import Preview
 from drystone.cluster.api.page.board import DlvCard
@@ -24,6 +24,7 @@ from drystone.cluster.api.page.sessions import find_caller, forget_token, keep_t
 from drystone.cluster.api.tokens import Caller, Tokens
 from drystone.cluster.state import rows
 from drystone.cluster.state.database import Work
+from drystone.cluster.statuses import status_of
 from drystone.wire.application import AnyRequest
 from drystone.wire.page.templates import Templates, page_headers
 
