@@ -104,6 +104,12 @@ def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--mounts-dir", metavar="FOLDER", help="Where volumes are mounted when no place is named. [ROOT/mounts]"
         ),
+        click.option(
+            "--docker-rm-snapshots",
+            "with_snapshots",
+            is_flag=True,
+            help="`docker volume rm` deletes a volume's snapshots too; without, one that has some is refused.",
+        ),
     ]
     for option in reversed(options):
         function = option(function)
@@ -147,6 +153,7 @@ def start_daemon(
     drivers: Sequence[str],
     driver_opts: Sequence[str],
     mounts_dir: str | None,
+    with_snapshots: bool,
 ) -> None:
     """Set up the log and serve until SIGTERM."""
     import logging
@@ -162,7 +169,7 @@ def start_daemon(
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     credential = find_credential(os.environ, logging.getLogger("drystone").warning)
     mounts = Path(mounts_dir) if mounts_dir else None
-    setting = DaemonSetting(Path(root), socket, drivers, driver_opts, mounts, credential)
+    setting = DaemonSetting(Path(root), socket, drivers, driver_opts, mounts, credential, with_snapshots)
     run_daemon(setting, lambda: logging.getLogger("drystone").info("serving on %s", socket))
 
 
@@ -174,6 +181,7 @@ def _daemon(
     drivers: tuple[str, ...],
     driver_opts: tuple[str, ...],
     mounts_dir: str | None,
+    with_snapshots: bool,
 ) -> None:
     start_daemon(
         session.socket,
@@ -183,6 +191,7 @@ def _daemon(
         drivers=drivers,
         driver_opts=driver_opts,
         mounts_dir=mounts_dir,
+        with_snapshots=with_snapshots,
     )
 
 

@@ -152,6 +152,7 @@ def daemon(
     drivers: tuple[str, ...],
     driver_opts: tuple[str, ...],
     mounts_dir: str | None,
+    with_snapshots: bool,
 ) -> None:
     """Its help is DAEMON_HELP."""
     start_daemon(
@@ -162,6 +163,7 @@ def daemon(
         drivers=drivers,
         driver_opts=driver_opts,
         mounts_dir=mounts_dir,
+        with_snapshots=with_snapshots,
     )
 
 
@@ -373,17 +375,18 @@ def mount(name: str, place: str, dry_run: bool, as_json: bool, socket: str) -> N
 
 @volume.command()
 @click.argument("name", metavar="VOLUME")
+@click.option("--force", is_flag=True, help="Also when containers have it, as far as Docker's requests tell.")
 @dry_run_option
 @json_option
 @socket_option
-def umount(name: str, dry_run: bool, as_json: bool, socket: str) -> None:
-    """Unmount a volume.
+def umount(name: str, force: bool, dry_run: bool, as_json: bool, socket: str) -> None:
+    """Unmount a volume. One that containers have is refused unless --force is given.
 
     \b
     Example:
       drystone volume umount db
     """
-    answer = call(socket, "POST", "/volumes/umount", {"VolumeUUID": name, "DryRun": dry_run})
+    answer = call(socket, "POST", "/volumes/umount", {"VolumeUUID": name, "Force": force, "DryRun": dry_run})
     if dry_run:
         print_previews([answer], as_json=as_json)
     elif as_json:

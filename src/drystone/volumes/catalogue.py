@@ -15,7 +15,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class Operation:
 
     :ivar action: create, delete, snapshot-create, snapshot-delete or mount.
     :ivar volume: as it will be (create, mount) or was (the others).
+    :ivar holder: who wants it mounted; "" for whoever does so by hand.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Operation:
     volume: Volume
     snapshot: Snapshot | None
     begun: str
+    holder: str = ""
 
 
 class Catalogue:
@@ -107,15 +109,19 @@ class Catalogue:
             return _snapshot(row)
         raise NotFoundError(f"there is no snapshot {uuid}")
 
+    def list_holders(self, volume: str) -> list[str]:
+        """Who wants the volume of a UUID mounted: ids of Docker's requests, "" for whoever mounted it by hand."""
+        return [str(holder) for (holder,) in self._read("list_holders", volume=volume)]
+
     def list_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""
         found = []
         for id_, action, document, begun in self._read("list_operations"):
             assert isinstance(id_, int)
             content = json.loads(str(document))
-            snapshot = content["snapshot"]
-            volume = Volume(**content["volume"])
-            found.append(Operation(id_, str(action), volume, Snapshot(**snapshot) if snapshot else None, str(begun)))
+            snapshot = Snapshot(**content["snapshot"]) if content["snapshot"] else None
+            holder = str(content.get("holder", ""))  # not in a journal of an older Drystone
+            found.append(Operation(id_, str(action), Volume(**content["volume"]), snapshot, str(begun), holder))
         return found
 
     def get_pool(self, name: str) -> Pool | None:
@@ -197,21 +203,35 @@ class Catalogue:
             connection.execute(named()["delete_snapshot"], {"uuid": operation.snapshot.uuid})
             self._end(connection, operation)
 
-    def begin_mount(self, volume: Volume) -> Operation:
+    def begin_mount(self, volume: Volume, holder: str = "") -> Operation:
         """`volume.mount_point` is where it is going to be; it may become known only at `finish_mount`."""
         with self._write() as connection:
-            return self._begin(connection, "mount", volume, None)
+            return self._begin(connection, "mount", volume, None, holder)
 
     def finish_mount(self, operation: Operation, mount_point: str) -> None:
-        """It is mounted there, and shall be after every restart."""
+        """It is mounted there for its holder, and shall be after every restart."""
+        uuid = operation.volume.uuid
         with self._write() as connection:
-            connection.execute(named()["set_mount_point"], {"uuid": operation.volume.uuid, "mount_point": mount_point})
+            connection.execute(named()["set_mount_point"], {"uuid": uuid, "mount_point": mount_point})
+            connection.execute(named()["add_holder"], {"volume": uuid, "holder": operation.holder})
             self._end(connection, operation)
 
+    def add_holder(self, volume: Volume, holder: str) -> None:
+        """One more wants it mounted, as it is."""
+        with self._write() as connection:
+            connection.execute(named()["add_holder"], {"volume": volume.uuid, "holder": holder})
+
+    def drop_holders(self, volume: Volume, holders: Collection[str]) -> None:
+        """They do not want it mounted any more; others do."""
+        with self._write() as connection:
+            rows = [{"volume": volume.uuid, "holder": each} for each in holders]
+            connection.executemany(named()["drop_holder"], rows)
+
     def set_umounted(self, volume: Volume) -> None:
-        """It is not mounted, and shall not be after a restart."""
+        """It is not mounted, and shall not be after a restart; nobody holds it."""
         with self._write() as connection:
             connection.execute(named()["set_mount_point"], {"uuid": volume.uuid, "mount_point": ""})
+            connection.execute(named()["drop_holders"], {"volume": volume.uuid})
 
     def drop(self, operation: Operation) -> None:
         """Strike out an operation that left nothing behind."""
@@ -221,10 +241,10 @@ class Catalogue:
     # Underneath
 
     def _begin(
-        self, connection: sqlite3.Connection, action: str, volume: Volume, snapshot: Snapshot | None
+        self, connection: sqlite3.Connection, action: str, volume: Volume, snapshot: Snapshot | None, holder: str = ""
     ) -> Operation:
         begun = self._clock.now().isoformat(timespec="seconds")
-        document = {"volume": asdict(volume), "snapshot": asdict(snapshot) if snapshot else None}
+        document = {"volume": asdict(volume), "snapshot": asdict(snapshot) if snapshot else None, "holder": holder}
         cursor = connection.execute(
             named()["begin_operation"],
             {
@@ -238,7 +258,7 @@ class Catalogue:
             },
         )
         assert cursor.lastrowid is not None
-        return Operation(cursor.lastrowid, action, volume, snapshot, begun)
+        return Operation(cursor.lastrowid, action, volume, snapshot, begun, holder)
 
     def _end(self, connection: sqlite3.Connection, operation: Operation) -> None:
         connection.execute(named()["end_operation"], {"id": operation.id})

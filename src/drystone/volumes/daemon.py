@@ -36,6 +36,7 @@ class DaemonSetting:
     :ivar drivers: names, the first is the default.
     :ivar options: the words of --driver-opts, as they were given.
     :ivar mounts: None for a folder of the root.
+    :ivar with_snapshots: `docker volume rm` deletes the snapshots of a volume too.
     :ivar credential: of encrypted destinations of backups; None: none is encrypted.
     """
 
@@ -45,6 +46,7 @@ class DaemonSetting:
     options: Sequence[str]
     mounts: Path | None = None
     credential: Credential | None = None
+    with_snapshots: bool = False
 
 
 def run_daemon(setting: DaemonSetting, ready: Callable[[], None], clock: Clock | None = None) -> None:
@@ -90,15 +92,19 @@ def _serve(service: VolumeService, handle: socket.socket, setting: DaemonSetting
     # Imported once the service is up: the web libraries take most of a start, and one that is refused should say so
     # at once.
     from drystone.volumes.backups import Backups
+    from drystone.volumes.docker import DockerPlugin, make_plugin_handlers
     from drystone.volumes.routes import Api, make_handlers
     from drystone.volumes.work import Work
     from drystone.wire.application import make_application
     from drystone.wire.server import serve_unix
 
     work = Work()
-    api = Api(service, Backups(service.clock, work, setting.credential), work)
+    backups = Backups(service.clock, work, setting.credential)
+    api = Api(service, backups, work)
+    plugin = DockerPlugin(service, backups, with_snapshots=setting.with_snapshots)
+    handlers = [*make_handlers(api), *make_plugin_handlers(plugin, api)]
     try:
-        serve_unix(make_application(make_handlers(api)), handle, setting.socket, ready)
+        serve_unix(make_application(handlers), handle, setting.socket, ready)
     finally:
         api.close()
 

@@ -36,6 +36,7 @@ class VolumeRequest(msgspec.Struct, rename="pascal"):
     mount_point: str = ""
     reference_only: bool = False
     refuse_snapshots: bool = False
+    force: bool = False
     verbose: bool = False
     dry_run: bool = False
 

@@ -107,8 +107,8 @@ class Api:
     def umount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/umount."""
         if wanted.dry_run:
-            return _previews(self.service.preview_umount(wanted.volume_uuid))
-        self.service.umount(wanted.volume_uuid)
+            return _previews(self.service.preview_umount(wanted.volume_uuid, force=wanted.force))
+        self.service.umount(wanted.volume_uuid, force=wanted.force)
         return _text("")
 
     def create_snapshot(self, wanted: CreateSnapshot) -> Response[bytes]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drystone.base.clock import Clock
-from drystone.base.errors import BusyError, DrystoneError, RefusedError, UnavailableError, UsageError
+from drystone.base.errors import BusyError, DrystoneError, NotFoundError, RefusedError, UnavailableError, UsageError
 from drystone.base.names import check_name, find_by_reference, new_uuid
 from drystone.volumes.catalogue import Catalogue, Operation
 from drystone.volumes.documents import snapshot_document, volume_document
@@ -129,6 +129,13 @@ class VolumeService:
         volumes = {each.uuid: each for each in self.catalogue.list_volumes()}
         return volumes[find_by_reference(reference, ((each.uuid, each.name) for each in volumes.values()), "volume")]
 
+    def get_named(self, name: str) -> Volume:
+        """The volume of exactly that name. :raises NotFoundError: there is none."""
+        for volume in self.catalogue.list_volumes():
+            if volume.name == name:
+                return volume
+        raise NotFoundError(f"there is no volume {name!r}")
+
     def find_snapshot(self, reference: str) -> Snapshot:
         """By UUID, name, or an unambiguous beginning of a UUID."""
         snapshots = {each.uuid: each for each in self.catalogue.list_snapshots()}
@@ -198,28 +205,57 @@ class VolumeService:
             self.catalogue.finish_delete(operation)
         log.info("deleted volume %s (%s)", volume.name, volume.uuid)
 
-    def mount(self, reference: str, mount_point: str = "") -> Volume:
-        """Mount a volume; mounted there already is fine. :raises BusyError: it is mounted elsewhere."""
+    def mount(self, reference: str, mount_point: str = "", *, holder: str = "") -> Volume:
+        """Mount a volume, durably for a holder; mounted there already is fine.
+
+        :param holder: who wants it; "" for whoever asks by hand. :raises BusyError: it is mounted elsewhere.
+        """
         _check_mount_point(mount_point)
         with self.locks.hold(self.find_volume(reference).uuid):
             volume = self.find_volume(reference)
             driver = self.driver_of(volume.driver)
             if _is_mounted(driver, volume, mount_point):
+                self.catalogue.add_holder(volume, holder)
                 return volume
-            operation = self.catalogue.begin_mount(replace(volume, mount_point=mount_point))
+            operation = self.catalogue.begin_mount(replace(volume, mount_point=mount_point), holder)
             with self._undone(operation):
                 place = driver.mount(volume, mount_point)
             # A failure from here on leaves it mounted; mounting again, or the next start, writes that down.
             self.catalogue.finish_mount(operation, place)
             return replace(volume, mount_point=place)
 
-    def umount(self, reference: str) -> None:
-        """Unmount a volume. :raises UsageError: it is not mounted. :raises BusyError: somebody is in it."""
+    def umount(self, reference: str, *, force: bool = False) -> None:
+        """Unmount a volume for everybody.
+
+        :param force: also from under containers that have it. :raises UsageError: it is not mounted.
+        :raises BusyError: somebody is in it, or containers have it.
+        """
         with self.locks.hold(self.find_volume(reference).uuid):
             volume = self.find_volume(reference)
+            if not force:
+                self._check_umountable(volume)
             _check_mounted(volume)
             self.driver_of(volume.driver).umount(volume)
             self.catalogue.set_umounted(volume)
+
+    def release(self, reference: str, holder: str | None) -> None:
+        """A container does not want a volume mounted any more: it is unmounted if nobody else does.
+
+        One that does not hold it is told nothing: its request may come twice.
+
+        :param holder: None: no container does. :raises BusyError: somebody is in it.
+        """
+        with self.locks.hold(self.find_volume(reference).uuid):
+            volume = self.find_volume(reference)
+            holders = self.catalogue.list_holders(volume.uuid)
+            going = {each for each in holders if each and holder in {None, each}}
+            if going and going.issuperset(holders):
+                driver = self.driver_of(volume.driver)
+                if driver.is_mounted(volume, volume.mount_point):
+                    driver.umount(volume)
+                self.catalogue.set_umounted(volume)
+            elif going:
+                self.catalogue.drop_holders(volume, going)
 
     # Snapshots
 
@@ -300,9 +336,11 @@ class VolumeService:
             return (Preview("", (f"nothing: it is mounted at {volume.mount_point} already",)),)
         return (driver.preview(Change("mount", volume, None, mount_point)),)
 
-    def preview_umount(self, reference: str) -> tuple[Preview, ...]:
+    def preview_umount(self, reference: str, *, force: bool = False) -> tuple[Preview, ...]:
         """What `umount` would do."""
         volume = self.find_volume(reference)
+        if not force:
+            self._check_umountable(volume)
         _check_mounted(volume)
         return (self.driver_of(volume.driver).preview(Change("umount", volume)),)
 
@@ -349,6 +387,16 @@ class VolumeService:
             )
         for snapshot in snapshots:
             self.uses.check_free(snapshot.uuid, f"snapshot {snapshot.name}")
+
+    def _check_umountable(self, volume: Volume) -> None:
+        """:raises BusyError: containers have it."""
+        containers = [each for each in self.catalogue.list_holders(volume.uuid) if each]
+        if containers:
+            count = "a container has" if len(containers) == 1 else f"{len(containers)} containers have"
+            raise BusyError(
+                f"{count} volume {volume.name}",
+                hint="stop them; if Docker does not know them any more: drystone volume umount --force",
+            )
 
     def _delete_snapshot(self, driver: Driver, volume: Volume, snapshot: Snapshot) -> None:
         operation = self.catalogue.begin_delete_snapshot(volume, snapshot)

@@ -32,6 +32,8 @@ def prepare(world: World) -> None:
     world.create("idle")
     world.create("busy")
     world.service.mount("busy")
+    world.create("shared")
+    world.service.mount("shared", holder="one")
     world.service.create_snapshot("idle", "first")
     world.service.create_snapshot("busy", "second")
 
@@ -45,6 +47,8 @@ OPERATIONS: dict[str, Callable[[World], object]] = {
     "delete a snapshot": lambda world: world.service.delete_snapshot("second"),
     "mount": lambda world: world.service.mount("idle"),
     "umount": lambda world: world.service.umount("busy"),
+    "mount for a container": lambda world: world.service.mount("idle", holder="one"),
+    "the last container's release": lambda world: world.service.release("shared", "one"),
 }
 
 

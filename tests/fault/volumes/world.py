@@ -67,9 +67,10 @@ class World:
     def create(self, name: str, size: int | None = None) -> Volume:
         return self.service.create(Wish(new_uuid(), name, size))
 
-    def names(self) -> tuple[tuple[tuple[str, bool], ...], tuple[str, ...]]:
-        """Volumes with whether they are mounted, and snapshots, as anybody sees them."""
-        volumes = tuple((each.name, bool(each.mount_point)) for each in self.catalogue.list_volumes())
+    def names(self) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], tuple[str, ...]]:
+        """Volumes with those who have them mounted, and snapshots, as anybody sees them."""
+        listed = self.catalogue.list_volumes()
+        volumes = tuple((each.name, tuple(self.catalogue.list_holders(each.uuid))) for each in listed)
         return volumes, tuple(each.name for each in self.catalogue.list_snapshots())
 
     def check(self) -> None:
@@ -89,3 +90,4 @@ class World:
         assert all(record.next_device > each for each in self.host.thin_ids())
         wanted = {each.mount_point: devices[f"convoy-pool-{each.uuid}"].number for each in volumes if each.mount_point}
         assert {each.target: each.number for each in self.host.mounted} == wanted
+        assert all(bool(self.catalogue.list_holders(each.uuid)) == bool(each.mount_point) for each in volumes)

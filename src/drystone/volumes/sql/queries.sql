@@ -41,6 +41,18 @@ DELETE FROM snapshots WHERE uuid = :uuid;
 -- name: set_mount_point
 UPDATE volumes SET mount_point = :mount_point WHERE uuid = :uuid;
 
+-- name: list_holders
+SELECT holder FROM holders WHERE volume = :volume ORDER BY holder;
+
+-- name: add_holder
+INSERT INTO holders (volume, holder) VALUES (:volume, :holder) ON CONFLICT DO NOTHING;
+
+-- name: drop_holder
+DELETE FROM holders WHERE volume = :volume AND holder = :holder;
+
+-- name: drop_holders
+DELETE FROM holders WHERE volume = :volume;
+
 -- name: begin_operation
 INSERT INTO journal (action, volume_uuid, volume_name, snapshot_uuid, snapshot_name, document, begun)
 VALUES (:action, :volume_uuid, :volume_name, :snapshot_uuid, :snapshot_name, :document, :begun);
