@@ -99,15 +99,20 @@ def install(
 
 
 def install_services(
-    root: str, program: str, services: Sequence[Service], *, overwrite: bool = False, dry_run: bool = False
+    root: str,
+    program: str,
+    services: Sequence[Service],
+    *others: Wanted,
+    overwrite: bool = False,
+    dry_run: bool = False,
 ) -> tuple[InstalledFile, ...]:
-    """Write the units, and configurations to be filled in where there are none. Durable when it returns.
+    """Write the units, configurations to be filled in where there are none, and `others`. Durable when it returns.
 
     :raises UsageError, NotFoundError, ExistsError, KernelError: as `Service.render` and `install`; then nothing is
         known to be written.
     """
     wanted = [file for service in services for file in service.files(program)]
-    return install(root, wanted, overwrite=overwrite, dry_run=dry_run)
+    return install(root, [*wanted, *others], overwrite=overwrite, dry_run=dry_run)
 
 
 def find_program(name: str) -> str:

@@ -10,7 +10,7 @@ import click
 from drystone.cli.output import Function, json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from drystone.base.installing import Service
+    from drystone.base.installing import Service, Wanted
 
 
 def boot_options(function: Function) -> Function:
@@ -27,14 +27,21 @@ def boot_options(function: Function) -> Function:
 
 
 def install_units(
-    services: Sequence[Service], *, root: str, program: str | None, overwrite: bool, dry_run: bool, as_json: bool
+    services: Sequence[Service],
+    *others: Wanted,
+    root: str,
+    program: str | None,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Write their units, and print what was done with each file."""
+    """Write their units, and other files, and print what was done with each."""
     from msgspec import to_builtins
 
     from drystone.base.installing import find_program, install_services
 
-    found = install_services(root, program or find_program("drystone"), services, overwrite=overwrite, dry_run=dry_run)
+    program = program or find_program("drystone")
+    found = install_services(root, program, services, *others, overwrite=overwrite, dry_run=dry_run)
     if as_json:
         print_json(to_builtins(found))
     else:

@@ -160,6 +160,7 @@ def start_daemon(
 
     from drystone.backup.credentials import find_credential
     from drystone.volumes.daemon import DaemonSetting, run_daemon
+    from drystone.wire.notify import notify
 
     logging.basicConfig(
         filename=log_file,
@@ -170,7 +171,12 @@ def start_daemon(
     credential = find_credential(os.environ, logging.getLogger("drystone").warning)
     mounts = Path(mounts_dir) if mounts_dir else None
     setting = DaemonSetting(Path(root), socket, drivers, driver_opts, mounts, credential, with_snapshots)
-    run_daemon(setting, lambda: logging.getLogger("drystone").info("serving on %s", socket))
+
+    def ready() -> None:
+        logging.getLogger("drystone").info("serving on %s", socket)
+        notify("READY=1")
+
+    run_daemon(setting, ready)
 
 
 def _daemon(

@@ -14,6 +14,7 @@ from drystone.base.sizes import format_size, parse_size
 from drystone.cli.convoy import DAEMON_HELP, DEFAULT_SOCKET, daemon_options, goes_on, start_daemon
 from drystone.cli.output import Function, interactive, json_option, print_json, print_pairs, print_table
 from drystone.cli.preview import dry_run_option, print_previews
+from drystone.cli.volume_boot import boot
 from drystone.wire.client import Answer, UnixClient
 
 _POLL_SECONDS = 0.2
@@ -138,6 +139,9 @@ def volume() -> None:
       drystone volume create db --size 10G --dry-run
       drystone volume backup create monday --dest vfs:///srv/backup
     """
+
+
+volume.add_command(boot)
 
 
 @volume.command(help=DAEMON_HELP.replace("convoy daemon", "drystone volume daemon"))
