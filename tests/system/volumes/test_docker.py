@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def docker(running: Host) -> Iterator[httpx.Client]:
         yield client
 
 
-def ask(docker: httpx.Client, path: str, body: str | dict[str, object] = "", accept: str = "") -> Any:
+def ask(docker: httpx.Client, path: str, body: str | Mapping[str, object] = "", accept: str = "") -> Any:
     content = body if isinstance(body, str) else json.dumps(body)
     answer = docker.post(f"http://docker{path}", content=content, headers={"Accept": accept} if accept else {})
     assert answer.status_code == 200, answer.text
