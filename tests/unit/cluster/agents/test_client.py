@@ -22,8 +22,8 @@ from drystone.cluster.agents.answers import LegsSeen, VolumeSeen
 from drystone.cluster.agents.client import AgentClient
 from drystone.cluster.agents.door import MutualTls
 from drystone.cluster.connection import ClientTls
+from drystone.testing.cluster.bench import DLV, DpvHost, legs_wishes, make_dlv
 
-from .bench import DLV, DpvHost, legs_wishes, make_dlv
 from .test_door import Authority, served
 from .test_ihost import attached, make_ihost
 

@@ -24,8 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from drystone.base.errors import UsageError
 from drystone.cluster.agents.door import BODY_LIMIT, Agent, MutualTls, serve_agent
-
-from .bench import DLV, HOST, DpvHost, legs_wishes, make_dlv
+from drystone.testing.cluster.bench import DLV, HOST, DpvHost, legs_wishes, make_dlv
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from drystone.dvm.state import State
 from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.iscsi.names import Chap
 from drystone.kernel.lio.simulated import SimulatedDevice
-
-from .bench import DLV, HOST, STRANGER, DpvHost, SteppedTree, legs_wishes, make_dlv, secrets_of
+from drystone.testing.cluster.bench import DLV, HOST, STRANGER, DpvHost, legs_wishes, make_dlv, secrets_of
+from drystone.testing.cluster.kernels import SteppedTree
 
 LEGS = ("leg-0a", "leg-1a")
 

@@ -15,8 +15,17 @@ from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.in_sync import Bits, attach, shrink
 from drystone.dvm.state import State
 from drystone.kernel.iscsi.names import Chap
-
-from .bench import DLV, DPVS, HOST, DpvHost, IhostHost, legs_wishes, make_dlv, secrets_of, wish_of
+from drystone.testing.cluster.bench import (
+    DLV,
+    DPVS,
+    HOST,
+    DpvHost,
+    IhostHost,
+    legs_wishes,
+    make_dlv,
+    secrets_of,
+    wish_of,
+)
 
 NAME = "drystone-dlv-db"
 MIRRORS = (f"{NAME}:g0.s0", f"{NAME}:g1.s0")

@@ -21,9 +21,9 @@ from drystone.base.errors import (
     UsageError,
 )
 from drystone.cluster.agents.record import ApiRecord
+from drystone.testing.cluster.bench import DLV
 from drystone.wire.problems import to_problem
 
-from .bench import DLV
 from .test_ihost import attached, without
 
 DLV_, WISH = attached()

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from drystone.base.errors import MismatchError
 from drystone.cluster.model.calls import LegsWish, target_name
 from drystone.dvm.state import State
-
-from .bench import DLV, HOST, STRANGER, DpvHost, legs_wishes, make_dlv
+from drystone.testing.cluster.bench import DLV, HOST, STRANGER, DpvHost, legs_wishes, make_dlv
 
 Step = tuple[str, int]
 LEGS = ("leg-0a", "leg-1a")

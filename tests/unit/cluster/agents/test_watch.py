@@ -15,8 +15,9 @@ from drystone.cluster.agents.watch import Watcher
 from drystone.cluster.model.calls import VolumeWish, target_name
 from drystone.cluster.model.dlv import Dlv, Group, Leg
 from drystone.cluster.model.in_sync import Bits, Change, attach, begin, extend, grow, readmit, shrink
+from drystone.testing.cluster.bench import DLV, IhostHost, make_dlv, wish_of
+from drystone.testing.cluster.kernels import CHANGES
 
-from .bench import CHANGES, DLV, IhostHost, make_dlv, wish_of
 from .test_ihost import LEGS, MIRRORS, NAME, attached, make_ihost
 
 

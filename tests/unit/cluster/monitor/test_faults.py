@@ -15,8 +15,8 @@ from drystone.base.errors import UnavailableError
 from drystone.cluster.agents.answers import LegsSeen
 from drystone.cluster.model.calls import LegsWish, VolumeWish
 from drystone.kernel.iscsi.abc import Session
+from drystone.testing.cluster.bench import HOST
 
-from ..agents.bench import HOST  # noqa: TID252  # simulated kernels with agents
 from .world import PATIENCE, SIZE, World
 
 

@@ -21,10 +21,10 @@ from drystone.cluster.monitor.rounds import Rounds, Way
 from drystone.cluster.queue.hint import Hint
 from drystone.cluster.state import rows
 from drystone.cluster.state.database import Database, Work
+from drystone.testing.cluster.bench import HOST, DpvHost, IhostHost
 from drystone.testing.cluster.client import AGENT, Client
+from drystone.testing.cluster.kernels import Crash
 from drystone.wire.problems import from_problem
-
-from ..agents.bench import HOST, Crash, DpvHost, IhostHost  # noqa: TID252  # simulated kernels with agents
 
 Result = TypeVar("Result")
 

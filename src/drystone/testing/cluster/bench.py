@@ -1,48 +1,38 @@
-"""A cluster on simulated kernels: dpvs, an ihost, a mirrored dlv with the model's own wishes; and crashes.
-
-A crash is a `Crash` that is raised at a step of a kernel, of the slices or of the wipe. What the simulated kernels were
-at that moment is what is left: what is undone while the exception passes is put back, as if it were a SIGKILL.
-"""
+"""A cluster on simulated kernels: dpvs, an ihost, a mirrored dlv with the model's own wishes; and crashes."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
-
-from msgspec import structs
 
 from drystone.base.errors import UnavailableError
 from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.dpv import DpvAgent
 from drystone.cluster.agents.ihost import IhostAgent
-from drystone.cluster.agents.slices import Slice, Slices
+from drystone.cluster.agents.slices import Slices
 from drystone.cluster.model.calls import LegsWish, VolumeWish, export_calls, volume_wish
 from drystone.cluster.model.dlv import Dlv, Group, Leg
 from drystone.cluster.model.dpv import Dpv
 from drystone.cluster.model.in_sync import Assembly
-from drystone.kernel.dm.abc import DeviceEntry, DeviceInfo, Ref, TableLine, TargetStatus
-from drystone.kernel.dm.log import LoggedCall, LoggedDeviceMapper
+from drystone.kernel.dm.log import LoggedCall
 from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
-from drystone.kernel.dm.simulated.machine import Machine
-from drystone.kernel.dm.statuses import MirrorStatus
 from drystone.kernel.iscsi.abc import Session, Timeouts, find_session
 from drystone.kernel.iscsi.names import Chap, Portal
 from drystone.kernel.iscsi.simulated import SimulatedInitiator
 from drystone.kernel.lio.configfs import ConfigfsLio
 from drystone.kernel.lio.simulated import SimulatedDevice, SimulatedLio
-from drystone.kernel.lio.tree import Place, Tree
+from drystone.testing.cluster.kernels import Crash, FailingMirrors, FakeLogs, SteppedSlices, SteppedTree, Steps, stepped
 from drystone.testing.program_bench import StillClock
 
 DISK = DeviceNumber(7, 0)
 DISK_SIZE = 256 << 20
 HOST, STRANGER = "iqn.2026-11.org.example:ihost", "iqn.2026-11.org.example:stranger"
 DLV = "01234567-89ab-cdef-0123-456789abcdef"
-CHANGES = {"create", "remove", "rename", "suspend", "resume", "load", "clear", "message"}
 DPVS = {
     name: Dpv(name=name, address="127.0.0.1:7001", portal=f"127.0.0.1:{3261 + at}", extents=60)
     for at, name in enumerate(("dpv0", "dpv1"))
@@ -68,6 +58,7 @@ def make_dlv(*, epoch: int = 1, name: str = "db") -> Dlv:
 
 
 def secrets_of(dlv: Dlv) -> dict[str, str]:
+    """Of CHAP, by the legs' ids."""
     return {leg.id: f"the-secret-of-{leg.id}" for leg in dlv.legs}
 
 
@@ -83,96 +74,6 @@ def legs_wishes(dlv: Dlv, initiators: Collection[str] = (HOST,)) -> dict[str, Le
 def wish_of(dlv: Dlv, assemblies: Collection[Assembly]) -> VolumeWish:
     """What the ihost is told."""
     return volume_wish(dlv, assemblies, DPVS, secrets_of(dlv))
-
-
-class Crash(BaseException):
-    """The agent is killed here."""
-
-
-@dataclass
-class Steps:
-    """Counts the steps that a crash may come at. :ivar crash_at: the one, 0 for none. :ivar freeze: keeps all."""
-
-    freeze: Callable[[], None]
-    crash_at: int = 0
-    count: int = 0
-
-    def step(self) -> None:
-        self.count += 1
-        if self.count == self.crash_at:
-            self.freeze()
-            raise Crash
-
-
-class SteppedTree:
-    """A Tree whose changes are steps."""
-
-    def __init__(self, inner: Tree, steps: Steps) -> None:
-        self._inner = inner
-        self._steps = steps
-        self.prepare, self.exists, self.folders = inner.prepare, inner.exists, inner.folders
-        self.links, self.read = inner.links, inner.read
-
-    def write(self, place: Place, text: str) -> None:
-        self._steps.step()
-        self._inner.write(place, text)
-
-    def make(self, place: Place) -> bool:
-        self._steps.step()
-        return self._inner.make(place)
-
-    def remove(self, place: Place) -> bool:
-        self._steps.step()
-        return self._inner.remove(place)
-
-    def remove_within(self, place: Place, inner: str, seconds: float) -> bool:
-        self._steps.step()
-        return self._inner.remove_within(place, inner, seconds)
-
-    def link(self, place: Place, target: Place) -> None:
-        self._steps.step()
-        self._inner.link(place, target)
-
-    def unlink(self, place: Place) -> None:
-        self._steps.step()
-        self._inner.unlink(place)
-
-
-class SteppedSlices(Slices):
-    """Slices whose changes are steps, before and after. `before_have`: a disk may hang there."""
-
-    def __init__(self, disk: str, steps: Steps) -> None:
-        super().__init__(disk)
-        self._steps = steps
-        self.before_have: Callable[[], None] = lambda: None
-
-    def have(self, dlv: str, sizes: Mapping[str, int]) -> dict[str, Slice]:
-        self.before_have()
-        self._steps.step()
-        found = super().have(dlv, sizes)
-        self._steps.step()
-        return found
-
-    def mark_ready(self, legs: Collection[str]) -> None:
-        self._steps.step()
-        super().mark_ready(legs)
-        self._steps.step()
-
-    def remove(self, dlv: str, legs: Collection[str]) -> None:
-        self._steps.step()
-        super().remove(dlv, legs)
-        self._steps.step()
-
-
-def stepped(dm: SimulatedDeviceMapper, steps: Steps, calls: list[LoggedCall]) -> LoggedDeviceMapper:
-    """A device-mapper whose changes are steps, each after it was made; `calls` notes them all."""
-
-    def note(call: LoggedCall) -> None:
-        calls.append(call)
-        if call.operation in CHANGES:
-            steps.step()
-
-    return LoggedDeviceMapper(dm, note)
 
 
 class DpvHost:
@@ -292,115 +193,6 @@ class AttachedInitiator(SimulatedInitiator):
             assert not self._dm.machine.held(disk.number), f"{target} is in use"
         super().logout(target, portal)
         self._steps.step()
-
-
-class FakeLogs:
-    """LogDevices as disks of a simulated device-mapper. `contents`: what each began as. Changes are steps."""
-
-    def __init__(self, dm: SimulatedDeviceMapper, steps: Steps) -> None:
-        self.contents: dict[str, bytes] = {}
-        self.numbers: dict[str, DeviceNumber] = {}
-        self._dm = dm
-        self._steps = steps
-        self._made = 0
-
-    def find(self, name: str) -> DeviceNumber | None:
-        return self.numbers.get(name)
-
-    def make(self, name: str, content: bytes) -> DeviceNumber:
-        assert name not in self.numbers or not self._dm.machine.held(self.numbers[name]), f"{name} is in use"
-        self._steps.step()
-        self._made += 1
-        self.numbers[name] = DeviceNumber(7, self._made)
-        self.contents[name] = content
-        self._dm.add_disk(self.numbers[name], len(content) // 512)
-        self._steps.step()
-        return self.numbers[name]
-
-    def remove(self, name: str) -> None:
-        if name in self.numbers:
-            assert not self._dm.machine.held(self.numbers[name]), f"{name} is in use"
-            self._steps.step()
-            del self.numbers[name], self.contents[name]
-
-    def names(self) -> list[str]:
-        return sorted(self.numbers)
-
-
-class FailingMirrors(SimulatedDeviceMapper):
-    """A device-mapper whose mirrors' legs can fail: `letters` by the number of the disk. A failure is an event.
-    `unsynced` are the names of mirrors that have copied nothing yet.
-
-    While a live mirror with `handle_errors` has a failed leg, what is above it may not be suspended: it would hang.
-    `after_status` is called with the name of a mirror whose status was told. `before_pool`: before a pool's status.
-    `refusals`: of so many lists of devices. `pool_failed`: thin devices do not say what they are on.
-    """
-
-    def __init__(self, *, machine: Machine | None = None, letters: dict[DeviceNumber, str] | None = None) -> None:
-        super().__init__(machine=machine)
-        self.letters = dict(letters or {})
-        self.unsynced: set[str] = set()
-        self.after_status: Callable[[str], None] = lambda _: None
-        self.before_pool: Callable[[], None] = lambda: None
-        self.refusals = 0
-        self.pool_failed = False
-
-    def copy(self) -> FailingMirrors:
-        return FailingMirrors(machine=self.machine.copy(), letters=self.letters)
-
-    def finish(self, name: str) -> None:
-        """All regions of a mirror are copied."""
-        self.unsynced.discard(name)
-        self.machine.event(next(each for each in self.machine.devices.values() if each.name == name))
-
-    def fail(self, number: DeviceNumber, letter: str = "D") -> None:
-        self.letters[number] = letter
-        for device in self.machine.devices.values():
-            if device.live and any(use.number == number for use in device.live.uses):
-                self.machine.event(device)
-
-    def table(self, ref: Ref, *, inactive: bool = False) -> list[TableLine]:
-        found = super().table(ref, inactive=inactive)
-        if self.pool_failed and [each.target for each in found] == ["thin"]:
-            return [structs.replace(found[0], params="Fail")]
-        return found
-
-    def list_devices(self) -> list[DeviceEntry]:
-        if self.refusals:
-            self.refusals -= 1
-            raise ValueError("a defect")
-        return super().list_devices()
-
-    def status(self, ref: Ref, *, no_flush: bool = False) -> list[TargetStatus]:
-        found = self._status(ref, no_flush)
-        if [each.target for each in found] == ["mirror"]:
-            self.after_status(self.info(ref).name)
-        return found
-
-    def _status(self, ref: Ref, no_flush: bool) -> list[TargetStatus]:
-        found = super().status(ref, no_flush=no_flush)
-        if [each.target for each in found] == ["thin-pool"]:
-            self.before_pool()
-        if [each.target for each in found] == ["mirror"]:
-            status = MirrorStatus.parse(found[0].text)
-            health = "".join(self.letters.get(DeviceNumber.parse(each), "A") for each in status.devices)
-            words = found[0].text.split()
-            words[words.index("1", 2) + 1] = health
-            if self.info(ref).name in self.unsynced:
-                words[words.index("1", 2) - 1] = f"0/{status.regions}"
-            return [structs.replace(found[0], text=" ".join(words))]
-        assert not found or found[0].target != "thin-pool" or not self._holds(), "it would hang"
-        return found
-
-    def suspend(self, ref: Ref, *, no_flush: bool = False, lock_fs: bool = True) -> DeviceInfo:
-        is_mirror = [line.target for line in self.table(ref)] == ["mirror"]
-        assert not self._holds() or (is_mirror and no_flush and not lock_fs), "it would hang, or fail writes"
-        return super().suspend(ref, no_flush=no_flush, lock_fs=lock_fs)
-
-    def _holds(self) -> bool:
-        tables = [super(FailingMirrors, self).table(entry.number) for entry in self.list_devices()]
-        mirrors = [lines[0].params.split() for lines in tables if [line.target for line in lines] == ["mirror"]]
-        return any("handle_errors" in words and str(number) in words for words in mirrors for number in self.letters)
 
 
 class IhostHost:
