@@ -101,6 +101,8 @@ class Cluster:
             self.dpvs[call.host].put(call.body)
 
     def attach(self) -> VolumeWish:
+        epoch = self.dlv.epoch
+        self.ihost.put(VolumeWish(self.dlv.id, epoch, epoch, (), (), State()))
         change = attach(self.dlv, "ihost", {leg.id for leg in self.dlv.legs})
         self.dlv = change.dlv
         self.assemblies = {each.mirror: each for each in change.assemblies}

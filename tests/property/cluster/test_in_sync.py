@@ -289,6 +289,21 @@ class Cluster(RuleBasedStateMachine):
         self.content[new.id] = [GARBAGE] * REGIONS
         self.dlv, _ = in_sync.exchange(self.dlv, old.id, new)
 
+    @rule(number=numbers)
+    def replace_disk(self, number: int) -> None:
+        """The dpv of a leg says that it has it no more; what is there of the last one of a set is left alone."""
+        legs = self.legs()
+        leg = legs[number % len(legs)]
+        after, assemblies = in_sync.remake(self.dlv, [leg])
+        if after is self.dlv:
+            return
+        self.dlv = after
+        self.content[leg] = [GARBAGE] * REGIONS
+        self.unreachable.add(leg)
+        if self.table is not None:
+            for each in assemblies:
+                self.swap(each, each.bits)
+
     @precondition(lambda self: self.table is not None and not self.table.held and not self.table.dead)
     @rule()
     def detach(self) -> None:

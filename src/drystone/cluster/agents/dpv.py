@@ -8,6 +8,9 @@ A disk that hangs keeps a call for as long as it does, and no fence may wait for
 nothing of the disk, and have locks of their own: `taking` of the notes, and `_admitting`, under which alone somebody
 is let in, when no newer wish is noted. `_turns` is for the rest.
 
+A leg is made when the call says that it may be, once. One that is recorded as made and is not on the disk, as that was
+replaced, say, is refused: it may be the one with all acknowledged writes, and an empty one would be taken for it.
+
 After a boot of the dpv nobody is let in until a call says again who is: while the dpv was away, who was let in last
 may have been shut out by the record.
 """
@@ -17,10 +20,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from drystone.base.errors import BusyError, MismatchError, UsageError
+from drystone.base.errors import MismatchError, UsageError
 from drystone.base.names import check_name
 from drystone.base.sizes import SECTOR
 from drystone.cluster.agents.answers import LegSeen, LegsSeen, Survey
@@ -28,7 +30,8 @@ from drystone.cluster.agents.boot import read_boot
 from drystone.cluster.agents.devices import PREFIX, Devices, check_devices, devices_of
 from drystone.cluster.agents.failures import Failures
 from drystone.cluster.agents.legs import LUN, chap_of, is_leg_target, serial_of, uuid_of_leg
-from drystone.cluster.agents.notes import Notes, check_epoch
+from drystone.cluster.agents.legs_note import LegsNote, spend, take
+from drystone.cluster.agents.notes import Notes
 from drystone.cluster.agents.slices import Slice, Slices, slice_lines
 from drystone.cluster.agents.turns import PATIENCE, Turns
 from drystone.cluster.model.calls import Export, LegsWish, target_name
@@ -48,17 +51,6 @@ _LOOK_SECONDS = 2.0
 _STARTED_ANEW = "this dpv was started anew since: nobody is let in until a call says again who is"
 WIPED = 4096
 """Bytes at the beginning of a leg: the block in which dm-thin looks for a pool's metadata."""
-
-
-class LegsNote(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was told last of a dlv.
-
-    :ivar legs: all that may be here: of this wish, and of those before. :ivar boot: in which a call said so last.
-    """
-
-    wish: LegsWish
-    legs: tuple[str, ...]
-    boot: str = ""
 
 
 def wipe_beginning(path: str) -> None:
@@ -115,6 +107,7 @@ class DpvAgent:
         :raises MismatchError: an older epoch, or another wish of the same one; nothing was changed. Or a newer wish
             was taken while this one was carried out.
         :raises UsageError: a wish that cannot be. :raises BusyError: an earlier call is under way; fences are done.
+        :raises DamagedError: legs that were made are not on the disk; fact `missing`: their ids. Fences are done.
         :raises DrystoneError: what failed; the same call goes on.
         """
         _check(wish)
@@ -159,11 +152,7 @@ class DpvAgent:
         """:param fresh: legs that were seen to be nobody's."""
         with self._notes.taking:
             noted = self._notes.find(wish.dlv)
-            check_epoch(noted.wish if noted else None, wish)
-            known = {*fresh, *(noted.legs if noted else ())}
-            if not known.issuperset(each.leg for each in wish.exports):
-                raise BusyError(f"legs of dlv {wish.dlv} were given up meanwhile", hint="try again")
-            note = LegsNote(wish, tuple(sorted(known)), self._boot())
+            note = take(noted, wish, fresh, self._boot())
             if note != noted:
                 self._notes.write(wish.dlv, note)
             return note
@@ -222,7 +211,8 @@ class DpvAgent:
         gone = [leg for leg in note.legs if leg not in wished]
         for leg in gone:
             self._withdraw(leg, targets)
-        slices = self._slices.have(note.wish.dlv, {each.leg: each.size for each in note.wish.exports})
+        sizes = {each.leg: each.size for each in note.wish.exports}
+        slices = self._slices.have(note.wish.dlv, sizes, [each.leg for each in note.wish.exports if each.make])
         state = self._place(note.wish, slices)
         self._devices.bring(self._devices.observe({uuid_of_leg(leg) for leg in note.legs}), state)
         paths = {
@@ -231,6 +221,7 @@ class DpvAgent:
         }
         fresh = [each for each in note.wish.exports if not slices[each.leg].is_ready]
         self._make_ready(fresh, paths)
+        note = self._spend(note)
         for each in note.wish.exports:
             self._export(note, each, paths[each.leg])
         if gone:
@@ -263,6 +254,13 @@ class DpvAgent:
                 self._wipe(paths[each.leg])
         if fresh:
             self._slices.mark_ready([each.leg for each in fresh])
+
+    def _spend(self, note: LegsNote) -> LegsNote:
+        """Note that the legs are there, before anybody can get at them: none of them is made again by this wish."""
+        after = replace(note, wish=spend(note.wish))
+        if after != note:
+            self._notes.rewrite(after)
+        return after
 
     def _export(self, note: LegsNote, export: Export, path: str) -> None:
         self._lio.create_backstore(export.leg, path, serial_of(export.leg))

@@ -19,6 +19,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from drystone.base.errors import (
+    BusyError,
     MismatchError,
     NotFoundError,
     RefusedError,
@@ -122,6 +123,8 @@ class IhostAgent:
         :param patience: seconds for the call before.
         :raises MismatchError: an older epoch, or another wish of the same one; nothing was changed. Or a newer wish
             was taken while this one was carried out.
+        :raises NotFoundError: an attachment of which nothing is noted here. :raises BusyError: and nothing can be, as
+            devices of it are here.
         :raises RefusedError: an attachment of another boot. :raises UsageError: a wish that cannot be.
         :raises DrystoneError: what failed; the same call goes on.
         """
@@ -227,8 +230,22 @@ class IhostAgent:
                 check_boot(noted, self._boot())
                 return noted
             note = take(noted, wish, self._boot())
+            if noted is None:
+                self._refuse_strange(wish.dlv)
             self._notes.write(wish.dlv, note)
             return note
+
+    def _refuse_strange(self, dlv: str) -> None:
+        """:raises BusyError: devices of a dlv are here of which nothing is noted. What they hold back would go through
+        when this host is let in again; and what is not known is not removed.
+        """
+        strange = [entry.name for entry in self._devices.entries() if entry.uuid.startswith(f"{PREFIX}{dlv}-")]
+        if strange:
+            raise BusyError(
+                f"{strange[-1]} is here, and no note says why: the notes of this agent are gone",
+                hint="start this host anew",
+                devices=strange,
+            )
 
     def _bring(self, note: VolumeNote, patience: float) -> VolumeSeen:
         failures = Failures()

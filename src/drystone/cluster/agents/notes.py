@@ -96,7 +96,7 @@ class Notes(Generic[Note]):
     def newest(self, note: Note) -> Note:
         """What is noted by now of the wish of `note`. :raises MismatchError: a newer one was taken meanwhile."""
         found = self.read(note.wish.dlv)
-        if found.wish != note.wish:
+        if found.wish.epoch != note.wish.epoch:
             went, was = found.wish.epoch, note.wish.epoch
             raise MismatchError(
                 f"dlv {note.wish.dlv} went on to epoch {went} while epoch {was} was carried out", epoch=went

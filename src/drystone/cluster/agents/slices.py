@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from drystone.base.documents import decode, encode
-from drystone.base.errors import BusyError, ExhaustedError, MismatchError, UsageError
+from drystone.base.errors import BusyError, DamagedError, ExhaustedError, MismatchError, UsageError
 from drystone.base.names import check_name
 from drystone.base.sizes import SECTOR
 from drystone.cluster.agents.turns import Turns
@@ -115,14 +115,17 @@ class Slices:
         """The table as it was read or written last, which asks nothing of the disk; it is read when it never was."""
         return self._last or self.read()
 
-    def have(self, dlv: str, sizes: Mapping[str, int]) -> dict[str, Slice]:
-        """The slices of a dlv's legs; one that is not there gets extents that nobody has. All or none are made.
+    def have(self, dlv: str, sizes: Mapping[str, int], new: Collection[str]) -> dict[str, Slice]:
+        """The slices of a dlv's legs; of `new` ones, those that are not there get extents that nobody has. All or none
+        are made.
 
         :param sizes: bytes, by leg. :raises ExhaustedError: there is no room.
         :raises MismatchError: a leg is there and is another dlv's, or of another size.
+        :raises DamagedError: a leg that is not new is not there; fact `missing`: all such legs.
         """
         with self._changing() as regions:
             before = self._read(regions)
+            self._check_there(before, dlv, sizes.keys() - set(new))
             table, disk = before, whole_extents(size_of(self.disk))
             for leg, size in sizes.items():
                 wanted, found = to_extents(size), table.find(check_name(leg, "leg"))
@@ -136,6 +139,15 @@ class Slices:
             if table != before:
                 self._write(regions, table)
             return {each.leg: each for each in table.slices if each.leg in sizes}
+
+    def _check_there(self, table: SliceTable, dlv: str, legs: Collection[str]) -> None:
+        there = {each.leg for each in table.slices if each.is_ready}
+        if missing := sorted(set(legs) - there):
+            raise DamagedError(
+                f"{len(missing)} legs of dlv {dlv} are not on {self.disk} any more, {missing[0]} among them",
+                hint="was the disk replaced? Nothing is made in their place unless the record says so",
+                missing=missing,
+            )
 
     def mark_ready(self, legs: Collection[str]) -> None:
         """Note that slices may be in use from now on: they are never wiped again."""

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from msgspec import Struct
 from msgspec.structs import replace
 
-from drystone.base.errors import RefusedError, UsageError
+from drystone.base.errors import NotFoundError, RefusedError, UsageError
 from drystone.base.names import check_name
 from drystone.cluster.agents.devices import PREFIX, check_devices, devices_of
 from drystone.cluster.agents.legs import chap_of
@@ -48,11 +48,17 @@ class VolumeNote(Struct, frozen=True, forbid_unknown_fields=True):
 def take(noted: VolumeNote | None, wish: VolumeWish, boot: str) -> VolumeNote:
     """What is noted when a wish comes.
 
+    :raises NotFoundError: nothing is noted, and it is not said either that what may be here is void. Every attachment
+        begins with that: so the note of one is lost, and with it what was under way.
     :raises MismatchError: it is older than what is noted, or another one of the same epoch.
     :raises RefusedError: it is of an attachment that was begun in another boot; or of a new one, while what is here of
         an earlier one was not given up.
     """
     check_epoch(noted.wish if noted else None, wish)
+    if noted is None and (wish.disks or wish.attachment != wish.epoch):
+        raise NotFoundError(
+            f"nothing is known of dlv {wish.dlv} here", hint="detach it as from a host that does not answer"
+        )
     before = noted or VolumeNote(wish, boot)
     is_same = wish.attachment == before.wish.attachment
     if is_same:

@@ -52,6 +52,10 @@ def find_wish(connection: Connection, dlv_id: str, ihost: str) -> VolumeWish:
 def _commit(work: Work, dlv_id: str, told_of: LegsCommit, change: Callable[[Dlv], Change], what: str) -> Answer:
     dlv = rows.find_by_id(work.connection, dlv_id)
     check_attachment(dlv, told_of.ihost, told_of.attachment)
+    if dlv.status == "fencing":  # each dpv that shuts the ihost out looks to that like a leg that is lost
+        raise RefusedError(
+            f"dlv {dlv.name} is being taken from {told_of.ihost}", hint="what it has not written by now fails"
+        )
     after = change(dlv).dlv
     if after is not dlv:
         after = rows.save_dlv(work.connection, dlv, after)
@@ -62,12 +66,18 @@ def _commit(work: Work, dlv_id: str, told_of: LegsCommit, change: Callable[[Dlv]
 
 
 def lose(work: Work, dlv_id: str, lost: LegsCommit) -> Answer:
-    """Commit smaller sets. Raises as `in_sync.shrink`, and as `check_attachment`."""
+    """Commit smaller sets. Raises as `in_sync.shrink`, and as `check_attachment`.
+
+    :raises RefusedError: also when the dpvs are shutting the ihost out.
+    """
     return _commit(work, dlv_id, lost, lambda dlv: shrink(dlv, lost.ihost, lost.epoch, lost.legs), "lost")
 
 
 def join(work: Work, dlv_id: str, copied: LegsCommit) -> Answer:
-    """Commit larger sets. Raises as `in_sync.grow`, and as `check_attachment`."""
+    """Commit larger sets. Raises as `in_sync.grow`, and as `check_attachment`.
+
+    :raises RefusedError: when the dpvs are shutting the ihost out.
+    """
     return _commit(work, dlv_id, copied, lambda dlv: grow(dlv, copied.ihost, copied.epoch, copied.legs), "joined")
 
 

@@ -25,6 +25,8 @@ class Export(Struct, frozen=True):
     :ivar secret: of CHAP, with the leg's id as the name; "" in a preview.
     :ivar size: bytes. :ivar wipe: its first block is zeroed when it is made: what a pool's metadata would be taken for.
     :ivar target: its iSCSI name. :ivar initiators: who is let in; nobody else is, and whoever was is shut out.
+    :ivar make: it is made where it is not there. Otherwise it is recorded as made, and may be the one with all
+        acknowledged writes: an empty one in its place would be taken for it.
     """
 
     leg: str
@@ -33,6 +35,7 @@ class Export(Struct, frozen=True):
     target: str
     secret: str
     initiators: tuple[str, ...]
+    make: bool = False
 
 
 class LegsWish(Struct, frozen=True, tag_field="kind", tag="legs"):
@@ -112,6 +115,7 @@ def export_calls(
                 target_name(leg.id),
                 secrets[leg.id] if secrets else "",
                 tuple(sorted(initiators)),
+                leg.status != "ready",
             )
             for leg in legs
         )
@@ -134,12 +138,12 @@ def withdrawal_of_legs(dlv: str, epoch: int) -> LegsWish:
     return LegsWish(dlv, epoch, (), dpv_state(()))
 
 
-def withdrawal_of_volume(dlv: Dlv, attachment: int) -> VolumeWish:
-    """That an ihost is to have nothing of a dlv any more.
+def withdrawal_of_volume(dlv: str, epoch: int, attachment: int) -> VolumeWish:
+    """That an ihost is to have nothing of a dlv (its id) any more.
 
-    :param attachment: the one that ends, whose writes are flushed; another number says that what is there is void.
+    :param attachment: the one that ends, whose writes are flushed; `epoch` says that what is there is void.
     """
-    return VolumeWish(dlv.id, dlv.epoch, attachment, (), (), State())
+    return VolumeWish(dlv, epoch, attachment, (), (), State())
 
 
 def volume_wish(

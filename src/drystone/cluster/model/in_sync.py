@@ -62,22 +62,55 @@ class Change(NamedTuple):
 
 
 def attach(dlv: Dlv, ihost: str, reachable: Collection[str]) -> Change:
-    """Give the dlv to `ihost`, with the legs that can be reached.
+    """Give the dlv to `ihost`, with the legs that can be reached. Blank groups come into use with it; but those that
+    were added, and of which no leg can be reached, wait for `begin`.
 
     :param reachable: ids of legs whose dpv has let `ihost`, and nobody else, in.
     :raises BusyError: it is attached. :raises RefusedError: of a mirror no leg that is in sync can be reached.
     """
     if dlv.attachment is not None:
         raise BusyError(f"dlv {dlv.name} is attached to {dlv.attachment.ihost}")
-    assemblies = tuple(_assemble(dlv, group, key, reachable) for group in dlv.groups for key in group.mirrors)
-    in_sync = {leg for each in assemblies for leg in each.sources}
+    usable = {group.number for group in _usable(dlv, reachable)}
+    used = {group.number for group in dlv.groups if not group.blank or group.number < FIRST_GROUPS} | usable
+    assemblies = _assemble_all(dlv, used, reachable)
     copying = {leg for each in assemblies for leg in each.targets}
-    groups = tuple(replace(group, blank=False) for group in dlv.groups)
-    attachment = Attachment(ihost=ihost, epoch=dlv.epoch + 1)
+    after = _use(dlv, used, assemblies, copying, set())
+    return Change(replace(after, attachment=Attachment(ihost=ihost, epoch=after.epoch), clean=False), assemblies)
+
+
+def _usable(dlv: Dlv, reachable: Collection[str], held: Collection[int] = ()) -> list[Group]:
+    """The blank groups that can come into use. Those of a role do so in their order, as they follow one another below
+    the pool. :param held: numbers of some that are not to yet.
+    """
+    found, stuck = [], set[str]()
+    for group in (each for each in dlv.groups if each.blank):
+        legs = [dlv.legs_of(key) for key in group.mirrors]
+        there = all(any(leg.in_sync and leg.id in reachable for leg in each) for each in legs)
+        if group.number in held or not there:
+            stuck.add(group.role)
+        elif group.role not in stuck:
+            found.append(group)
+    return found
+
+
+def _assemble_all(dlv: Dlv, groups: Collection[int], reachable: Collection[str]) -> tuple[Assembly, ...]:
+    return tuple(
+        _assemble(dlv, group, key, reachable) for group in dlv.groups for key in group.mirrors if group.number in groups
+    )
+
+
+def _use(
+    dlv: Dlv, used: Collection[int], assemblies: Collection[Assembly], copying: Collection[str], noted: Collection[str]
+) -> Dlv:
+    """With groups in use as they were put together; legs of others are as they were."""
+    sources = {leg for each in assemblies for leg in each.sources}
+    targets = {leg for each in assemblies for leg in each.targets}
+    away = {leg.id for leg in dlv.legs if leg.group in used} - sources - targets
+    kept = {leg for leg in _set_of(dlv) if leg not in away | targets}
     # The log of a single source covers whoever is away; of those that are copied to it begins dirty.
-    away = {leg.id for leg in dlv.legs if leg.id not in in_sync | copying} if dlv.mirrors < MOST_MIRRORS else set()
-    after = replace(_with_set(dlv, in_sync, copying, away), groups=groups, attachment=attachment, clean=False)
-    return Change(after, assemblies)
+    known = {*noted, *away} if dlv.mirrors < MOST_MIRRORS else noted
+    groups = tuple(replace(group, blank=group.blank and group.number not in used) for group in dlv.groups)
+    return replace(_with_set(dlv, kept, copying, known), groups=groups)
 
 
 def _assemble(dlv: Dlv, group: Group, key: MirrorKey, reachable: Collection[str]) -> Assembly:
@@ -252,32 +285,65 @@ def withdraw(dlv: Dlv, group: int) -> Change:
     return Change(replace(dlv, groups=dlv.groups[:-1], legs=legs, epoch=dlv.epoch + 1))
 
 
-def begin(dlv: Dlv, ihost: str, epoch: int) -> Change:
+def begin(dlv: Dlv, ihost: str, epoch: int, reachable: Collection[str], held: Collection[int] = ()) -> Change:
     """Take blank groups into use while the dlv is attached; the tables for that, which may be handed out once.
 
+    :param reachable: ids of legs that let the ihost in; others leave their sets. Groups without them wait.
+    :param held: numbers of groups that are to wait too; and so do those after them, of their role.
     :raises MismatchError: the dlv is not `ihost`'s, or in another epoch.
     """
     check_holder(dlv, ihost, epoch)
-    keys = [key for group in dlv.groups if group.blank for key in group.mirrors]
-    legs = {key: tuple(leg.id for leg in dlv.legs_of(key)) for key in keys}
-    groups = tuple(replace(group, blank=False) for group in dlv.groups)
-    after = replace(dlv, groups=groups, epoch=dlv.epoch + 1)
-    return Change(after, tuple(Assembly(key, legs[key], (), "nosync") for key in keys))
+    used = {group.number for group in _usable(dlv, reachable, held)}
+    if not used:
+        return Change(dlv)
+    assemblies = _assemble_all(dlv, used, reachable)
+    return Change(_use(dlv, used, assemblies, _copying_of(dlv), _noted_of(dlv)), assemblies)
 
 
 def exchange(dlv: Dlv, old: str, new: Leg) -> Change:
-    """Put a blank leg in the place of one that is in no set; it is copied to until it joins.
+    """Put a blank leg in the place of one that is in no set; it is copied to until it joins. In a blank group it is in
+    its set, as the old one was.
 
-    :raises RefusedError: the old one is in sync. :raises UsageError: it is not the dlv's, or `new` is another's place.
+    :raises RefusedError: the old one is in sync, and may have been written to.
+    :raises UsageError: it is not the dlv's, or `new` is another's place.
     """
     _check_legs(dlv, [old])
     leg = next(leg for leg in dlv.legs if leg.id == old)
-    if leg.in_sync:
+    is_blank = any(group.blank for group in dlv.groups if group.number == leg.group)
+    if leg.in_sync and not is_blank:
         raise RefusedError(f"leg {old} of dlv {dlv.name} holds every acknowledged write", hint="shrink its set first")
     if (new.mirror, new.place, new.extents) != (leg.mirror, leg.place, leg.extents):
         raise UsageError(f"leg {new.id} is not of the place and length of leg {old}")
-    legs = tuple(replace(new, in_sync=False) if each.id == old else each for each in dlv.legs)
+    legs = tuple(replace(new, in_sync=is_blank) if each.id == old else each for each in dlv.legs)
     return Change(replace(dlv, legs=legs, epoch=dlv.epoch + 1))
+
+
+def remake(dlv: Dlv, gone: Collection[str]) -> Change:
+    """Have legs made anew that their dpvs have no more, as a disk was replaced: they are out of their sets, and are
+    copied to in full. Those of blank groups are in their sets still: all legs of these are alike.
+
+    A mirror that would have no leg in its set is left as it is: what was written to it is nowhere else, and no empty
+    leg is taken for it.
+
+    :raises UsageError: a leg is not the dlv's.
+    """
+    _check_legs(dlv, gone)
+    blank = {group.number for group in dlv.groups if group.blank}
+    safe = {leg.mirror for leg in dlv.legs if leg.group in blank or (leg.in_sync and leg.id not in gone)}
+    made = {leg.id for leg in dlv.legs if leg.id in gone and leg.mirror in safe}
+    if not made:
+        return Change(dlv)
+    lost = {leg.id for leg in dlv.legs if leg.id in made and leg.group not in blank}
+    if dlv.attachment is None:
+        after, assemblies = _with_set(dlv, _set_of(dlv) - lost), ()
+    else:
+        after, assemblies = shrink(dlv, dlv.attachment.ihost, dlv.epoch, lost)
+    # What is copied to still, as a source was lost, is told of once that is not so any more.
+    legs = tuple(
+        replace(leg, status="creating", noted=False) if leg.id in made and not leg.copying else leg
+        for leg in after.legs
+    )
+    return Change(replace(after, legs=legs), assemblies)
 
 
 def check_holder(dlv: Dlv, ihost: str, epoch: int) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Literal, NamedTuple, Protocol, overload
 
-from drystone.base.errors import DrystoneError, ExhaustedError, MismatchError, NotFoundError, RefusedError
+from drystone.base.errors import DamagedError, DrystoneError, ExhaustedError, MismatchError, NotFoundError, RefusedError
 from drystone.cluster.agents.answers import LegsSeen, PoolSeen, Survey, VolumeSeen
 from drystone.cluster.agents.client import Seen
 from drystone.cluster.model import in_sync
 from drystone.cluster.model.calls import LegsWish, VolumeWish, withdrawal_of_volume
-from drystone.cluster.model.dlv import DlvStatus, MirrorKey
+from drystone.cluster.model.dlv import Dlv, DlvStatus, MirrorKey
 from drystone.cluster.model.dpv import Ihost
 from drystone.cluster.model.in_sync import Assembly
 from drystone.cluster.model.tables import mirror_name
@@ -60,16 +60,18 @@ class Confirmed(NamedTuple):
 
     :ivar ahead: of those that know something newer than the record, or something else of its epoch. None of them is
         gone on without: its leg may be the one with all acknowledged writes.
+    :ivar missing: legs (ids) that were made once, and that their dpvs do not have any more.
     """
 
     dpvs: frozenset[str]
     troubles: dict[str, str]
     ahead: dict[str, str]
+    missing: frozenset[str]
 
 
 class Told(NamedTuple):
-    """What became of a call of an ihost. `stopped`: the attachment is of another boot, or void. `spent`: the ihost
-    knows another wish of this epoch, or one of which it cannot begin the logs.
+    """What became of a call of an ihost. `stopped`: the attachment is of another boot, or void, or the ihost knows
+    nothing of it. `spent`: it knows another wish of this epoch, or one of which it cannot begin the logs.
     """
 
     outcome: Literal["done", "failed", "stopped", "spent"]
@@ -116,13 +118,15 @@ class Attendant:
                 if not self._record(view, decision) or decision.waits:
                     return
             elif not self._give_space(view, seen.pool if seen else None):
-                self._clear_others(view)
+                self._clear_shut(view)
                 return
 
     # What is recorded
 
     def _record(self, view: View, decision: Decision) -> bool:
         """Record a decision; whether that was done, or is for another look to decide."""
+        if decision == Decision(view.dlv, waits=True):
+            return True
 
         def change(work: Work) -> bool:
             newest = rows.find_dlvs(work.connection, [view.dlv.name])
@@ -136,6 +140,7 @@ class Attendant:
                 rows.cancel_jobs(work.connection, view.dlv.name, "its dlv was deleted")
             elif decision.dlv != view.dlv:
                 rows.save_dlv(work.connection, view.dlv, decision.dlv)
+                _note_holders(work, view.dlv, decision)
             for before, after in decision.jobs:
                 rows.save_job(work.connection, before, after)
             for event in decision.events:
@@ -149,21 +154,20 @@ class Attendant:
 
     def _give_space(self, view: View, pool: PoolSeen | None) -> bool:
         """Start a failover of a leg that is away for long, or another group for a pool that is nearly full."""
-        if view.dlv.status not in {"attached", "detached"}:
+        if view.dlv.status not in {"creating", "attached", "detached"}:
             return False
         name = view.dlv.name
         self._memory.shortages.pop(view.dlv.id, None)
-        try:
-            for leg in decide.find_unsafe(view):
-                self._database.change(partial(start_failover, name=name, lost=leg), caller=CALLER)
+        needs = [partial(start_failover, name=name, lost=leg) for leg in decide.find_unsafe(view)]
+        if (need := find_need(view.dlv, pool, view.jobs)) is not None:
+            needs.append(partial(start_extension, name=name, size=need.size, role=need.role))
+        for start in needs:
+            try:
+                self._database.change(start, caller=CALLER)
+            except (ExhaustedError, NotFoundError, RefusedError) as error:
+                self._memory.shortages.setdefault(view.dlv.id, error.message)
+            else:
                 return True
-            need = find_need(view.dlv, pool, view.jobs)
-            if need is not None:
-                extend = partial(start_extension, name=name, size=need.size, role=need.role)
-                self._database.change(extend, caller=CALLER)
-                return True
-        except (ExhaustedError, NotFoundError, RefusedError) as error:
-            self._memory.shortages[view.dlv.id] = error.message
         return False
 
     def _see(self, view: View) -> VolumeSeen | None:
@@ -180,6 +184,7 @@ class Attendant:
     def _tell_dpvs(self, view: View) -> Confirmed:
         """Have every dpv have what is wished of it. Those that do not answer are not waited for."""
         confirmed, troubles, ahead = set[str](), dict[str, str](), dict[str, str]()
+        missing = set[str]()
         for name, wish in legs_wishes(view).items():
             host = Host("dpv", name)
             if not self._memory.is_done(host, wish.dlv, wish.epoch):
@@ -191,6 +196,7 @@ class Attendant:
                 except DrystoneError as error:
                     log.info("dpv %s, dlv %s: %s", name, view.dlv.name, error)
                     troubles[name] = error.message
+                    missing |= _missing_of(error) & view.legs_on([name])
                     if _is_ahead(error, wish.epoch):
                         ahead[name] = f"{error.message}: {_OLD_RECORD}"
                     continue
@@ -200,15 +206,17 @@ class Attendant:
             self._database.change(
                 lambda work: dropped.forget(work.connection, view.dlv.id, left, view.dlv.epoch), caller=CALLER
             )
-        return Confirmed(frozenset(confirmed), troubles, ahead)
+        return Confirmed(frozenset(confirmed), troubles, ahead, frozenset(missing))
 
-    def _clear_others(self, view: View) -> None:
+    def _clear_shut(self, view: View) -> None:
         """Have ihosts that were shut out, and answer again, give up what they had. Nobody waits for that."""
         dlv = view.dlv
-        for ihost in view.others:
-            host = Host("ihost", ihost.name)
-            if dlv.id in self._memory.known.get(host, ()) and (host, dlv.id) not in self._memory.empty:
-                self._tell_ihost(view, ihost, withdrawal_of_volume(dlv, dlv.epoch))
+        for ihost in view.shut:
+            told = self._tell_ihost(view, ihost, withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch))
+            if told.outcome == "done":
+                self._database.change(
+                    partial(_forget_volume, dlv=dlv.id, ihost=ihost.name, epoch=dlv.epoch), caller=CALLER
+                )
 
     def _tell_ihost(self, view: View, ihost: Ihost, wish: VolumeWish) -> Told:
         """Have an ihost have what is wished of it."""
@@ -218,15 +226,10 @@ class Attendant:
         if self._memory.misses[host]:
             return Told("failed", f"{host.name}: its agent does not answer")
         agent = self._agent_at(ihost.address)
-        if wish.disks:
-            self._memory.empty.discard((host, wish.dlv))
         try:
             agent.put(wish)
-        except RefusedError as error:
-            stopped = self._look(agent, wish.dlv)
-            if stopped is not None and stopped.stopped:
-                return Told("stopped", stopped.stopped)
-            return Told("spent", f"{host.name}: {error.message}")
+        except (NotFoundError, RefusedError) as error:
+            return self._ask_why(host, agent, wish.dlv, error)
         except MismatchError as error:
             # Of a newer epoch than the record's nothing is known here: that is for an operator to explain.
             is_spent = error.facts.get("epoch") == wish.epoch
@@ -235,9 +238,20 @@ class Attendant:
             log.info("ihost %s, dlv %s: %s", host.name, view.dlv.name, error)
             return Told("failed", f"{host.name}: {error.message}")
         self._memory.done[host, wish.dlv] = wish.epoch
-        if not wish.disks:
-            self._memory.empty.add((host, wish.dlv))
         return Told("done")
+
+    def _ask_why(self, host: Host, agent: Agent, dlv: str, refusal: NotFoundError | RefusedError) -> Told:
+        """What it means that an ihost refuses a wish."""
+        why = f"{host.name}: {refusal.message}"
+        try:
+            seen = agent.look(dlv, VolumeSeen)
+        except NotFoundError:
+            return Told("stopped", f"{host.name} knows nothing of it: its notes are gone")
+        except DrystoneError:
+            return Told("failed", why)
+        if seen.stopped:
+            return Told("stopped", seen.stopped)
+        return Told("spent" if isinstance(refusal, RefusedError) else "failed", why)
 
     def _tell_volume(self, view: View) -> Told:
         """Have the ihost have the dlv as it is recorded, logs beginning as nobody can know better."""
@@ -251,7 +265,10 @@ class Attendant:
             assemblies = self._standing(view, fresh)
         except DrystoneError as error:
             return Told("failed", f"{host.name}: {error.message}")
-        return self._tell_ihost(view, view.ihost, volume_wish_of(view, assemblies))
+        told = self._tell_ihost(view, view.ihost, volume_wish_of(view, assemblies))
+        if told.outcome == "done":  # how logs begin is said once: to whoever asks later it is not so any more
+            self._memory.handed.pop(view.dlv.id, None)
+        return told
 
     def _standing(self, view: View, fresh: dict[MirrorKey, Assembly]) -> list[Assembly]:
         """The mirrors as recorded, and those of a change that was just recorded as that says."""
@@ -276,13 +293,21 @@ class Attendant:
         if (said := decide.announce(view)) is not None:
             return said
         confirmed = self._tell_dpvs(view)
-        return decide.make_ready(view, confirmed.dpvs) or decide.finish_creation(view, confirmed.troubles)
+        return (
+            decide.make_anew(view, confirmed.missing)
+            or decide.make_ready(view, confirmed.dpvs)
+            or decide.finish_creation(view, confirmed.troubles)
+        )
 
     def _keep(self, view: View) -> Decision | None:
         if (said := decide.announce(view)) is not None:
             return said
-        shortage = self._memory.shortages.get(view.dlv.id, "")
-        return decide.make_ready(view, self._tell_dpvs(view).dpvs) or decide.explain(view.dlv, shortage)
+        confirmed = self._tell_dpvs(view)
+        return (
+            decide.make_anew(view, confirmed.missing)
+            or decide.make_ready(view, confirmed.dpvs)
+            or decide.explain(view.dlv, self._shortage(view, confirmed))
+        )
 
     def _attach(self, view: View) -> Decision | None:
         if view.dlv.attachment is not None:
@@ -291,12 +316,15 @@ class Attendant:
             return said
         # Whatever the ihost has of an attachment before is void, before a dpv lets it in: it could be written through.
         assert view.ihost is not None, "it is wanted somewhere"
-        told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(view.dlv, view.dlv.epoch))
+        told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(view.dlv.id, view.dlv.epoch, view.dlv.epoch))
         if told.outcome != "done":
             return self._stand_still(view, told)
         confirmed = self._tell_dpvs(view)
         if confirmed.ahead:
             return self._block(view, confirmed)
+        if confirmed.missing:
+            made = decide.make_anew(view, confirmed.missing)
+            return made or decide.wait(view.dlv, decide.tell_missing(view, confirmed.missing))
         awaited = {name: why for name, why in confirmed.troubles.items() if view.dpvs[name].status != "unavailable"}
         if awaited and self._is_patient(view):
             return decide.wait(view.dlv, decide.first_of(awaited))
@@ -307,7 +335,10 @@ class Attendant:
         if (said := decide.announce(view)) is not None:
             return said
         confirmed = self._tell_dpvs(view)
-        if (made := decide.make_ready(view, confirmed.dpvs)) is not None:
+        if confirmed.ahead:
+            return self._block(view, confirmed)
+        made = decide.make_anew(view, confirmed.missing) or decide.make_ready(view, confirmed.dpvs)
+        if made is not None:
             return made
         told = self._tell_volume(view)
         if told.outcome == "stopped":
@@ -316,10 +347,18 @@ class Attendant:
             return self._lose_unreachable(view, self._see(view)) or decide.wait(view.dlv, told.why)
         if told.outcome == "spent":
             return self._stand_still(view, told)
-        return decide.improve(view, confirmed.dpvs, self._memory.shortages.get(view.dlv.id, ""))
+        return decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed))
+
+    def _shortage(self, view: View, confirmed: Confirmed) -> str:
+        """What the dlv lacks, in words; "" when it lacks nothing."""
+        return decide.tell_missing(view, confirmed.missing) or self._memory.shortages.get(view.dlv.id, "")
 
     def _lose_unreachable(self, view: View, seen: VolumeSeen | None) -> Decision | None:
-        """Legs that the ihost has lost the connection to for long: one without writes tells nobody."""
+        """Legs that the ihost has lost the connection to for long: one without writes tells nobody. While it is shut
+        out it loses all of them.
+        """
+        if view.dlv.status == "fencing":
+            return None
         lost = decide.find_unreachable(view.dlv, seen)
         return decide.give_up_legs(view, lost) if lost and not self._is_patient(view) else None
 
@@ -330,7 +369,8 @@ class Attendant:
         lost = decide.find_unreachable(view.dlv, seen)
         if lost and seen is not None and seen.device:  # of these it could flush nothing
             return self._lose_unreachable(view, seen) or decide.wait(view.dlv, decide.tell_lost(view, lost))
-        told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(view.dlv, view.dlv.attachment.epoch))
+        wish = withdrawal_of_volume(view.dlv.id, view.dlv.epoch, view.dlv.attachment.epoch)
+        told = self._tell_ihost(view, view.ihost, wish)
         if told.outcome == "done":
             return decide.take_down(view)
         if told.outcome == "stopped":
@@ -345,6 +385,8 @@ class Attendant:
         confirmed = self._tell_dpvs(view)
         if confirmed.ahead:
             return self._block(view, confirmed)
+        if (made := decide.make_anew(view, confirmed.missing)) is not None:
+            return made
         shut = confirmed.dpvs | self._find_shut(view, confirmed.troubles)
         if not shut.issuperset(leg.dpv for leg in view.dlv.legs) and self._is_patient(view):
             return decide.wait(view.dlv, decide.first_of(confirmed.troubles))
@@ -372,12 +414,34 @@ class Attendant:
             return decide.renew(view)
         return decide.wait(view.dlv, told.why)
 
-    def _block(self, view: View, confirmed: Confirmed) -> Decision | None:
-        """Wait for an operator, however long that takes. Who is away after that is waited for anew."""
-        return decide.wait(view.dlv, decide.first_of(confirmed.ahead))
+    def _block(self, view: View, confirmed: Confirmed) -> Decision:
+        """Wait for an operator, however long that takes, and leave all as it is. Who is away after that is waited for
+        anew.
+        """
+        return decide.wait(view.dlv, decide.first_of(confirmed.ahead)) or Decision(view.dlv, waits=True)
 
     def _is_patient(self, view: View) -> bool:
         return self._memory.stand_still(view.dlv.id, view.dlv.epoch) < self._patience
+
+
+def _note_holders(work: Work, before: Dlv, decision: Decision) -> None:
+    """Remember an ihost that was shut out, as it may have the volume still; one that gets it anew has given it up."""
+    after = decision.dlv
+    if after is not None and decision.shut:
+        dropped.drop_volume(work.connection, after, decision.shut)
+    if after is not None and after.attachment is not None and before.attachment is None:
+        dropped.forget_volume(work.connection, after.id, after.attachment.ihost, after.epoch)
+
+
+def _forget_volume(work: Work, dlv: str, ihost: str, epoch: int) -> None:
+    dropped.forget_volume(work.connection, dlv, ihost, epoch)
+
+
+def _missing_of(error: DrystoneError) -> set[str]:
+    """The legs (ids) that a dpv says are not on its disk, although they were made."""
+    missing = error.facts.get("missing")
+    is_known = isinstance(error, DamagedError) and isinstance(missing, list)
+    return {leg for leg in missing if isinstance(leg, str)} if is_known else set()
 
 
 def _is_ahead(error: DrystoneError, epoch: int) -> bool:

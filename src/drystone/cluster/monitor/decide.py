@@ -27,7 +27,8 @@ class Decision(NamedTuple):
 
     :ivar dlv: as it is to be, None: gone. :ivar assemblies: that may be handed out then. :ivar events: of (what, kind,
         subject, text). :ivar jobs: before and after. :ivar left: legs of a dlv that is gone, whose dpvs do not
-        know yet. :ivar waits: nothing more can be done in this round.
+        know yet. :ivar shut: the ihost that was shut out, and may have the dlv still. :ivar waits: nothing more can be
+        done in this round.
     """
 
     dlv: Dlv | None
@@ -35,6 +36,7 @@ class Decision(NamedTuple):
     events: tuple[tuple[str, str, str, str], ...] = ()
     jobs: tuple[tuple[Job, Job], ...] = ()
     left: tuple[Leg, ...] = ()
+    shut: str = ""
     waits: bool = False
 
 
@@ -70,6 +72,31 @@ def make_ready(view: View, confirmed: Collection[str]) -> Decision | None:
         return None
     legs = tuple(replace(leg, status="ready") if leg.id in made else leg for leg in view.dlv.legs)
     return Decision(replace(view.dlv, legs=legs))
+
+
+def make_anew(view: View, missing: Collection[str]) -> Decision | None:
+    """Legs that were made, and that their dpvs lack: they leave their sets and are made again, where that is safe."""
+    change = in_sync.remake(view.dlv, missing)
+    if change.dlv is view.dlv:
+        return None
+    made = [leg for leg in change.dlv.legs if leg.id in missing and leg.status == "creating"]
+    text = f"{_name_legs(made)} are not there any more, and are made anew"
+    return _of(change, text, ("lost", "dlv", view.dlv.name, text[:1000]))
+
+
+def tell_missing(view: View, missing: Collection[str]) -> str:
+    """That legs are gone which nothing can be put in the place of; "" when there are none."""
+    gone = [leg for leg in view.dlv.legs if leg.id in missing]
+    if not gone:
+        return ""
+    return (
+        f"{_name_legs(gone)} are not there any more, and were the last that hold every acknowledged write: "
+        "put the disk back that they are on, or detach and delete the volume"
+    )
+
+
+def _name_legs(legs: Collection[Leg]) -> str:
+    return "legs " + ", ".join(f"{leg.id} of dpv {leg.dpv}" for leg in legs)
 
 
 def finish_creation(view: View, troubles: Mapping[str, str]) -> Decision | None:
@@ -147,7 +174,8 @@ def take_by_force(view: View, shut: Collection[str]) -> Decision | None:
         after = in_sync.detach_fenced(view.dlv, shut).dlv
     except RefusedError as error:
         return wait(view.dlv, error.message)
-    return _free(view, after, f"from ihost {attachment.ihost}, which was shut out")
+    freed = _free(view, after, f"from ihost {attachment.ihost}, which was shut out")
+    return freed._replace(shut=attachment.ihost)
 
 
 def _free(view: View, after: Dlv, text: str) -> Decision:
@@ -175,7 +203,7 @@ def improve(view: View, confirmed: Collection[str], shortage: str) -> Decision |
     return (
         _settle_snapshots(view)
         or _tell_snapshots(view)
-        or _begin(view, confirmed)
+        or _begin(view, confirmed, shortage)
         or _readmit(view, confirmed)
         or (become(view.dlv, "attached", text=f"to ihost {view.dlv.wanted}") if view.dlv.status != "attached" else None)
         or explain(view.dlv, shortage)
@@ -227,16 +255,20 @@ def _delete(snapshot: Snapshot) -> str:
     return f"delete {snapshot.thin_id}"
 
 
-def _begin(view: View, confirmed: Collection[str]) -> Decision | None:
-    """Groups that are new and of which all legs let the ihost in."""
+def _begin(view: View, confirmed: Collection[str], shortage: str) -> Decision | None:
+    """Groups that are new and of which all legs let the ihost in. Legs whose dpv is away for long are done without when
+    there is no room for others in their place.
+    """
     dlv, attachment = view.dlv, view.dlv.attachment
     assert attachment is not None, "attached"
-    blank = {group.number for group in dlv.groups if group.blank}
-    legs = [leg for leg in dlv.legs if leg.group in blank]
-    if not blank or any(leg.status != "ready" or leg.dpv not in confirmed for leg in legs):
+    there = {leg.id for leg in dlv.legs if leg.status == "ready" and leg.dpv in confirmed}
+    given_up = {leg.id for leg in dlv.legs if shortage and view.dpvs[leg.dpv].status == "unavailable"} - there
+    waiting = {leg.group for leg in dlv.legs if leg.id not in there | given_up}
+    change = in_sync.begin(dlv, attachment.ihost, dlv.epoch, there, waiting)
+    if change.dlv is dlv:
         return None
-    change = in_sync.begin(dlv, attachment.ihost, dlv.epoch)
-    return _of(change, dlv.reason, ("begun", "dlv", dlv.name, f"groups {', '.join(map(str, sorted(blank)))}"))
+    begun = dict.fromkeys(str(each.mirror.group) for each in change.assemblies)
+    return _of(change, dlv.reason, ("begun", "dlv", dlv.name, f"groups {', '.join(begun)}"))
 
 
 def _readmit(view: View, confirmed: Collection[str]) -> Decision | None:
@@ -253,11 +285,12 @@ def _readmit(view: View, confirmed: Collection[str]) -> Decision | None:
 
 
 def find_unsafe(view: View) -> list[str]:
-    """Legs in no set, on dpvs that are away, that no copy goes to: each is to be replaced."""
+    """Legs on dpvs that are away, in no set or blank, that no copy goes to: each is to be replaced."""
+    blank = {group.number for group in view.dlv.groups if group.blank}
     return [
         leg.id
         for leg in view.dlv.legs
-        if not leg.in_sync and not leg.copying and view.dpvs[leg.dpv].status == "unavailable"
+        if (leg.group in blank or not (leg.in_sync or leg.copying)) and view.dpvs[leg.dpv].status == "unavailable"
     ]
 
 
@@ -275,13 +308,13 @@ def _next_status(view: View, job: Job) -> tuple[JobStatus, str] | None:
     if job.kind == "extend":
         legs = [leg for leg in view.dlv.legs if leg.group == job.group]
         is_used = any(group.number == job.group and not group.blank for group in view.dlv.groups)
-        at_work = all(leg.status == "ready" for leg in legs)
+        at_work = is_used or all(leg.status == "ready" for leg in legs)
         # Without an ihost it is in use from the next attachment on.
-        is_done = at_work and (is_used or view.dlv.attachment is None)
+        is_done = is_used or (at_work and view.dlv.attachment is None)
     else:
         legs = [leg for leg in view.dlv.legs if leg.id == job.leg]
-        at_work = any(leg.copying or leg.in_sync for leg in legs)
-        is_done = any(leg.in_sync for leg in legs)
+        at_work = any(leg.status == "ready" and (leg.copying or leg.in_sync) for leg in legs)
+        is_done = at_work and any(leg.in_sync for leg in legs)
     if not legs:
         return "failed", "what it was for is gone"
     if job.status == "creating" and all(leg.status != "planned" for leg in legs):

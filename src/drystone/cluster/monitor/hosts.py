@@ -12,13 +12,13 @@ from functools import partial
 from msgspec.structs import replace
 
 from drystone.base.errors import DrystoneError
-from drystone.cluster.model.calls import withdrawal_of_legs
+from drystone.cluster.model.calls import withdrawal_of_legs, withdrawal_of_volume
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.monitor.attendant import CALLER, Agent
 from drystone.cluster.monitor.memory import Host, HostKind, Memory
 from drystone.cluster.state import dropped, rows
 from drystone.cluster.state.database import Database, Work
-from drystone.cluster.state.dropped import Dropped
+from drystone.cluster.state.dropped import Dropped, DroppedVolume
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,15 @@ class Hosts:
         self._database.change(
             lambda work: dropped.forget(work.connection, left.dlv, [left.dpv], left.epoch), caller=CALLER
         )
+
+    def remove_left_volume(self, left: DroppedVolume, address: str) -> None:
+        """Have an ihost that was shut out give up a dlv that is gone."""
+        try:
+            self._agent_at(address).put(withdrawal_of_volume(left.dlv, left.epoch, left.epoch))
+        except DrystoneError as error:
+            log.info("ihost %s, dlv %s: %s", left.ihost, left.dlv, error)
+            return
+        self._database.change(lambda work: dropped.forget_volume(work.connection, *left), caller=CALLER)
 
 
 def _save(work: Work, kind: HostKind, before: AnyHost, after: AnyHost) -> None:

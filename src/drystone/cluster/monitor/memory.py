@@ -24,17 +24,13 @@ class Host(NamedTuple):
 class Memory:
     """:ivar done: the epoch of a dlv (its id) in which a host has confirmed that all is as wished.
 
-    :ivar known: the dlvs (ids) that a host was ever told of. :ivar empty: ihosts that have nothing of a dlv, as they
-        have confirmed since they were told to.
-    :ivar handed: assemblies of a change that this monitor recorded, under the epoch of that: how logs begin is in no
-        record. :ivar misses: surveys of a host without an answer, one after the other. :ivar tries: rounds that a dlv
-        stood still in an epoch, one after the other. :ivar still: dlvs that do so in this round. :ivar shortages: what
-        there was no room for. :ivar unknown: what hosts have that no call has named.
+    :ivar handed: assemblies of a change that this monitor recorded, under the epoch of that, until the ihost has them:
+        how logs begin is in no record. :ivar misses: surveys of a host without an answer, one after the other.
+    :ivar tries: rounds that a dlv stood still in an epoch, one after the other. :ivar still: dlvs that do so in this
+        round. :ivar shortages: what there was no room for. :ivar unknown: what hosts have that no call has named.
     """
 
     done: dict[tuple[Host, str], int] = field(default_factory=dict)
-    known: dict[Host, frozenset[str]] = field(default_factory=dict)
-    empty: set[tuple[Host, str]] = field(default_factory=set)
     handed: dict[str, tuple[int, tuple[Assembly, ...]]] = field(default_factory=dict)
     misses: Counter[Host] = field(default_factory=Counter)
     tries: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -49,7 +45,6 @@ class Memory:
     def take(self, host: Host, survey: Survey) -> None:
         """Believe no longer what a survey says otherwise."""
         self.misses[host] = 0
-        self.known[host] = frozenset(survey.dlvs)
         for (at, dlv), epoch in [*self.done.items()]:
             if at == host and (survey.dlvs.get(dlv) != epoch or dlv in survey.troubles):
                 self.done.pop((at, dlv), None)
@@ -75,9 +70,6 @@ class Memory:
         for key in [*self.done]:
             if key[1] not in dlvs:
                 self.done.pop(key, None)
-        for each_empty in [*self.empty]:
-            if each_empty[1] not in dlvs:
-                self.empty.discard(each_empty)
         self.still.intersection_update(dlvs)
         for each in (self.handed, self.tries, self.shortages):
             for dlv in {*each} - {*dlvs}:

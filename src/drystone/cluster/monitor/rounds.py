@@ -20,7 +20,7 @@ from drystone.cluster.queue.hint import Hint, HintKind
 from drystone.cluster.state import dropped, leases, rows
 from drystone.cluster.state.answers import forget_answers
 from drystone.cluster.state.database import Database
-from drystone.cluster.state.dropped import Dropped
+from drystone.cluster.state.dropped import Dropped, DroppedVolume
 from drystone.cluster.state.leases import Lease
 
 log = logging.getLogger(__name__)
@@ -83,17 +83,22 @@ class Rounds:
         """One round; whether it is this monitor's turn. :raises DrystoneError: the database failed."""
         if not self._has_turn():
             return False
-        dpvs, ihosts, dlvs, left = self._database.read(_look)
-        addresses = {dpv.name: dpv.address for dpv in dpvs}
-        hosts: list[Dpv | Ihost] = [*dpvs, *ihosts]
+        look = self._database.read(_look)
+        dlvs = look.dlvs
+        hosts: list[Dpv | Ihost] = [*look.dpvs.values(), *look.ihosts.values()]
         for host in hosts:
             self._start(self._surveys, (type(host), host.name), partial(self._hosts.look, host))
         self._memory.keep_only(dlvs.keys())
         for name in dlvs.values():
             self._start(self._calls, ("dlv", name), partial(self._attendant.attend, name))
-        for each in left:
-            if each.dlv not in dlvs:
-                self._start(self._calls, ("leg", each.id), partial(self._hosts.remove_left, each, addresses[each.dpv]))
+        for leg in look.legs:
+            if leg.dlv not in dlvs:
+                work = partial(self._hosts.remove_left, leg, look.dpvs[leg.dpv].address)
+                self._start(self._calls, ("leg", leg.id), work)
+        for volume in look.volumes:
+            if volume.dlv not in dlvs:
+                work = partial(self._hosts.remove_left_volume, volume, look.ihosts[volume.ihost].address)
+                self._start(self._calls, ("volume", volume.dlv, volume.ihost), work)
         if self._rounds % _SWEEP_ROUNDS == 0:
             self._database.change(forget_answers, caller=CALLER)
         self._rounds += 1
@@ -170,11 +175,21 @@ def _find_hinted(connection: Connection, hints: Collection[Hint]) -> tuple[list[
     return rows.names_of(connection, dlvs), hosts
 
 
-def _look(connection: Connection) -> tuple[list[Dpv], list[Ihost], dict[str, str], list[Dropped]]:
-    """All hosts; the names of all dlvs by their ids; legs that are left over."""
-    return (
-        rows.find_dpvs(connection),
-        rows.find_ihosts(connection),
+class _Look(NamedTuple):
+    """All hosts by their names; the names of all dlvs by their ids; what is left over of dlvs."""
+
+    dpvs: dict[str, Dpv]
+    ihosts: dict[str, Ihost]
+    dlvs: dict[str, str]
+    legs: list[Dropped]
+    volumes: list[DroppedVolume]
+
+
+def _look(connection: Connection) -> _Look:
+    return _Look(
+        {each.name: each for each in rows.find_dpvs(connection)},
+        {each.name: each for each in rows.find_ihosts(connection)},
         rows.dlv_names(connection),
         dropped.find(connection),
+        dropped.find_volumes(connection),
     )

@@ -19,14 +19,14 @@ from drystone.cluster.state import dropped, rows
 class View(NamedTuple):
     """:ivar dpvs: that its legs are on, or were and have not given up yet. :ivar ihost: that has it, or is to have it.
 
-    :ivar others: all other ihosts. :ivar jobs: those that have not ended. :ivar leaving: names of the dpvs that are to
-        give up legs.
+    :ivar shut: ihosts that were shut out, and may have it still; not the one that it is to be attached to again.
+    :ivar jobs: those that have not ended. :ivar leaving: names of the dpvs that are to give up legs.
     """
 
     dlv: Dlv
     dpvs: Mapping[str, Dpv]
     ihost: Ihost | None
-    others: tuple[Ihost, ...]
+    shut: tuple[Ihost, ...]
     secrets: Mapping[str, str]
     jobs: tuple[Job, ...]
     leaving: frozenset[str]
@@ -49,7 +49,8 @@ def load_view(connection: Connection, name: str) -> View | None:
     holder = dlv.wanted if dlv.attachment is None else dlv.attachment.ihost
     leaving = frozenset(each.dpv for each in dropped.find(connection, dlv.id))
     names = leaving | {leg.dpv for leg in dlv.legs}
-    ihosts = {each.name: each for each in rows.find_ihosts(connection)}
+    shut = {each.ihost for each in dropped.find_volumes(connection, dlv.id)}
+    ihosts = {each.name: each for each in rows.find_ihosts(connection, shut | {holder})}
     ihost = ihosts.pop(holder, None)
     return View(
         dlv,

@@ -176,7 +176,11 @@ def save_ihost(connection: Connection, before: Ihost, after: Ihost) -> None:
 
 
 def remove_ihost(connection: Connection, name: str) -> None:
-    """:raises sqlalchemy.exc.IntegrityError: a dlv is attached to it."""
+    """With it goes what it was to give up: nobody asks it any more.
+
+    :raises sqlalchemy.exc.IntegrityError: a dlv is attached to it.
+    """
+    connection.execute(delete(schema.dropped_volumes).where(schema.dropped_volumes.c.ihost == name))
     connection.execute(delete(schema.ihosts).where(schema.ihosts.c.name == name))
 
 

@@ -161,6 +161,16 @@ dropped = Table(
 """Legs that their dlv has given up, and of which the dpv has not confirmed that they are gone. `dlv`: its id, that of
 one that is gone perhaps; `epoch`: in which it has them no more."""
 
+dropped_volumes = Table(
+    "dropped_volumes",
+    TABLES,
+    _key("dlv", 36),
+    _refers("ihost", "ihosts.name", 100, key=True),
+    _number("epoch"),
+)
+"""Dlvs that were taken from an ihost by force, and of which that has not confirmed that it has nothing any more. `dlv`:
+its id, that of one that is gone perhaps; `epoch`: in which the ihost has it no more."""
+
 leases = Table("leases", TABLES, _key("name"), _text("holder"), _number("turns"))
 """Who does a work that one at a time is enough for. `turns`: grows while the holder is at it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import replace
@@ -82,16 +83,21 @@ class DpvHost:
     def __init__(self, folder: Path, portal: str) -> None:
         folder.mkdir(parents=True)
         self.folder, self.portal = folder, Portal.parse(portal)
-        disk = folder / "disk"
-        with disk.open("wb") as file:
-            file.truncate(DISK_SIZE)
-        Slices(str(disk)).format(UUID(int=1))
         self.steps = Steps(self._freeze)
-        self.slices = SteppedSlices(str(disk), self.steps)
         self.wiped: list[int] = []
         self.calls: list[LoggedCall] = []
         self.boots = 0
         self.patience = 20.0
+        self.replace_disk()
+
+    def replace_disk(self) -> None:
+        """It is shut down, gets an empty disk that is formatted, and is started."""
+        disk = self.folder / "disk"
+        disk.unlink(missing_ok=True)
+        with disk.open("wb") as file:
+            file.truncate(DISK_SIZE)
+        Slices(str(disk)).format(UUID(int=1))
+        self.slices = SteppedSlices(str(disk), self.steps)
         self.boot()
 
     def boot(self) -> None:
@@ -156,7 +162,8 @@ class AttachedInitiator(SimulatedInitiator):
     """
 
     def __init__(self, hosts: Collection[DpvHost], dm: SimulatedDeviceMapper, steps: Steps) -> None:
-        super().__init__({host.portal: host.lio for host in hosts}, HOST)
+        super().__init__({}, HOST)
+        self._hosts = tuple(hosts)
         self._dm = dm
         self._steps = steps
         self.offline: set[str] = set()
@@ -165,6 +172,7 @@ class AttachedInitiator(SimulatedInitiator):
         self.before_login: Callable[[], None] = lambda: None
 
     def sessions(self) -> list[Session]:
+        self._find_doors()
         return [
             replace(each, disks=tuple(replace(disk, state="transport-offline") for disk in each.disks))
             if each.target in self.offline
@@ -176,6 +184,7 @@ class AttachedInitiator(SimulatedInitiator):
         self.before_login()
         if self.refusing:
             raise UnavailableError("the dpv does not answer")
+        self._find_doors()
         self._steps.step()
         super().login(target, portal, chap=chap, timeouts=timeouts)
         for session in self.sessions():
@@ -193,6 +202,10 @@ class AttachedInitiator(SimulatedInitiator):
             assert not self._dm.machine.held(disk.number), f"{target} is in use"
         super().logout(target, portal)
         self._steps.step()
+
+    def _find_doors(self) -> None:
+        """A dpv that was started anew has another kernel."""
+        self.doors = {host.portal: host.lio for host in self._hosts}
 
 
 class IhostHost:
@@ -237,6 +250,11 @@ class IhostHost:
             answer_seconds=self.answer_seconds,
         )
 
+    def lose_notes(self) -> None:
+        """The folder of its notes is gone, and its agent is started anew."""
+        shutil.rmtree(self.folder / "notes")
+        self.restart()
+
     def crash(self, call: Callable[[], object], at: int) -> bool:
         """Make a call that is killed at its step `at`; whether it had so many. Then there is a new agent."""
         self.steps.count, self.steps.crash_at = 0, at
@@ -264,7 +282,8 @@ class IhostHost:
 
     def _freeze(self) -> None:
         # One copy of all, so that they go on sharing what they share; the dpvs are other hosts, and go on.
-        memo: dict[int, object] = {id(host.lio): host.lio for host in self.hosts}
+        memo: dict[int, object] = {id(host): host for host in self.hosts}
+        memo |= {id(host.lio): host.lio for host in self.hosts}
         memo[id(self.steps)] = self.steps
         memo[id(self.dm)] = self.dm.copy()
         self._frozen = copy.deepcopy((self.dm, self.initiator, self.logs, self.nodes), memo)

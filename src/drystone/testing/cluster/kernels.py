@@ -84,10 +84,10 @@ class SteppedSlices(Slices):
         self._steps = steps
         self.before_have: Callable[[], None] = lambda: None
 
-    def have(self, dlv: str, sizes: Mapping[str, int]) -> dict[str, Slice]:
+    def have(self, dlv: str, sizes: Mapping[str, int], new: Collection[str]) -> dict[str, Slice]:
         self.before_have()
         self._steps.step()
-        found = super().have(dlv, sizes)
+        found = super().have(dlv, sizes, new)
         self._steps.step()
         return found
 

@@ -319,7 +319,7 @@ def test_what_it_does_not_know_it_reports_and_leaves_alone(host: DpvHost) -> Non
     host.lio.create_backstore("leg-of-others", "/dev/leg-of-others", "5f0c7d9e-8a61-4a55-9d5c-2f6f0e7c1b11")
     host.dm.create("drystone-leg-lost", "DRYSTONE-CLUSTER-leg-lost")
     host.dm.create("home", "LVM-1")
-    host.slices.have("another-dlv", {"leg-lost": 4 << 20})
+    host.slices.have("another-dlv", {"leg-lost": 4 << 20}, ["leg-lost"])
     host.agent.put(wish(2, ()))
     host.agent.put(nothing(3))
     host.agent.recover()

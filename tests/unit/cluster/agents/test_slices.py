@@ -13,6 +13,7 @@ from drystone.dvm.state import Line
 from drystone.kernel.dm.number import DeviceNumber
 
 EXTENT = 4 << 20
+ALL = tuple(f"leg-{number}" for number in range(1, 5))
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def disk(tmp_path: Path) -> Path:
 
 
 def test_the_disk_remembers(disk: Path) -> None:
-    made = Slices(str(disk)).have("dlv-1", {"leg-1": 2 * EXTENT, "leg-2": EXTENT})
+    made = Slices(str(disk)).have("dlv-1", {"leg-1": 2 * EXTENT, "leg-2": EXTENT}, ALL)
     Slices(str(disk)).mark_ready(["leg-1"])
     found = Slices(str(disk)).read()
     assert [(each.leg, each.dlv, each.pieces, each.is_ready) for each in found.slices] == [
@@ -37,9 +38,9 @@ def test_the_disk_remembers(disk: Path) -> None:
 
 def test_having_it_again_changes_nothing(disk: Path) -> None:
     slices = Slices(str(disk))
-    slices.have("dlv-1", {"leg-1": EXTENT})
+    slices.have("dlv-1", {"leg-1": EXTENT}, ALL)
     before = disk.read_bytes()
-    slices.have("dlv-1", {"leg-1": EXTENT})
+    slices.have("dlv-1", {"leg-1": EXTENT}, ALL)
     slices.mark_ready(["leg-9"])
     slices.remove("dlv-1", ["leg-9"])
     assert disk.read_bytes() == before
@@ -47,9 +48,9 @@ def test_having_it_again_changes_nothing(disk: Path) -> None:
 
 def test_what_was_given_back_is_used_again_in_pieces(disk: Path) -> None:
     slices = Slices(str(disk))
-    slices.have("dlv-1", {"leg-1": 4 * EXTENT, "leg-2": 4 * EXTENT, "leg-3": 4 * EXTENT})
+    slices.have("dlv-1", {"leg-1": 4 * EXTENT, "leg-2": 4 * EXTENT, "leg-3": 4 * EXTENT}, ALL)
     slices.remove("dlv-1", ["leg-1", "leg-3"])
-    found = slices.have("dlv-2", {"leg-4": 6 * EXTENT})["leg-4"]
+    found = slices.have("dlv-2", {"leg-4": 6 * EXTENT}, ALL)["leg-4"]
     assert found.pieces == (Piece(4, 4), Piece(12, 2))
     assert slice_lines(found, DeviceNumber(8, 0)) == (
         Line(0, 32768, "linear", "8:0 32768"),
@@ -60,16 +61,16 @@ def test_what_was_given_back_is_used_again_in_pieces(disk: Path) -> None:
 def test_without_room_none_is_made(disk: Path) -> None:
     slices = Slices(str(disk))
     with pytest.raises(ExhaustedError):
-        slices.have("dlv-1", {"leg-1": 8 * EXTENT, "leg-2": 5 * EXTENT})
+        slices.have("dlv-1", {"leg-1": 8 * EXTENT, "leg-2": 5 * EXTENT}, ALL)
     assert slices.read().slices == ()
 
 
 def test_a_leg_is_one_dlvs_and_of_one_size(disk: Path) -> None:
     slices = Slices(str(disk))
-    slices.have("dlv-1", {"leg-1": EXTENT})
+    slices.have("dlv-1", {"leg-1": EXTENT}, ALL)
     for dlv, size in (("dlv-2", EXTENT), ("dlv-1", 2 * EXTENT)):
         with pytest.raises(MismatchError):
-            slices.have(dlv, {"leg-1": size})
+            slices.have(dlv, {"leg-1": size}, ALL)
     slices.remove("dlv-2", ["leg-1"])
     assert slices.read().find("leg-1") is not None
 
@@ -77,7 +78,7 @@ def test_a_leg_is_one_dlvs_and_of_one_size(disk: Path) -> None:
 @pytest.mark.parametrize(("leg", "size"), [("../x", EXTENT), ("leg-1", 0), ("leg-1", -EXTENT)])
 def test_what_cannot_be_is_refused(disk: Path, leg: str, size: int) -> None:
     with pytest.raises(UsageError):
-        Slices(str(disk)).have("dlv-1", {leg: size})
+        Slices(str(disk)).have("dlv-1", {leg: size}, [leg])
 
 
 def test_a_disk_with_something_on_it_is_not_formatted(disk: Path, tmp_path: Path) -> None:
@@ -101,4 +102,4 @@ def test_a_disk_without_a_table_is_not_taken_for_an_empty_one(tmp_path: Path) ->
     with path.open("wb") as file:
         file.truncate(16 * EXTENT)
     with pytest.raises(DrystoneError):
-        Slices(str(path)).have("dlv-1", {"leg-1": EXTENT})
+        Slices(str(path)).have("dlv-1", {"leg-1": EXTENT}, ALL)

@@ -252,7 +252,7 @@ def test_a_new_group_that_cannot_be_reached_holds_nothing_up(scene: Scene) -> No
     group = Group(number=2, role="data", stripes=1, extents=2)
     legs = [Leg(id=f"leg-2{'ab'[at]}", group=2, stripe=0, place=at, dpv=f"dpv{at}", extents=2) for at in range(2)]
     extended = extend(scene.record.dlv, group, legs).dlv
-    wish = scene.record.take(begin(extended, "ihost", extended.epoch))
+    wish = scene.record.take(begin(extended, "ihost", extended.epoch, {leg.id for leg in extended.legs}))
     with pytest.raises(UnavailableError):
         scene.host.agent.put(wish)
     scene.fail("leg-1b")

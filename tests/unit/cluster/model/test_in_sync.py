@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from drystone.base.errors import BusyError, MismatchError, RefusedError, UsageError
 from drystone.cluster.model import in_sync
-from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, MirrorKey
+from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, MirrorKey, Role
 from drystone.cluster.model.in_sync import Assembly
 from drystone.cluster.model.tables import ihost_state
 
@@ -152,7 +152,7 @@ def test_only_the_holder_in_the_present_epoch_changes_anything(ihost: str, behin
         lambda: in_sync.shrink(dlv, ihost, epoch, ["d0"]),
         lambda: in_sync.grow(dlv, ihost, epoch, ["d0"]),
         lambda: in_sync.readmit(dlv, ihost, epoch, "d0", noted=False),
-        lambda: in_sync.begin(dlv, ihost, epoch),
+        lambda: in_sync.begin(dlv, ihost, epoch, ()),
         lambda: in_sync.detach(dlv, ihost, epoch),
     ]
     for change in changes:
@@ -185,11 +185,112 @@ def test_a_group_that_is_added_while_attached_is_begun_once() -> None:
     group = Group(number=2, role="data", stripes=1, extents=4)
     legs = [Leg(id=f"n{place}", group=2, stripe=0, place=place, dpv=f"d{place}", extents=4) for place in range(2)]
     dlv = in_sync.extend(dlv, group, legs).dlv
-    change = in_sync.begin(dlv, "h", dlv.epoch)
+    change = in_sync.begin(dlv, "h", dlv.epoch, everything(dlv))
     assert change.assemblies == (Assembly(MirrorKey(2, 0), ("n0", "n1"), (), "nosync"),)
-    assert in_sync.begin(change.dlv, "h", change.dlv.epoch).assemblies == ()
+    again = in_sync.begin(change.dlv, "h", change.dlv.epoch, everything(dlv))
+    assert again == (change.dlv, ())
     with pytest.raises(UsageError, match="next group of dlv db is 3"):
         in_sync.extend(dlv, group, legs)
+
+
+def add_group(dlv: Dlv, number: int, role: Role = "data") -> Dlv:
+    group = Group(number=number, role=role, stripes=1, extents=4)
+    legs = [
+        Leg(id=f"{number}n{at}", group=number, stripe=0, place=at, dpv=f"d{at}", extents=4) for at in range(dlv.mirrors)
+    ]
+    return in_sync.extend(dlv, group, legs).dlv
+
+
+def test_groups_of_a_role_are_begun_in_their_order() -> None:
+    """They follow one another below the pool: one that came in between would move what is written."""
+    dlv = make_dlv()
+    dlv = in_sync.attach(dlv, "h", everything(dlv)).dlv
+    dlv = add_group(add_group(add_group(dlv, 2), 3), 4, "metadata")
+    away = everything(dlv) - {"2n0", "2n1"}
+    for change in (
+        in_sync.begin(dlv, "h", dlv.epoch, away),
+        in_sync.begin(dlv, "h", dlv.epoch, everything(dlv), held=[2]),
+    ):
+        assert [each.mirror.group for each in change.assemblies] == [4]
+        assert [group.number for group in change.dlv.groups if group.blank] == [2, 3]
+    both = in_sync.begin(dlv, "h", dlv.epoch, everything(dlv))
+    assert [each.mirror.group for each in both.assemblies] == [2, 3, 4]
+
+
+def test_a_leg_that_is_away_when_its_group_is_begun_leaves_its_set() -> None:
+    dlv = make_dlv()
+    dlv = in_sync.attach(dlv, "h", everything(dlv)).dlv
+    dlv = in_sync.shrink(dlv, "h", dlv.epoch, ["d0"]).dlv
+    dlv = add_group(dlv, 2)
+    change = in_sync.begin(dlv, "h", dlv.epoch, everything(dlv) - {"2n1"})
+    assert change.assemblies == (Assembly(MirrorKey(2, 0), ("2n0",), (), "nosync"),)
+    assert members(change.dlv) == {"m0", "m1", "d1", "2n0"}
+    assert {leg.id for leg in change.dlv.legs if leg.noted} == {"d0", "2n1"}
+
+
+def test_a_blank_group_that_cannot_be_reached_keeps_nobody_from_attaching() -> None:
+    dlv = add_group(used(), 2)
+    change = in_sync.attach(dlv, "h", everything(dlv) - {"2n0", "2n1"})
+    assert [each.mirror for each in change.assemblies] == [META, DATA]
+    assert [group.blank for group in change.dlv.groups] == [False, False, True]
+    assert members(change.dlv) == everything(dlv)
+    assert not any(leg.noted or leg.copying for leg in change.dlv.legs)
+    begun = in_sync.begin(change.dlv, "h", change.dlv.epoch, everything(dlv))
+    assert [each.mirror.group for each in begun.assemblies] == [2]
+
+
+def test_a_blank_leg_is_exchanged_and_stays_in_its_set() -> None:
+    dlv = add_group(used(), 2)
+    new = replace(dlv.legs[-1], id="new", dpv="d7", in_sync=False)
+    after = in_sync.exchange(dlv, "2n1", new).dlv
+    assert [(leg.id, leg.in_sync) for leg in after.legs_of(MirrorKey(2, 0))] == [("2n0", True), ("new", True)]
+
+
+def status_of(dlv: Dlv) -> dict[str, str]:
+    return {leg.id: leg.status for leg in dlv.legs}
+
+
+def made(dlv: Dlv) -> Dlv:
+    return replace(dlv, legs=tuple(replace(leg, status="ready") for leg in dlv.legs))
+
+
+def test_a_leg_whose_disk_was_replaced_is_out_of_its_set_and_made_anew() -> None:
+    dlv = made(used())
+    after, assemblies = in_sync.remake(dlv, ["d0"])
+    assert (members(after), assemblies, after.epoch) == ({"m0", "m1", "d1"}, (), dlv.epoch + 1)
+    assert status_of(after) == {"m0": "ready", "m1": "ready", "d0": "creating", "d1": "ready"}
+    here = in_sync.attach(dlv, "h", everything(dlv)).dlv
+    after, assemblies = in_sync.remake(here, ["d0"])
+    assert assemblies == (Assembly(DATA, ("d1",), (), "kept"),)
+    assert (members(after), after.attachment) == ({"m0", "m1", "d1"}, here.attachment)
+    assert not any(leg.noted for leg in after.legs), "no log knows all that an empty leg lacks"
+
+
+def test_the_last_leg_of_a_set_is_never_taken_for_an_empty_one() -> None:
+    dlv = made(used(without=("d0",)))
+    assert in_sync.remake(dlv, ["d1"]) == (dlv, ())
+    after = in_sync.remake(dlv, ["d1", "m1"]).dlv
+    assert (members(after), status_of(after)["d1"]) == ({"m0", "d1"}, "ready")
+    both = made(used())
+    assert in_sync.remake(both, ["d0", "d1"]) == (both, ())
+
+
+def test_a_blank_leg_that_is_gone_is_made_anew_in_its_set() -> None:
+    dlv = made(make_dlv())
+    after = in_sync.remake(dlv, ["d0", "d1"]).dlv
+    assert (members(after), status_of(after)["d0"]) == (everything(dlv), "creating")
+
+
+def test_a_source_and_a_target_that_are_gone_are_made_anew_one_after_the_other() -> None:
+    """The copy goes on above the source until that was swapped."""
+    dlv = made(used(3, without=("d0",)))
+    dlv = in_sync.attach(dlv, "h", everything(dlv)).dlv
+    after, assemblies = in_sync.remake(dlv, ["d0", "d1"])
+    assert assemblies == (Assembly(DATA, ("d2",), ("d0",), "kept"),)
+    assert (status_of(after)["d0"], status_of(after)["d1"]) == ("ready", "creating")
+    after, assemblies = in_sync.remake(after, ["d0"])
+    assert assemblies == (Assembly(DATA, ("d2",), (), "dirty"),)
+    assert (status_of(after)["d0"], members(after)) == ("creating", {"m0", "m1", "m2", "d2"})
 
 
 def test_a_leg_is_exchanged_only_when_it_is_in_no_set() -> None:

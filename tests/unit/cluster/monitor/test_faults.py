@@ -52,6 +52,23 @@ def test_by_force_a_leg_of_a_dpv_that_cannot_shut_the_ihost_out_leaves_its_set(w
     assert world.dpvs["d2"].admitted() != {}
 
 
+def test_an_ihost_that_is_being_shut_out_gives_up_no_leg(world: World) -> None:
+    """One dpv after the other lets it in no more: to its mirrors that looks like legs that are lost."""
+    world.make()
+    dlv = world.attach()
+    world.cut.add("d2:9400")
+    force_off(world)
+    world.go(1)
+    assert world.dlv().status == "fencing"
+    for leg in dlv.legs:
+        if leg.dpv == "d1":
+            world.fail(leg.id)
+    assert world.outside() == set()
+    world.cut.discard("d2:9400")
+    world.go()
+    assert (world.dlv().status, world.outside()) == ("detached", set())
+
+
 def test_patience_is_of_rounds_in_a_row(world: World) -> None:
     """A connection that is lost for a moment now and then takes no leg out of its set."""
     world.make()
