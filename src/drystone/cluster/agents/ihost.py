@@ -253,9 +253,12 @@ class IhostAgent:
         note = self._begin_logs(note, failures)
         self._swap(note, patience, failures)
         failures.tell()
-        if not note.wish.disks and not note.written:
+        if note.wish.disks:
+            self._raise(note)
+        elif note.written:
+            self._take_down(note)
+        else:
             self._give_up(note, patience)
-        self._raise(note)
         note = self._clear(note)
         return self._see(note)
 
@@ -316,6 +319,18 @@ class IhostAgent:
             uuids = {entry.uuid for entry in self._devices.entries() if entry.name in names}
             for program in fail_all(self._devices.observe(uuids)):
                 self._devices.run(program)
+        self._remove_nodes(note)
+        self._devices.remove_all(note.uuids)
+
+    def _take_down(self, note: VolumeNote) -> None:
+        """Have no device left, of an attachment that ends in order: what they hold goes through as they go. By what
+        nobody has open, not by their tables: those of a pool that has failed do not say what they are on.
+        """
+        self._refuse_held(note)
+        uuid = f"{PREFIX}{note.wish.dlv}-volume"
+        for entry in self._devices.entries():
+            if entry.uuid == uuid and self._devices.dm.info(entry.number).open_count:
+                raise BusyError(f"{entry.name} is open", hint="unmount it")
         self._remove_nodes(note)
         self._devices.remove_all(note.uuids)
 
