@@ -335,15 +335,15 @@ def remake(dlv: Dlv, gone: Collection[str]) -> Change:
         return Change(dlv)
     lost = {leg.id for leg in dlv.legs if leg.id in made and leg.group not in blank}
     if dlv.attachment is None:
-        after, assemblies = _with_set(dlv, _set_of(dlv) - lost), ()
+        change = Change(_with_set(dlv, _set_of(dlv) - lost))
     else:
-        after, assemblies = shrink(dlv, dlv.attachment.ihost, dlv.epoch, lost)
+        change = shrink(dlv, dlv.attachment.ihost, dlv.epoch, lost)
     # What is copied to still, as a source was lost, is told of once that is not so any more.
     legs = tuple(
         replace(leg, status="creating", noted=False) if leg.id in made and not leg.copying else leg
-        for leg in after.legs
+        for leg in change.dlv.legs
     )
-    return Change(replace(after, legs=legs), assemblies)
+    return change._replace(dlv=replace(change.dlv, legs=legs))
 
 
 def check_holder(dlv: Dlv, ihost: str, epoch: int) -> None:

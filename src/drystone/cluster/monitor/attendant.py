@@ -440,8 +440,9 @@ def _forget_volume(work: Work, dlv: str, ihost: str, epoch: int) -> None:
 def _missing_of(error: DrystoneError) -> set[str]:
     """The legs (ids) that a dpv says are not on its disk, although they were made."""
     missing = error.facts.get("missing")
-    is_known = isinstance(error, DamagedError) and isinstance(missing, list)
-    return {leg for leg in missing if isinstance(leg, str)} if is_known else set()
+    if not isinstance(error, DamagedError) or not isinstance(missing, list):
+        return set()
+    return {leg for leg in missing if isinstance(leg, str)}
 
 
 def _is_ahead(error: DrystoneError, epoch: int) -> bool:

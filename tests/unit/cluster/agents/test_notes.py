@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drystone.cluster.agents.dpv import LegsNote
+from drystone.cluster.agents.legs_note import LegsNote
 from drystone.cluster.agents.notes import Notes
 from drystone.cluster.model.calls import LegsWish
 from drystone.dvm.state import State
