@@ -12,8 +12,8 @@ from drystone.cluster.monitor.rounds import Rounds, Way
 from drystone.cluster.queue.events import EventHints
 from drystone.cluster.queue.hint import Hint
 from drystone.cluster.state.database import Database, Work
+from drystone.testing.cluster.kernels import Crash
 
-from ..agents.bench import Crash  # noqa: TID252
 from .test_kills import PERIOD, live
 from .world import PATIENCE, SIZE, Link, World
 
