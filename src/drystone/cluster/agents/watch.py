@@ -111,6 +111,7 @@ class Watcher:
         """Whether there is nothing more to do. After a swap that is for the next look to say."""
         wish, lost = self._agent.find_lost(dlv)
         if lost:
+            log.info("dlv %s lost legs %s in epoch %d", dlv, ", ".join(lost), wish.epoch)
             self._shrink(wish, lost)
             return False
         wish, copied = self._agent.find_copied(dlv)
@@ -144,10 +145,12 @@ class Watcher:
         failures.tell()
 
     def _carry_out(self, wish: VolumeWish) -> None:
+        log.info("dlv %s is recorded in epoch %d", wish.dlv, wish.epoch)
         try:
             self._agent.put_recorded(wish)
         finally:
             self._unfinished[wish.dlv] = wish
+        log.info("dlv %s has its mirrors as recorded in epoch %d", wish.dlv, wish.epoch)
 
 
 def _repeat(step: Callable[[], None], stop: Event, pause: float) -> None:
