@@ -110,6 +110,17 @@ def check_login_twice(bench: IscsiBench) -> None:
     assert (after.identifier, after.disks, after.replacement) == (before.identifier, before.disks, 4)
 
 
+def check_replacement_timeout(bench: IscsiBench) -> None:
+    iqn = bench.leg()
+    refused(NotFoundError, bench.initiator.set_replacement, iqn, PORTAL, 7)
+    disk = bench.attached(iqn)
+    bench.initiator.set_replacement(iqn, PORTAL, 7)
+    refused(UsageError, bench.initiator.set_replacement, iqn, PORTAL, 3601)
+    after = bench.session(iqn)
+    assert after is not None
+    assert (after.replacement, after.disks) == (7, (disk,))
+
+
 def check_two_legs(bench: IscsiBench) -> None:
     one, two = bench.leg(at=0), bench.leg(at=1)
     first, second = bench.attached(one), bench.attached(two)

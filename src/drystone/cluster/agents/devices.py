@@ -29,7 +29,7 @@ PREFIX = "DRYSTONE-CLUSTER-"
 class Devices:
     """Device-mapper, as far as it is the agent's. The constructor has no effects.
 
-    :param memory: keeps memory in RAM while a program runs. :param clock: waits between the tries of a program.
+    :ivar memory: keeps memory in RAM while programs run. :param clock: waits between the tries of a program.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Devices:
     ) -> None:
         self._clock = clock
         self.dm = dm
-        self._memory = memory
+        self.memory = memory
 
     def observe(self, uuids: Collection[str]) -> State:
         """What is there of the devices with these UUIDs."""
@@ -57,7 +57,7 @@ class Devices:
     def run(self, program: Program) -> None:
         """Run a program. :raises DrystoneError: it failed."""
         if not program.is_empty:
-            execute(program, self.dm, clock=self._clock, memory=self._memory).require_done()
+            execute(program, self.dm, clock=self._clock, memory=self.memory).require_done()
 
     def remove_all(self, uuids: Collection[str]) -> None:
         """Remove devices, those first that nobody has open. Tables are not asked: a thin pool that has failed has its

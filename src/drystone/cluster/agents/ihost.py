@@ -14,6 +14,7 @@ mirror, and ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -32,13 +33,14 @@ from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.failures import Failures
 from drystone.cluster.agents.legs import LUN, chap_of, is_leg_target, uuid_of_leg, wwid_of_leg
 from drystone.cluster.agents.logs import LogDevices, LogNote, begins_anew, device_name, find_log, log_bytes
+from drystone.cluster.agents.losses import find_losses
 from drystone.cluster.agents.notes import Notes
 from drystone.cluster.agents.swap import fail_all, swaps
+from drystone.cluster.agents.timeouts import LONE_SECONDS, MIRRORED, SessionTimeouts
 from drystone.cluster.agents.turns import PATIENCE, Turns
 from drystone.cluster.agents.views import (
     LiveMirror,
-    is_offline,
-    numbers_of,
+    find_leg_session,
     see_disk,
     see_mirror,
     see_mirrors,
@@ -80,7 +82,9 @@ def flush_disk(path: str) -> None:
 class IhostAgent:
     """The agent of an ihost. The constructor has no effects; `recover` is called once, at the start.
 
-    :param folder: where it keeps its notes. :param timeouts: of its iSCSI sessions. :param boot: tells this boot.
+    :param folder: where it keeps its notes. :param boot: tells this boot.
+    :param timeouts: of its iSCSI sessions. :param lone_seconds: the replacement timeout of a leg that nothing stands
+        beside, which is waited for long; another one is given up soon, and caught up when it is back.
     :param make_node, remove_node: of /dev/mapper/NAME. :param flush: writes back what a disk has in its cache.
     :param answer_seconds: that what is above mirrors has to say how it is.
     """
@@ -92,7 +96,8 @@ class IhostAgent:
         initiator: Initiator,
         logs: LogDevices,
         *,
-        timeouts: Timeouts | None = None,
+        timeouts: Timeouts = MIRRORED,
+        lone_seconds: int = LONE_SECONDS,
         boot: Callable[[], str] = read_boot,
         make_node: Callable[[str, DeviceNumber], str] = make_node,
         remove_node: Callable[[str], None] = remove_node,
@@ -103,7 +108,7 @@ class IhostAgent:
         self._devices = devices
         self._initiator = initiator
         self._logs = logs
-        self._timeouts = timeouts or Timeouts()
+        self._timeouts = SessionTimeouts(initiator, timeouts, lone_seconds)
         self._boot = boot
         self._make_node = make_node
         self._remove_node = remove_node
@@ -139,7 +144,9 @@ class IhostAgent:
         are here are as they should be then.
         """
         failures = Failures()
-        self._swap(self._begin_logs(self._take(wish), failures), PATIENCE, failures)
+        note = self._take(wish)
+        self._timeouts.lengthen(wish, failures)
+        self._swap(self._begin_logs(note, failures), PATIENCE, failures)
         failures.tell()
 
     def look(self, dlv: str) -> VolumeSeen:
@@ -159,27 +166,17 @@ class IhostAgent:
     def find_lost(self, dlv: str) -> tuple[VolumeWish, tuple[str, ...]]:
         """What is wished of a dlv, and its legs that the kernel has given up. Never waits for a disk.
 
-        :raises UnavailableError: a mirror holds its writes, and it is not known which leg is the cause.
+        :raises UnavailableError: a mirror holds its writes, and has to: see `find_losses`.
         """
         note = self._notes.read(dlv)
         failing = [each for each in self._see_mirrors(note) if each.handles_errors and each.failed]
         if not failing:
             return note.wish, ()
         sessions = self._initiator.sessions()
-        numbers = {number for each in failing for number in each.failed}
-        # One without I/O raises no event: on one event every mirror is swapped whose leg is gone with it. Legs that no
-        # device has yet are not looked at: of a new group, say, whose dpvs were never reached.
+        # Legs that no device has yet are not looked at: of a new group, say, whose dpvs were never reached.
         there = {entry.name for entry in self._devices.entries() if entry.uuid in note.uuids}
-        in_use = legs_in(note.wish, there)
-        lost = tuple(
-            disk.leg
-            for disk in note.wish.disks
-            if disk.leg in in_use
-            and (is_offline(session := _find(sessions, disk)) or not numbers.isdisjoint(numbers_of(session)))
-        )
-        if not lost:
-            raise UnavailableError(f"{failing[0].name} holds its writes, and no leg here is the cause")
-        return note.wish, lost
+        of_legs = {disk.leg: find_leg_session(sessions, disk) for disk in note.wish.disks}
+        return note.wish, find_losses(note.wish, failing, legs_in(note.wish, there), of_legs)
 
     def find_copied(self, dlv: str) -> tuple[VolumeWish, tuple[str, ...]]:
         """What is wished of a dlv, and the legs of its mirrors that are as wished, with all regions in sync.
@@ -251,8 +248,10 @@ class IhostAgent:
         failures = Failures()
         self._log_in(note.wish, failures)
         note = self._begin_logs(note, failures)
+        self._timeouts.lengthen(note.wish, failures)
         self._swap(note, patience, failures)
         failures.tell()
+        self._timeouts.shorten(note.wish)
         if note.wish.disks:
             self._raise(note)
         elif note.written:
@@ -267,10 +266,12 @@ class IhostAgent:
 
         :raises MismatchError: a target offers something else than its leg: nothing here can be relied on.
         """
+        there = self._initiator.sessions()
         for each in wish.disks:
             portal, chap = Portal.parse(each.portal), chap_of(each.leg, each.secret)
+            timeouts = self._timeouts.at_login(find_leg_session(there, each))
             with failures.kept():
-                self._initiator.login(each.target, portal, chap=chap, timeouts=self._timeouts)
+                self._initiator.login(each.target, portal, chap=chap, timeouts=timeouts)
                 await_disk(self._initiator, each.target, portal, LUN)
             session = find_session(self._initiator.sessions(), each.target, portal)
             for found in session.disks if session else ():
@@ -300,13 +301,17 @@ class IhostAgent:
         """Have every mirror as it is wished. It asks for nothing but mirrors, which never wait for a disk. One that
         cannot be keeps none of the others.
         """
-        with self._swapping.of(note.wish.dlv, patience):
+        with self._swapping.of(note.wish.dlv, patience), ExitStack() as locked:
             self._notes.newest(note)
             find = self._numbers(note)
             for part in lower_parts(note.wish.state):
                 with failures.kept():
                     state = resolve_paths(part, find)
-                    for program in swaps(self._devices.observe({device.uuid for device in part.devices}), state):
+                    programs = [*swaps(self._devices.observe({device.uuid for device in part.devices}), state)]
+                    if programs:
+                        self._timeouts.check_lone(note.wish, part)
+                        locked.enter_context(self._devices.memory())  # once, not by each program: it takes a while
+                    for program in programs:
                         self._devices.run(program)
 
     def _give_up(self, note: VolumeNote, patience: float) -> None:
@@ -352,7 +357,7 @@ class IhostAgent:
 
         def find(path: str) -> DeviceNumber:
             if path in disks:
-                session = _find(sessions, disks[path])
+                session = find_leg_session(sessions, disks[path])
                 for disk in session.disks if session else ():
                     if disk.lun == LUN and disk.wwid == wwid_of_leg(disks[path].leg):
                         return disk.number
@@ -414,7 +419,7 @@ class IhostAgent:
         if not wish.disks and note.written:
             for each in note.disks:
                 if each.leg in note.written:
-                    self._flush_leg(each, _find(sessions, each))
+                    self._flush_leg(each, find_leg_session(sessions, each))
             # Noted before the first session goes: after a crash nothing is left that would have to be flushed.
             note = replace(note, written=())
             self._notes.rewrite(note)
@@ -453,7 +458,7 @@ class IhostAgent:
             wish.dlv,
             wish.epoch,
             node_path(final) if final and self._devices.is_there(final) else "",
-            tuple(see_disk(each, _find(sessions, each)) for each in note.disks),
+            tuple(see_disk(each, find_leg_session(sessions, each)) for each in note.disks),
             tuple(see_mirror(each, legs.get(each.name, ())) for each in mirrors),
             above[0],
             self._find_reason(note),
@@ -470,10 +475,6 @@ class IhostAgent:
         except RefusedError as error:
             return error.message
         return ""
-
-
-def _find(sessions: Collection[Session], disk: Disk) -> Session | None:
-    return find_session(sessions, disk.target, Portal.parse(disk.portal))
 
 
 def _is_unknown(uuid: str, known: Collection[str]) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from uuid import uuid4
@@ -24,6 +24,7 @@ from drystone.cluster.agents.ihost import IhostAgent
 from drystone.cluster.agents.logs import RamLogs
 from drystone.cluster.agents.record import ApiRecord
 from drystone.cluster.agents.slices import Slices
+from drystone.cluster.agents.timeouts import MIRRORED
 from drystone.cluster.agents.watch import Watcher
 from drystone.cluster.connection import trusting
 from drystone.cluster.token_file import read_token
@@ -65,7 +66,8 @@ class IhostSettings:
 
     :ivar listen, folder, tls, plain: as for a dpv. :ivar name: of this ihost, as the cluster calls it.
     :ivar api: its URL. :ivar token: the file with this agent's token. :ivar authority: PEM of who vouches for the API;
-        the machine's own authorities when None. :ivar logs: a folder on a tmpfs. :ivar timeouts: of iSCSI sessions.
+        the machine's own authorities when None. :ivar logs: a folder on a tmpfs. :ivar timeouts: of iSCSI sessions with
+        legs that others stand beside.
     """
 
     listen: str
@@ -75,7 +77,7 @@ class IhostSettings:
     token: Path
     authority: Path | None = None
     logs: Path = LOGS
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = MIRRORED
     tls: MutualTls | None = None
     plain: bool = False
 

@@ -15,10 +15,13 @@ from drystone.kernel.dm.abc import DeviceMapper
 from drystone.kernel.dm.legs import Mirror
 from drystone.kernel.dm.statuses import MirrorStatus, ThinPoolStatus
 from drystone.kernel.dm.targets import parse_target
-from drystone.kernel.iscsi.abc import Session
+from drystone.kernel.iscsi.abc import Session, find_session
+from drystone.kernel.iscsi.names import Portal
 
 _OFFLINE = "transport-offline"
 """The state of a disk whose session was lost for longer than its replacement timeout: all I/O fails."""
+
+_RUNNING = "running"
 
 
 class LiveMirror(Struct, frozen=True):
@@ -106,6 +109,16 @@ def see_disk(disk: Disk, session: Session | None) -> DiskSeen:
 def numbers_of(session: Session | None) -> set[str]:
     """Of its disks, as tables and statuses write them."""
     return {str(disk.number) for disk in session.disks} if session else set()
+
+
+def find_leg_session(sessions: Collection[Session], disk: Disk) -> Session | None:
+    """The session of a leg."""
+    return find_session(sessions, disk.target, Portal.parse(disk.portal))
+
+
+def is_at_work(session: Session | None) -> bool:
+    """Whether a leg has its connection, and its disk does I/O."""
+    return session is not None and session.is_logged_in and any(each.state == _RUNNING for each in session.disks)
 
 
 def is_offline(session: Session | None) -> bool:

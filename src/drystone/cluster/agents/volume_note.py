@@ -185,6 +185,21 @@ def legs_in(wish: VolumeWish, names: Collection[str]) -> set[str]:
     return {disk.leg for disk in wish.disks if leg_path(disk.leg) in words}
 
 
+def lone_legs(wish: VolumeWish, lower: State | None = None) -> set[str]:
+    """The legs that nothing stands beside: what fails on one of them fails for who uses the volume.
+
+    :param lower: mirrors of it, with what is below them; all of them when None.
+    """
+    words = {
+        word
+        for device in (lower or lower_of(wish.state)).devices
+        for line in device.table
+        if (mirror := mirror_of(device)) is None or not mirror.handle_errors
+        for word in devices_of(line)
+    }
+    return {disk.leg for disk in wish.disks if leg_path(disk.leg) in words}
+
+
 def only_below(state: State, name: str) -> State:
     """A device, and what is below it."""
     names = Graph(state.devices).below(name) | {name}

@@ -109,6 +109,12 @@ class Initiator(Protocol):
             not answer, or does not take logins, or the session that is there has lost it.
         """
 
+    def set_replacement(self, target: str, portal: Portal, seconds: int) -> None:
+        """Have the replacement timeout of a session be so, from the next loss of its connection on.
+
+        :raises NotFoundError: there is no session. :raises UsageError: other seconds than `Timeouts` takes.
+        """
+
     def logout(self, target: str, portal: Portal) -> None:
         """End the session, with its disks, and forget its record. No session: only the latter.
 
@@ -116,6 +122,11 @@ class Initiator(Protocol):
         :raises UnavailableError: iscsid was started anew while the target was away: it ends such a session when the
             target is back. Until then the session stays, and all I/O of its disks fails.
         """
+
+
+def no_session(target: str, portal: Portal) -> NotFoundError:
+    """The error that there is none."""
+    return NotFoundError(f"there is no session with {target} at {portal}")
 
 
 def find_session(sessions: Iterable[Session], target: str, portal: Portal) -> Session | None:
@@ -136,7 +147,7 @@ def await_disk(
     while True:
         session = find_session(initiator.sessions(), target, portal)
         if session is None:
-            raise NotFoundError(f"there is no session with {target} at {portal}")
+            raise no_session(target, portal)
         for disk in session.disks:
             if disk.lun == lun and disk.size:
                 return disk

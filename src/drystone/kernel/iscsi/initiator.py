@@ -11,7 +11,7 @@ from pathlib import Path
 
 from drystone.base.clock import Clock, SystemClock
 from drystone.base.errors import DamagedError, DrystoneError, KernelError, NotFoundError, UsageError
-from drystone.kernel.iscsi.abc import Disk, Session, Timeouts, find_session
+from drystone.kernel.iscsi.abc import Disk, Session, Timeouts, find_session, no_session
 from drystone.kernel.iscsi.daemon import Run, ensure_running
 from drystone.kernel.iscsi.exits import (
     DISTURBED,
@@ -100,6 +100,12 @@ class OpenIscsi:
             with contextlib.suppress(DrystoneError):
                 self._forget(target, portal)
             raise
+
+    def set_replacement(self, target: str, portal: Portal, seconds: int) -> None:
+        known = find_session(self.sessions(), check_iqn(target, "target"), portal)
+        if known is None:
+            raise no_session(target, portal)
+        self._set_replacement(known, Timeouts(replacement=seconds).replacement)
 
     def logout(self, target: str, portal: Portal) -> None:
         known = find_session(self.sessions(), check_iqn(target, "target"), portal)

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 
 from drystone.base.errors import DrystoneError
 from drystone.kernel.dm.number import DeviceNumber
-from drystone.kernel.iscsi.abc import Disk, Session, Timeouts
+from drystone.kernel.iscsi.abc import Disk, Session, Timeouts, no_session
 from drystone.kernel.iscsi.exits import failure, in_use, lost
 from drystone.kernel.iscsi.names import Chap, Portal, check_iqn, wwid_of
 
@@ -102,6 +102,12 @@ class SimulatedInitiator:
             name = f"sd{chr(ord('a') + place)}"
             fresh.disks += (Disk(lun, name, number, offer.size, wwid_of(offer.serial), "running"),)
         self._logins.append(fresh)
+
+    def set_replacement(self, target: str, portal: Portal, seconds: int) -> None:
+        known = self._find(check_iqn(target, "target"), portal)
+        if known is None:
+            raise no_session(target, portal)
+        known.replacement = Timeouts(replacement=seconds).replacement
 
     def logout(self, target: str, portal: Portal) -> None:
         known = self._find(check_iqn(target, "target"), portal)

@@ -193,6 +193,11 @@ class AttachedInitiator(SimulatedInitiator):
                     self._dm.add_disk(disk.number, disk.size // 512)
         self._steps.step()
 
+    def set_replacement(self, target: str, portal: Portal, seconds: int) -> None:
+        self._steps.step()
+        super().set_replacement(target, portal, seconds)
+        self._steps.step()
+
     def logout(self, target: str, portal: Portal) -> None:
         if target in self.stuck:
             raise UnavailableError("its session does not end")

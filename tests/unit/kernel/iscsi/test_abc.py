@@ -32,6 +32,9 @@ class Told:
     def login(self, target: str, portal: Portal, *, chap: Chap | None = None, timeouts: Timeouts | None = None) -> None:
         raise AssertionError("nobody logs in")
 
+    def set_replacement(self, target: str, portal: Portal, seconds: int) -> None:
+        raise AssertionError("nobody waits for longer")
+
     def logout(self, target: str, portal: Portal) -> None:
         raise AssertionError("nobody logs out")
 

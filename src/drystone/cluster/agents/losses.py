@@ -1,0 +1,52 @@
+"""Which legs of a volume are given up when mirrors hold their writes, as a function of what the kernel says.
+
+A leg is given up only while another one of its mirror is at work. Where the link of the whole host is cut, all legs
+fail, one shortly before the other: who gave up the first would have its writes fail at the second, as a single leg
+holds nothing back. So writes stay held until a leg has its connection again; that one is kept then, as every leg of a
+set holds all that was acknowledged, and the others are copied to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from drystone.base.errors import UnavailableError
+from drystone.cluster.agents.views import LiveMirror, is_at_work, is_offline, numbers_of
+from drystone.cluster.agents.volume_note import mirrors_of
+from drystone.cluster.model.calls import VolumeWish
+from drystone.kernel.iscsi.abc import Session
+
+
+def find_losses(
+    wish: VolumeWish, failing: Collection[LiveMirror], in_use: Collection[str], sessions: Mapping[str, Session | None]
+) -> tuple[str, ...]:
+    """The legs to give up, in the order of the disks.
+
+    :param failing: mirrors that hold their writes, one at least. :param in_use: legs that a device is on.
+    :param sessions: of the legs, by their ids.
+    :raises UnavailableError: no leg here is the cause; or of each mirror none is at work, so that all goes on waiting.
+    """
+    # One without I/O raises no event: on one event every mirror is swapped whose leg is gone with it.
+    numbers = {number for each in failing for number in each.failed}
+    lost = {
+        leg
+        for leg, session in sessions.items()
+        if leg in in_use and (is_offline(session) or not numbers.isdisjoint(numbers_of(session)))
+    }
+    if not lost:
+        raise UnavailableError(f"{next(iter(failing)).name} holds its writes, and no leg here is the cause")
+    waiting = ""
+    for name, legs in mirrors_of(wish).items():
+        if "" in legs or lost.isdisjoint(legs):  # on another device, of which nothing is known here, or on nothing
+            continue
+        at_work = [leg for leg in legs if is_at_work(sessions[leg])]
+        if lost.issuperset(legs):
+            lost.difference_update(at_work[:1])
+        if lost.issuperset(at_work):
+            waiting = name
+            lost.difference_update(legs)
+    if not lost:
+        raise UnavailableError(
+            f"{waiting} holds its writes, as none of its legs can be reached", hint="are this host's links up?"
+        )
+    return tuple(disk.leg for disk in wish.disks if disk.leg in lost)
