@@ -11,39 +11,15 @@ import click
 
 from drystone.base.errors import DrystoneError, UsageError
 from drystone.base.sizes import format_size, parse_size
-from drystone.cli.convoy import DAEMON_HELP, DEFAULT_SOCKET, daemon_options, goes_on, start_daemon
-from drystone.cli.output import Function, interactive, json_option, print_json, print_pairs, print_table
+from drystone.cli.convoy import DAEMON_HELP, daemon_options, goes_on, start_daemon
+from drystone.cli.output import interactive, json_option, print_json, print_pairs, print_table
 from drystone.cli.preview import dry_run_option, print_previews
 from drystone.cli.volume_boot import boot
-from drystone.wire.client import Answer, UnixClient
+from drystone.cli.volume_daemon import call, read_object, socket_option
+from drystone.cli.volume_fsck import fsck
+from drystone.wire.client import Answer
 
 _POLL_SECONDS = 0.2
-
-
-def socket_option(function: Function) -> Function:
-    """The option `--socket`, as the parameter `socket`."""
-    return click.option(
-        "--socket",
-        "-s",
-        default=DEFAULT_SOCKET,
-        show_default=True,
-        envvar="DRYSTONE_SOCKET",
-        show_envvar=True,
-        help="The daemon's unix socket.",
-    )(function)
-
-
-def call(socket: str, method: str, route: str, body: Mapping[str, object] | None = None) -> Answer:
-    """One request to the daemon."""
-    return UnixClient(Path(socket), start="drystone volume daemon").call(method, f"/v1{route}", body)
-
-
-def read_object(answer: Answer) -> dict[str, Any]:
-    """The answer's JSON object. :raises DrystoneError: it is something else."""
-    document = answer.document()
-    if not isinstance(document, dict):
-        raise DrystoneError("the daemon's answer is no object")
-    return document
 
 
 def call_with_progress(socket: str, method: str, route: str, body: Mapping[str, object], what: str) -> Answer:
@@ -142,6 +118,7 @@ def volume() -> None:
 
 
 volume.add_command(boot)
+volume.add_command(fsck)
 
 
 @volume.command(help=DAEMON_HELP.replace("convoy daemon", "drystone volume daemon"))

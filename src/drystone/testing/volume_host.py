@@ -154,6 +154,13 @@ class SimulatedHost:
         self.kernel.close(found.number, exclusive=True)
         self.mounted.remove(found)
 
+    def list_thin_ids(self, path: str, held_root: int) -> set[int]:
+        assert path == METADATA
+        held = self._metadata.held
+        assert held is not None
+        assert held.block == held_root
+        return set(held.devices)
+
     def lock_metadata(self, pool: Ref) -> contextlib.AbstractContextManager[None]:
         self.kernel.info(pool)  # nobody else is here
         return contextlib.nullcontext()

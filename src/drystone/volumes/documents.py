@@ -76,6 +76,13 @@ class BackupRequest(msgspec.Struct, rename="pascal"):
     verbose: bool = False
 
 
+class FsckRequest(msgspec.Struct, rename="pascal"):
+    """POST /fsck. `DeleteUnknown`: with `Repair`, also what throws away data that the catalogue knows nothing of."""
+
+    repair: bool = False
+    delete_unknown: bool = False
+
+
 class ListVolumes(msgspec.Struct, rename="pascal"):
     """GET /volumes/list; `Driver` "" for all."""
 

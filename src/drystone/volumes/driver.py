@@ -121,6 +121,39 @@ class Preview:
     program: dict[str, object] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the catalogue says of a driver's volumes at a moment.
+
+    :ivar passing: UUIDs of volumes and snapshots that an operation of the journal is about: of those all may be there,
+        or nothing.
+    """
+
+    volumes: tuple[Volume, ...]
+    snapshots: tuple[Snapshot, ...]
+    passing: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as the catalogue says (`drystone volume fsck`).
+
+    :ivar kind: a word for machines. :ivar subject: what it is about. :ivar text: what is wrong, for people.
+    :ivar remedy: what `mend` does, or what somebody can do where there is none, in words.
+    :ivar mend: mends it; harmless when it is mended already. :raises DrystoneError: it cannot.
+    :ivar volume: UUID of the volume whose lock is held around `mend`, "" for none.
+    :ivar loses: mending it throws data away.
+    """
+
+    kind: str
+    subject: str
+    text: str
+    remedy: str
+    mend: Callable[[], object] | None = None
+    volume: str = ""
+    loses: bool = False
+
+
 class Driver(Protocol):
     """A kind of volume. Calls for different volumes come from several threads at once, for one volume one at a time."""
 
@@ -179,6 +212,12 @@ class Driver(Protocol):
 
     def preview(self, change: Change) -> Preview:
         """What a change would do, without a title; nothing is changed."""
+
+    def examine(self, known: Callable[[], Known]) -> list[Finding]:
+        """What is there, held against what the catalogue says; nothing is changed. Others go on meanwhile.
+
+        :param known: asked before and after looking: what is said the same both times was so in between.
+        """
 
 
 @dataclass(frozen=True, slots=True)

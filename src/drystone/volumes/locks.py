@@ -22,12 +22,28 @@ class VolumeLocks:
     @contextlib.contextmanager
     def hold(self, uuid: str) -> Iterator[None]:
         """Wait until no other operation is on the volume `uuid`, and keep others out."""
+        with self._wanted(uuid) as lock, lock:
+            yield
+
+    @contextlib.contextmanager
+    def try_hold(self, uuid: str) -> Iterator[bool]:
+        """Keep others out of the volume `uuid`, if no operation is on it now; whether none is."""
+        with self._wanted(uuid) as lock:
+            is_free = lock.acquire(blocking=False)
+            try:
+                yield is_free
+            finally:
+                if is_free:
+                    lock.release()
+
+    @contextlib.contextmanager
+    def _wanted(self, uuid: str) -> Iterator[threading.Lock]:
+        """The volume's lock, which is kept while somebody wants it."""
         with self._guard:
             lock, wanted = self._locks.get(uuid, (threading.Lock(), 0))
             self._locks[uuid] = (lock, wanted + 1)
         try:
-            with lock:
-                yield
+            yield lock
         finally:
             with self._guard:
                 lock, wanted = self._locks[uuid]

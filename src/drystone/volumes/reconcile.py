@@ -21,18 +21,18 @@ def reconcile(catalogue: Catalogue, drivers: Mapping[str, Driver]) -> None:
     for operation in catalogue.list_operations():
         driver = drivers.get(operation.volume.driver)
         if driver is None:
-            log.warning("%s is left as it is: its driver does not run", _name(operation))
+            log.warning("%s is left as it is: its driver does not run", name_operation(operation))
             continue
         try:
-            outcome = _end(catalogue, driver, operation)
+            outcome = end_operation(catalogue, driver, operation)
         except (DrystoneError, OSError) as error:
-            log.error("%s was cut short and cannot be ended now: %s", _name(operation), error)  # noqa: TRY400  # the message is the news, not our stack
+            log.error("%s was cut short and cannot be ended now: %s", name_operation(operation), error)  # noqa: TRY400  # the message is the news, not our stack
         else:
-            log.warning("%s was cut short and is %s", _name(operation), outcome)
+            log.warning("%s was cut short and is %s", name_operation(operation), outcome)
 
 
-def _end(catalogue: Catalogue, driver: Driver, operation: Operation) -> str:
-    """End one operation; what became of it, in a word."""
+def end_operation(catalogue: Catalogue, driver: Driver, operation: Operation) -> str:
+    """End one operation that was cut short; what became of it, in a word."""
     volume, snapshot = operation.volume, operation.snapshot
     match operation.action:
         case "create":
@@ -66,9 +66,10 @@ def _end_mount(catalogue: Catalogue, driver: Driver, operation: Operation) -> st
     return "undone"
 
 
-def _name(operation: Operation) -> str:
+def name_operation(operation: Operation) -> str:
+    """What it is, of what, and since when."""
     subject = operation.snapshot.name if operation.snapshot else operation.volume.name
-    return f"{operation.action} of {subject!r}, begun {operation.begun},"
+    return f"{operation.action} of {subject!r} (begun {operation.begun})"
 
 
 def remount(catalogue: Catalogue, drivers: Mapping[str, Driver]) -> None:

@@ -22,6 +22,7 @@ from drystone.volumes.documents import (
     BackupRequest,
     CreateSnapshot,
     CreateVolume,
+    FsckRequest,
     ListVolumes,
     Reference,
     SnapshotRequest,
@@ -30,6 +31,7 @@ from drystone.volumes.documents import (
     read_size,
 )
 from drystone.volumes.driver import Preview, Wish
+from drystone.volumes.fsck import examine, repair
 from drystone.volumes.service import VolumeService
 from drystone.volumes.work import Work
 from drystone.wire.application import AnyRequest
@@ -130,6 +132,12 @@ class Api:
         url = self.backups.create(self.service, wanted.snapshot_uuid, wanted.url, wanted.endpoint)
         return _json(self.backups.inspect(url, wanted.endpoint)) if wanted.verbose else _text(url)
 
+    def fsck(self, wanted: FsckRequest) -> Response[bytes]:
+        """POST /fsck."""
+        if not wanted.repair:
+            return _json(examine(self.service))
+        return _json(repair(self.service, delete_unknown=wanted.delete_unknown))
+
     def list_backups(self, wanted: BackupRequest) -> Response[bytes]:
         """GET /backups/list."""
         return _json(self.backups.list(wanted.url, wanted.volume_uuid, wanted.volume_name, wanted.endpoint))
@@ -214,12 +222,17 @@ def _volumes(api: Api) -> list[ControllerRouterHandler]:
         wanted = await _read(request, VolumeRequest)
         return await api.do(lambda: api.mount(wanted))
 
+    @post("/fsck", status_code=200)
+    async def fsck(request: AnyRequest) -> Response[bytes]:
+        wanted = await _read(request, FsckRequest)
+        return await api.do(lambda: api.fsck(wanted))
+
     @post("/volumes/umount")
     async def umount(request: AnyRequest) -> Response[bytes]:
         wanted = await _read(request, VolumeRequest)
         return await api.do(lambda: api.umount(wanted))
 
-    return [create, remove, mount, umount]
+    return [create, remove, mount, umount, fsck]
 
 
 def _snapshots(api: Api) -> list[ControllerRouterHandler]:

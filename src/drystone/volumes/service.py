@@ -136,6 +136,16 @@ class VolumeService:
                 return volume
         raise NotFoundError(f"there is no volume {name!r}")
 
+    def list_left(self) -> list[Operation]:
+        """Operations of the journal that nobody is at any more: their undoing failed."""
+        left = []
+        for operation in self.catalogue.list_operations():
+            # Whoever is at one has the lock of its volume, from before it is in the journal until it is out of it.
+            with self.locks.try_hold(operation.volume.uuid) as is_free:
+                if is_free and operation.id in {each.id for each in self.catalogue.list_operations()}:
+                    left.append(operation)
+        return left
+
     def find_snapshot(self, reference: str) -> Snapshot:
         """By UUID, name, or an unambiguous beginning of a UUID."""
         snapshots = {each.uuid: each for each in self.catalogue.list_snapshots()}
@@ -174,10 +184,11 @@ class VolumeService:
         """Make a volume, empty or restored. :raises ExistsError: the name is taken."""
         volume = self.plan(wish, driver_name, origin)
         driver = self.drivers[volume.driver]
-        operation = self.catalogue.begin_create(volume)
-        with self._undone(operation, lambda: driver.delete_volume(volume)):
-            driver.create_volume(volume, origin.fill if origin else None)
-            self.catalogue.finish_create(operation)
+        with self.locks.hold(volume.uuid):
+            operation = self.catalogue.begin_create(volume)
+            with self._undone(operation, lambda: driver.delete_volume(volume)):
+                driver.create_volume(volume, origin.fill if origin else None)
+                self.catalogue.finish_create(operation)
         log.info("created volume %s (%s)", volume.name, volume.uuid)
         return volume
 
@@ -422,7 +433,8 @@ class VolumeService:
             except Exception as second:
                 log.exception("%s of volume %s cannot be undone", operation.action, operation.volume.name)
                 raise DrystoneError(
-                    f"{error}; undoing it failed too: {second}", hint="the daemon's next start ends it"
+                    f"{error}; undoing it failed too: {second}",
+                    hint="drystone volume fsck --repair, or the daemon's next start, ends it",
                 ) from error
             raise
 

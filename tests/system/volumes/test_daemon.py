@@ -293,3 +293,24 @@ def test_help_needs_no_daemon(host: Host) -> None:
     for words in ([], ["--help"], ["backup", "create", "--help"], ["--version"]):
         done = subprocess.run([sys.executable, "-m", "drystone.cli.convoy", *words], capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_fsck_explains_what_differs(running: Host) -> None:
+    clean = running.drystone("volume", "fsck", "--json")
+    assert (clean.code, clean.document) == (0, {"differences": []})
+    uuid = running.convoy("create", "db").text
+    (folder,) = (each for each in running.volumes.iterdir() if each.name.startswith("db-"))
+    folder.rename(running.volumes / "elsewhere")
+    found = running.drystone("volume", "fsck", "--json")
+    assert found.code == 11
+    kinds = {each["kind"]: each["subject"] for each in found.document["differences"]}
+    assert kinds == {"no-data": "db", "unknown-data": str(running.volumes / "elsewhere")}
+    told = running.drystone("volume", "fsck", "--repair")
+    assert (told.code, "2 differences are left" in told.err) == (11, True)
+    assert f"db: its folder {folder} is not there" in told.out
+    assert "remedy: restore a backup" in told.out
+    (running.volumes / "elsewhere").rename(folder)
+    assert running.drystone("volume", "fsck").code == 0
+    assert running.convoy("inspect", uuid).document["Name"] == "db"
+    wrong = running.drystone("volume", "fsck", "--delete-unknown")
+    assert (wrong.code, "--delete-unknown goes with --repair" in wrong.err) == (2, True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +23,10 @@ from drystone.base.sizes import SECTOR, format_size, parse_size
 from drystone.dvm.describe import describe
 from drystone.dvm.program import Program
 from drystone.kernel.mounts import Mount
-from drystone.volumes.driver import Change, Fill, Plan, Preview, Setting, Snapshot, Volume, Wish
+from drystone.volumes.driver import Change, Fill, Finding, Known, Plan, Preview, Setting, Snapshot, Volume, Wish
 from drystone.volumes.drivers.adoption import adopt
 from drystone.volumes.drivers.host import Host, RealHost, mapper_path
+from drystone.volumes.drivers.pool_findings import find
 from drystone.volumes.drivers.thin_pool import ThinDevice, ThinPool
 from drystone.volumes.locks import VolumeLocks
 from drystone.volumes.options import check_known
@@ -208,6 +209,9 @@ class DeviceMapperDriver:
                 return Preview("", (f"no program: mount {path} {self._target(volume, change.mount_point)}",))
             case _:
                 return Preview("", (f"no program: umount {volume.mount_point}",))
+
+    def examine(self, known: Callable[[], Known]) -> list[Finding]:
+        return list(find(self._started(), self._host, self._options.metadata, known))
 
     def _started(self) -> ThinPool:
         if self._pool is None:

@@ -19,6 +19,8 @@ from drystone.dvm.metadata_snapshot import POOL, locked
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
 from drystone.dvm.text import render_text
+from drystone.formats.thin.devices import read_mapping_roots
+from drystone.formats.thin.superblock import read_superblock
 from drystone.kernel import filesystems, mounts
 from drystone.kernel.blockdev import device_number, open_device, size_of
 from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber, Ref
@@ -96,6 +98,9 @@ class Host(Protocol):
     def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
         """The bytes of a thin device for a backup."""
 
+    def list_thin_ids(self, path: str, held_root: int) -> set[int]:
+        """The thin ids in a pool's reserved metadata snapshot. DamagedError: it cannot be read."""
+
     def lock_metadata(self, pool: Ref) -> AbstractContextManager[None]:
         """Be the only process that handles a pool's metadata snapshot. BusyError: another one does."""
 
@@ -160,6 +165,10 @@ class RealHost:
 
     def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
         return ThinSource(path, thin_map)
+
+    def list_thin_ids(self, path: str, held_root: int) -> set[int]:
+        with open_device(path) as device:
+            return set(read_mapping_roots(device, read_superblock(device, location=held_root)))
 
     def lock_metadata(self, pool: Ref) -> AbstractContextManager[None]:
         return locked(self._dm.info(pool), POOL)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from drystone.base.errors import (
@@ -54,6 +54,21 @@ class ThinDevice:
     dev_id: int
     sectors: int
     read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What there is of a pool.
+
+    :ivar devices: active ones, but for the pool itself, by the UUID of their volume or snapshot.
+    :ivar nodes: names of files in /dev/mapper that are called as its devices are. :ivar recorded: the transaction that
+        the catalogue has.
+    """
+
+    status: ThinPoolStatus
+    devices: Mapping[str, Device]
+    nodes: frozenset[str]
+    recorded: int
 
 
 class ThinPool:
@@ -190,6 +205,46 @@ class ThinPool:
             finally:
                 with self._lock:
                     self._run(drop_snapshot(POOL, self.name, uuid))
+
+    def survey(self) -> Survey:
+        """What there is at this moment, between two changes of ours.
+
+        :raises BusyError: another process reads the pool's metadata. :raises DamagedError: the pool has failed.
+        """
+        with self._reserving, self._host.lock_metadata(Uuid(self._uuid("pool"))), self._lock:
+            status = self._status(no_flush=True)
+            state = observe(self._host.dm, with_uuid(self._prefix))
+            nodes = [each for each in self._host.list_nodes() if each.startswith(f"{self.name}-")]
+        devices = {each.uuid.removeprefix(self._prefix): each for each in state.devices if each.name != self.name}
+        return Survey(status, devices, frozenset(nodes), self._record.transaction_id)
+
+    def is_as(self, device: Device, wanted: ThinDevice) -> bool:
+        """Whether an active device is the one that is wanted."""
+        return device.table == self._device(wanted).table and not device.suspended
+
+    def drop_held(self) -> None:
+        """Drop the metadata snapshot that a crash left. :raises BusyError: another process reads it."""
+        uuid = self._uuid("pool")
+        with self._reserving, self._host.lock_metadata(Uuid(uuid)), self._lock:
+            self._run(drop_snapshot(POOL, self.name, uuid))
+
+    def activate(self, device: ThinDevice) -> None:
+        """Have a device active, with its file in /dev/mapper; one that is active already stays."""
+        self._change((), add=(device,))
+
+    def deactivate(self, key: str) -> None:
+        """Have a device inactive. :raises BusyError: it is open."""
+        self._change((), remove=(key,))
+
+    def remove_node(self, name: str) -> None:
+        """Remove a file in /dev/mapper that leads nowhere."""
+        with self._lock:
+            if name not in {entry.name for entry in self._host.dm.list_devices()}:
+                self._host.remove_node(name)
+
+    def delete_id(self, dev_id: int) -> None:
+        """Delete a thin id that is not active."""
+        self._change((f"delete {dev_id}",))
 
     def number_of(self, key: str) -> DeviceNumber:
         """The number of an active device. :raises KernelError: it is not active (ENXIO)."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from drystone.base.errors import BusyError, DamagedError, UnsupportedError, Usag
 from drystone.base.files import sync_folder
 from drystone.base.sizes import parse_size, to_sectors
 from drystone.kernel.mounts import list_mounts
-from drystone.volumes.driver import Change, Fill, Plan, Preview, Setting, Snapshot, Volume, Wish
+from drystone.volumes.driver import Change, Fill, Finding, Known, Plan, Preview, Setting, Snapshot, Volume, Wish
 from drystone.volumes.drivers.archive import pack, unpack
 from drystone.volumes.options import check_known
 
@@ -191,6 +191,40 @@ class VfsDriver:
         elif change.action == "create" and change.volume.facts["PrepareForVM"] == "true":
             lines.append(f"truncate -s {change.volume.size} {folder / IMAGE}")
         return Preview("", tuple(lines))
+
+    def examine(self, known: Callable[[], Known]) -> list[Finding]:
+        before = known()
+        try:
+            folders = {each.name for each in self._path.iterdir()} - {self._snapshots.name}
+            archives = {each.name for each in self._snapshots.iterdir()}
+        except OSError as error:
+            return [Finding("not-looked-at", str(self._path), f"it cannot be read: {error.strerror}", "is it mounted?")]
+        after = known()
+        passing = before.passing | after.passing
+        found = [
+            Finding(
+                "no-data", each.name, f"its folder {self._folder(each)} is not there", "restore a backup, and delete it"
+            )
+            for each in after.volumes
+            if each in before.volumes and each.uuid not in passing and each.facts["Folder"] not in folders
+        ]
+        found += [
+            Finding("no-data", each.name, f"its archive {self._file(each)} is not there", "delete it")
+            for each in after.snapshots
+            if each in before.snapshots and each.uuid not in passing and each.facts["File"] not in archives
+        ]
+        if before != after or passing:
+            return found  # what was made or deleted meanwhile may be among the files
+        volumes, files = (
+            {each.facts["Folder"] for each in after.volumes},
+            {each.facts["File"] for each in after.snapshots},
+        )
+        for path in [self._path / each for each in sorted(folders - volumes)] + [
+            self._snapshots / each for each in sorted(archives - files)
+        ]:
+            text, words = "the catalogue knows nothing of it", "look what it is; move it away or remove it"
+            found.append(Finding("unknown-data", str(path), text, words))
+        return found
 
     def _folder(self, volume: Volume) -> Path:
         return self._path / volume.facts["Folder"]
