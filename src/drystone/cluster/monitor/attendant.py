@@ -71,10 +71,11 @@ class Confirmed(NamedTuple):
 
 class Told(NamedTuple):
     """What became of a call of an ihost. `stopped`: the attachment is of another boot, or void, or the ihost knows
-    nothing of it. `spent`: it knows another wish of this epoch, or one of which it cannot begin the logs.
+    nothing of it. `spent`: it knows another wish of this epoch, or one of which it cannot begin the logs. `refused`:
+    its pool did not take a message, and what comes after that was not done.
     """
 
-    outcome: Literal["done", "failed", "stopped", "spent"]
+    outcome: Literal["done", "failed", "stopped", "spent", "refused"]
     why: str = ""
 
 
@@ -236,7 +237,8 @@ class Attendant:
             return Told("spent" if is_spent else "failed", f"{host.name}: {error.message}")
         except DrystoneError as error:
             log.info("ihost %s, dlv %s: %s", host.name, view.dlv.name, error)
-            return Told("failed", f"{host.name}: {error.message}")
+            is_refused = error.facts.get("operation") == "message"
+            return Told("refused" if is_refused else "failed", f"{host.name}: {error.message}")
         self._memory.done[host, wish.dlv] = wish.epoch
         return Told("done")
 
@@ -343,7 +345,9 @@ class Attendant:
         told = self._tell_volume(view)
         if told.outcome == "stopped":
             return decide.void(view, told.why)
-        if told.outcome == "failed":
+        if told.outcome == "refused" and not self._is_patient(view):
+            return decide.give_up_snapshots(view, told.why) or decide.wait(view.dlv, told.why)
+        if told.outcome in {"failed", "refused"}:
             return self._lose_unreachable(view, self._see(view)) or decide.wait(view.dlv, told.why)
         if told.outcome == "spent":
             return self._stand_still(view, told)

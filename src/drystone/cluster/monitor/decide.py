@@ -251,6 +251,23 @@ def _tell_snapshots(view: View) -> Decision | None:
     return Decision(after)
 
 
+def give_up_snapshots(view: View, why: str) -> Decision | None:
+    """What the pool was told of snapshots has failed, as it refuses it; None: it was told nothing of any.
+
+    What was made of them all the same is deleted in the same transaction: the pool may be before it or behind it.
+    """
+    dlv = view.dlv
+    unmade = [each for each in dlv.snapshots if each.status == "creating"]
+    kept = [each for each in dlv.snapshots if each.status == "deleting" and _delete(each) in dlv.messages]
+    if not unmade + kept:
+        return None
+    failed = {each.id: replace(each, status="failed", reason=why[:1000]) for each in (*unmade, *kept)}
+    snapshots = tuple(failed.get(each.id, each) for each in dlv.snapshots)
+    messages = tuple(_delete(each) for each in unmade)
+    events = tuple(("failed", "snapshot", f"{dlv.name}@{each.name}", why[:1000]) for each in failed.values())
+    return Decision(replace(dlv, snapshots=snapshots, messages=messages, epoch=dlv.epoch + 1), events=events)
+
+
 def _delete(snapshot: Snapshot) -> str:
     return f"delete {snapshot.thin_id}"
 

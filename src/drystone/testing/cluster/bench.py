@@ -257,7 +257,7 @@ class IhostHost:
 
     def lose_notes(self) -> None:
         """The folder of its notes is gone, and its agent is started anew."""
-        shutil.rmtree(self.folder / "notes")
+        shutil.rmtree(self.folder / "notes", ignore_errors=True)
         self.restart()
 
     def crash(self, call: Callable[[], object], at: int) -> bool:

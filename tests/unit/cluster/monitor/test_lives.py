@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+
+import pytest
+
+from drystone.base.errors import KernelError
+from drystone.kernel.dm.abc import Ref
 
 from .world import PATIENCE, SIZE, World
 
@@ -51,6 +57,41 @@ def test_a_snapshot_is_made_while_the_origin_is_suspended_and_deleted(world: Wor
     assert [each.name for each in world.dlv().snapshots] == ["tuesday"]
     assert ("deleted", "snapshot", "db@monday") in world.client.events()
     assert world.dlv().transaction_id == 3
+
+
+def test_a_snapshot_that_the_pool_refuses_has_failed_and_holds_nothing_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.make()
+    leg = world.attach().legs[-1]
+    message = world.ihost.dm.message
+
+    def refuse(ref: Ref, text: str, *, sector: int = 0) -> str:
+        if text == "create_snap 2 0":
+            raise KernelError("message", errno.ENOSPC)
+        return message(ref, text, sector=sector)
+
+    monkeypatch.setattr(world.ihost.dm, "message", refuse)
+    for name in ("monday", "tuesday"):
+        world.client.must("POST", "/dlvs/db/snapshots", {"name": name})
+    world.go(PATIENCE - 1)
+    assert {each.status for each in world.dlv().snapshots} == {"creating"}
+    world.go()
+    assert [(each.status, "ENOSPC" in each.reason) for each in world.dlv().snapshots] == [("failed", True)] * 2
+    assert (world.dlv().status, world.dlv().reason) == ("attached", "")
+    world.fail(leg.id)
+    world.heal()
+    world.go()
+    world.watch()
+    assert world.outside() == set(), "legs are caught up"
+    world.client.must("POST", "/dlvs/db/snapshots", {"name": "wednesday"})
+    for name in ("monday", "tuesday"):
+        assert world.client.ask("DELETE", f"/dlvs/db/snapshots/{name}")[0] == 202
+    world.go()
+    assert [(each.name, each.status, each.thin_id) for each in world.dlv().snapshots] == [("wednesday", "available", 3)]
+    pool = world.ihost.agent.look(world.dlv().id).pool
+    assert pool is not None
+    assert pool.transaction_id == world.dlv().transaction_id == 3
 
 
 def test_a_snapshot_that_is_planned_while_detached_is_made_with_the_next_attachment(world: World) -> None:

@@ -128,7 +128,7 @@ def test_a_leg_that_is_gone_before_its_making_was_recorded_is_made_again(world: 
     world.attach()
 
 
-@pytest.mark.parametrize("first", range(1, 12, 2))
+@pytest.mark.parametrize("first", [1, 5, 9])
 def test_monitors_are_killed_while_a_disk_is_replaced(make_world: Callable[..., World], first: int) -> None:
     world = make_world()
     world.make()

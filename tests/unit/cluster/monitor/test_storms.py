@@ -63,6 +63,22 @@ class Storm:
             self.world.ihost.boot()
             self.world.ihost.agent.recover()
 
+    def forget(self) -> None:
+        """The ihost is installed anew: started anew, without its notes."""
+        if not self.away:
+            self.world.ihost.boot()
+            self.world.ihost.lose_notes()
+
+    def new_disk(self) -> None:
+        """A dpv gets another disk, one at a time, while all legs are in their sets, and there."""
+        there = {leg for legs in self.world.slices().values() for leg in legs}
+        if not self.away and not self.world.outside() and there.issuperset(leg.id for leg in self.world.dlv().legs):
+            name = self.chance.choice([*self.world.dpvs])
+            self.world.lose(name)
+            self.world.dpvs[name].replace_disk()
+            self.world.dpvs[name].agent.recover()
+            self.world.bring_back(name)
+
     def restart(self) -> None:
         self.world.start()
 
@@ -108,6 +124,18 @@ def test_a_storm_of_hosts_and_wishes(make_world: Callable[..., World], seed: int
     storm.blow(
         storm.attach, storm.attach, storm.detach, storm.force, storm.lose, storm.bring_back, storm.cut, storm.heal,
         storm.boot, storm.restart,
+    )  # fmt: skip
+    check_end(world)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_storm_of_what_is_replaced_by_hand(make_world: Callable[..., World], seed: int) -> None:
+    world = make_world(dpvs=3)
+    world.make()
+    storm = Storm(world, seed)
+    storm.blow(
+        storm.attach, storm.attach, storm.detach, storm.force, storm.new_disk, storm.new_disk, storm.forget, storm.cut,
+        storm.heal, storm.boot, storm.restart,
     )  # fmt: skip
     check_end(world)
 
