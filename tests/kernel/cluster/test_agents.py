@@ -25,6 +25,8 @@ from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.dpv import DpvAgent
 from drystone.cluster.agents.ihost import IhostAgent
 from drystone.cluster.agents.logs import RamLogs
+from drystone.cluster.agents.measuring import measure_dpv, measure_ihost
+from drystone.cluster.agents.meters import Meters
 from drystone.cluster.agents.slices import Slices
 from drystone.cluster.agents.watch import Watcher
 from drystone.cluster.model.calls import LegsWish, VolumeWish, export_calls, target_name, volume_wish
@@ -91,7 +93,10 @@ class Cluster:
         """Another ihost agent, in the place of the one that was."""
         timeouts = Timeouts(replacement=2, login=5)
         logs = RamLogs(Path("/run/drystone-logs"))
-        self.ihost = IhostAgent(self.folder / "ihost", Devices(self.dm), OpenIscsi(), logs, timeouts=timeouts)
+        self.meters = Meters(self.dm)
+        self.ihost = IhostAgent(
+            self.folder / "ihost", Devices(self.dm), OpenIscsi(), logs, timeouts=timeouts, measure=self.meters.begin
+        )
 
     def export(self, initiators: Collection[str]) -> None:
         """Have the legs, with these let in."""
@@ -236,6 +241,7 @@ def test_nothing_acknowledged_is_lost_with_a_dpv(cluster: Cluster) -> None:
             time.sleep(0.02)
         held = writer.count
         time.sleep(2)
+        check_metrics(cluster, held, is_held=True)
         assert writer.count == held, "a write was acknowledged while the smaller set was not recorded"
         cluster.is_open = True
         writer.wait_for(200)
@@ -243,6 +249,7 @@ def test_nothing_acknowledged_is_lost_with_a_dpv(cluster: Cluster) -> None:
     assert not {"leg-1b"} & {leg.id for leg in cluster.dlv.legs if leg.in_sync}
     stop.set()
     watching.join(30)
+    check_metrics(cluster, writer.count, is_held=False)
     assert find_missing(seen.device, writer.acknowledged) == []
     assert cluster.ihost.look(cluster.dlv.id).epoch == cluster.dlv.epoch
     check_return(cluster, seen.device)
@@ -278,6 +285,28 @@ def test_what_is_held_back_fails_when_the_attachment_was_ended_without_the_host(
     assert [count_writes(leg) for leg in legs] == written
     cluster.remove_all()
     assert cluster.dm.list_devices() == []
+
+
+def check_metrics(cluster: Cluster, writes: int, *, is_held: bool) -> None:
+    """Every layer has counted the writes that were acknowledged, and tells so also while a mirror holds writes."""
+    counts = {(layer.kind, layer.part): found for layer, found in cluster.meters.read()}
+    layers = [("final", "volume"), ("thin", "thin0"), ("data", "data"), ("mirror", "g1.s0")]
+    for layer in layers:
+        found = counts[layer]
+        assert found.writes >= writes, (layer, found, writes)
+        assert sum(found.slower) == found.reads + found.writes
+        assert 0 < found.write_seconds / found.writes < 10, (layer, found)
+    means = [counts[layer].write_seconds / counts[layer].writes for layer in layers]
+    assert means[0] >= means[-1] * 0.9, f"a layer is faster than what it is on: {means}"
+    assert {("metadata", "metadata"), ("mirror", "g0.s0")} <= counts.keys()
+    text = measure_ihost(cluster.ihost, cluster.meters).decode()
+    failed = sum(
+        float(line.split()[-1]) for line in text.splitlines() if line.startswith("drystone_mirror_failed_legs{")
+    )
+    assert (failed > 0) is is_held, text
+    assert 'drystone_layer_writes_total{dlv="db",layer="leg",part="leg-1a"}' in text
+    text = measure_dpv(cluster.dpvs["dpv0"], Devices(cluster.dm)).decode()
+    assert 'layer="slice",part="leg-1a"} ' in text
 
 
 def await_held(cluster: Cluster) -> None:

@@ -23,6 +23,7 @@ def agent_options(function: Function) -> Function:
             click.option("--key-file", type=_FILE, help="The certificate's key."),
             click.option("--clients", type=_FILE, help="PEM of the authority whose clients are let in."),
             click.option("--plain", is_flag=True, default=None, help="Without TLS, on a loopback address only."),
+            click.option("--metrics", help="HOST:PORT for Prometheus, plain HTTP.  [default: nowhere]"),
             click.option("--debug", is_flag=True, help="Log more."),
         )
     ):
@@ -52,7 +53,7 @@ def dpv(config: Path | None, portals: tuple[str, ...], debug: bool, as_json: boo
     begin(debug=debug)
     agent = DpvSettings(
         listen=settings.listen, folder=settings.folder, disk=settings.disk, portals=settings.portals, tls=tls,
-        plain=settings.plain,
+        plain=settings.plain, metrics=settings.metrics,
     )  # fmt: skip
     serve(run_dpv_agent(agent, announcing("agent of a dpv at", "url", as_json=as_json)))
 
@@ -83,6 +84,7 @@ def ihost(config: Path | None, debug: bool, as_json: bool, **flags: object) -> N
     agent = IhostSettings(
         listen=settings.listen, folder=settings.folder, name=settings.name, api=settings.api, token=settings.token,
         authority=settings.authority, logs=settings.logs or LOGS, tls=tls, plain=settings.plain,
+        metrics=settings.metrics,
     )  # fmt: skip
     serve(run_ihost_agent(agent, announcing("agent of an ihost at", "url", as_json=as_json)))
 

@@ -56,6 +56,7 @@ class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     :ivar listen: HOST:PORT. :ivar folder: of its notes, on a disk. :ivar certificate: PEM file, with :ivar key_file:
         its key. :ivar clients: PEM of the authority whose clients are let in. :ivar plain: without TLS, on loopback.
+    :ivar metrics: HOST:PORT for Prometheus, plain HTTP; "" for nowhere.
     """
 
     listen: str
@@ -64,6 +65,7 @@ class AgentConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     key_file: Path | None = None
     clients: Path | None = None
     plain: bool = False
+    metrics: str = ""
 
     def tls(self) -> MutualTls | None:
         """Its files, None without. :raises UsageError: some are given and others not."""

@@ -87,6 +87,7 @@ class IhostAgent:
         beside, which is waited for long; another one is given up soon, and caught up when it is back.
     :param make_node, remove_node: of /dev/mapper/NAME. :param flush: writes back what a disk has in its cache.
     :param answer_seconds: that what is above mirrors has to say how it is.
+    :param measure: begins to measure devices with these UUIDs; it never raises.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class IhostAgent:
         remove_node: Callable[[str], None] = remove_node,
         flush: Callable[[str], None] = flush_disk,
         answer_seconds: float = _ANSWER_SECONDS,
+        measure: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         self._notes = Notes(folder, VolumeNote)
         self._devices = devices
@@ -115,6 +117,7 @@ class IhostAgent:
         self._flush = flush
         self._turns = Turns()
         self._swapping = Turns()
+        self._measure = measure
         self._above: Asides[tuple[State, PoolSeen | None]] = Asides(answer_seconds)
 
     @property
@@ -253,7 +256,9 @@ class IhostAgent:
         failures.tell()
         self._timeouts.shorten(note.wish)
         if note.wish.disks:
+            self._measure({device.uuid for device in lower_of(note.wish.state).devices})  # before they are opened
             self._raise(note)
+            self._measure(note.uuids)
         elif note.written:
             self._take_down(note)
         else:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -20,8 +20,11 @@ from drystone.base.names import check_name
 from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.door import Agent, MutualTls, serve_agent
 from drystone.cluster.agents.dpv import DpvAgent
+from drystone.cluster.agents.exposing import serve_metrics
 from drystone.cluster.agents.ihost import IhostAgent
 from drystone.cluster.agents.logs import RamLogs
+from drystone.cluster.agents.measuring import measure_dpv, measure_ihost
+from drystone.cluster.agents.meters import Meters
 from drystone.cluster.agents.record import ApiRecord
 from drystone.cluster.agents.slices import Slices
 from drystone.cluster.agents.timeouts import MIRRORED
@@ -50,6 +53,7 @@ class DpvSettings:
     :ivar listen: HOST:PORT. :ivar folder: of its notes, on a disk. :ivar disk: path of the block device with the legs;
         see `format_disk`. :ivar portals: ADDRESS:PORT at which its targets listen.
     :ivar tls: None for plain HTTP, which is served on a loopback address alone, and when `plain` asks for it.
+    :ivar metrics: HOST:PORT for Prometheus, "" for nowhere.
     """
 
     listen: str
@@ -58,16 +62,17 @@ class DpvSettings:
     portals: tuple[str, ...]
     tls: MutualTls | None = None
     plain: bool = False
+    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IhostSettings:
     """What an ihost's agent is told once.
 
-    :ivar listen, folder, tls, plain: as for a dpv. :ivar name: of this ihost, as the cluster calls it.
-    :ivar api: its URL. :ivar token: the file with this agent's token. :ivar authority: PEM of who vouches for the API;
-        the machine's own authorities when None. :ivar logs: a folder on a tmpfs. :ivar timeouts: of iSCSI sessions with
-        legs that others stand beside.
+    :ivar listen, folder, tls, plain, metrics: as for a dpv; layers are measured only where there are metrics.
+    :ivar name: of this ihost, as the cluster calls it. :ivar api: its URL. :ivar token: the file with this agent's
+        token. :ivar authority: PEM of who vouches for the API; the machine's own authorities when None.
+    :ivar logs: a folder on a tmpfs. :ivar timeouts: of iSCSI sessions with legs that others stand beside.
     """
 
     listen: str
@@ -80,6 +85,7 @@ class IhostSettings:
     timeouts: Timeouts = MIRRORED
     tls: MutualTls | None = None
     plain: bool = False
+    metrics: str = ""
 
 
 def format_disk(disk: str) -> None:
@@ -101,8 +107,10 @@ async def run_dpv_agent(settings: DpvSettings, ready: Callable[[str], None]) -> 
         raise UsageError("a dpv has one portal at least", hint="such as 10.0.0.1:3260")
     portals = [Portal.parse(each) for each in settings.portals]
     with KernelDeviceMapper() as dm:
-        agent = DpvAgent(settings.folder, Slices(settings.disk), Devices(dm), ConfigfsLio(), portals)
-        await _serve(agent, settings, ready, (agent.recover,), Event())
+        devices = Devices(dm)
+        agent = DpvAgent(settings.folder, Slices(settings.disk), devices, ConfigfsLio(), portals)
+        async with _exposing(lambda: measure_dpv(agent, devices), settings.metrics):
+            await _serve(agent, settings, ready, (agent.recover,), Event())
 
 
 async def run_ihost_agent(settings: IhostSettings, ready: Callable[[str], None]) -> None:
@@ -116,17 +124,31 @@ async def run_ihost_agent(settings: IhostSettings, ready: Callable[[str], None])
     stop = Event()
     with KernelDeviceMapper() as dm:
         devices = Devices(dm)
+        meters = Meters(dm)
         agent = IhostAgent(
-            settings.folder, devices, OpenIscsi(), RamLogs(settings.logs), timeouts=settings.timeouts
+            settings.folder, devices, OpenIscsi(), RamLogs(settings.logs), timeouts=settings.timeouts,
+            measure=meters.begin if settings.metrics else lambda _: None,
         )  # fmt: skip
         watcher = Watcher(agent, devices, record)
-        await _serve(agent, settings, ready, (agent.recover, lambda: watcher.run(stop)), stop)
+        async with _exposing(lambda: measure_ihost(agent, meters), settings.metrics):
+            await _serve(agent, settings, ready, (agent.recover, lambda: watcher.run(stop)), stop)
 
 
 def _open_record(settings: IhostSettings) -> ApiRecord:
     token = read_token(settings.token)
     tls = trusting(settings.authority) if settings.api.startswith("https:") else None
     return ApiRecord(settings.api, token, check_name(settings.name, "ihost"), tls=tls)
+
+
+@asynccontextmanager
+async def _exposing(measure: Callable[[], bytes], listen: str) -> AsyncIterator[None]:
+    """Serve metrics while the block runs, where that is asked for."""
+    if not listen:
+        yield
+        return
+    async with serve_metrics(measure, listen) as url:
+        log.info("metrics at %s", url)
+        yield
 
 
 async def _serve(

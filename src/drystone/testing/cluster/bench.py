@@ -14,6 +14,7 @@ from drystone.base.errors import UnavailableError
 from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.dpv import DpvAgent
 from drystone.cluster.agents.ihost import IhostAgent
+from drystone.cluster.agents.meters import Meters
 from drystone.cluster.agents.slices import Slices
 from drystone.cluster.model.calls import LegsWish, VolumeWish, export_calls, volume_wish
 from drystone.cluster.model.dlv import Dlv, Group, Leg
@@ -214,7 +215,10 @@ class AttachedInitiator(SimulatedInitiator):
 
 
 class IhostHost:
-    """An ihost: its kernel, its agent, and the dpvs that it can reach. :ivar flushed: disks, in order."""
+    """An ihost: its kernel, its agent, and the dpvs that it can reach. :ivar flushed: disks, in order.
+
+    :ivar measures: whether agents, from the next start on, have layers measured.
+    """
 
     def __init__(self, folder: Path, hosts: Collection[DpvHost]) -> None:
         self.folder, self.hosts = folder, tuple(hosts)
@@ -223,6 +227,7 @@ class IhostHost:
         self.flushed: list[str] = []
         self.boots = 0
         self.answer_seconds = 10.0
+        self.measures = False
         self.before_node: Callable[[int], None] = lambda _: None
         self.boot()
 
@@ -243,6 +248,7 @@ class IhostHost:
         """A new agent in the same kernel."""
         boot = f"boot {self.boots}"
         self.devices = Devices(stepped(self.dm, self.steps, self.calls), memory=nullcontext, clock=StillClock())
+        self.meters = Meters(self.devices.dm, clock=StillClock())
         self.agent = IhostAgent(
             self.folder / "notes",
             self.devices,
@@ -253,6 +259,7 @@ class IhostHost:
             remove_node=lambda name: self.nodes.pop(name, None) and None,
             flush=self.flushed.append,
             answer_seconds=self.answer_seconds,
+            measure=self.meters.begin if self.measures else lambda _: None,
         )
 
     def lose_notes(self) -> None:

@@ -21,6 +21,8 @@ from drystone.kernel.dm.statuses import MirrorStatus
 from drystone.kernel.lio.tree import Place, Tree
 
 CHANGES = {"create", "remove", "rename", "suspend", "resume", "load", "clear", "message"}
+_ASKING = ("@stats_list", "@stats_print")
+"""How messages begin that change nothing."""
 
 
 class Crash(BaseException):
@@ -107,7 +109,7 @@ def stepped(dm: SimulatedDeviceMapper, steps: Steps, calls: list[LoggedCall]) ->
 
     def note(call: LoggedCall) -> None:
         calls.append(call)
-        if call.operation in CHANGES:
+        if call.operation in CHANGES and not str(call.arguments.get("text", "")).startswith(_ASKING):
             steps.step()
 
     return LoggedDeviceMapper(dm, note)
@@ -215,6 +217,13 @@ class FailingMirrors(SimulatedDeviceMapper):
         is_mirror = [line.target for line in self.table(ref)] == ["mirror"]
         assert not self._holds() or (is_mirror and no_flush and not lock_fs), "it would hang, or fail writes"
         return super().suspend(ref, no_flush=no_flush, lock_fs=lock_fs)
+
+    def message(self, ref: Ref, text: str, *, sector: int = 0) -> str:
+        if text.startswith(("@stats_create", "@stats_delete")):
+            table = [line.target for line in self.table(ref)]
+            assert not self._holds(), "it would wait for what is held"
+            assert table != ["mirror"] or not self.info(ref).open_count, "a swap would wait for it"
+        return super().message(ref, text, sector=sector)
 
     def _holds(self) -> bool:
         tables = [super(FailingMirrors, self).table(entry.number) for entry in self.list_devices()]

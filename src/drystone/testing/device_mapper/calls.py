@@ -6,6 +6,15 @@ from __future__ import annotations
 import errno
 
 from drystone.kernel.dm.abc import DeviceNumber, TableLine, Uuid
+from drystone.kernel.dm.io_statistics import (
+    Region,
+    create_message,
+    delete_message,
+    list_message,
+    parse_counts,
+    parse_list,
+    print_message,
+)
 from drystone.testing.device_mapper.bench import DISK_SECTORS, Bench
 
 
@@ -383,6 +392,33 @@ def check_messages_refused(bench: Bench) -> None:
 def check_message_without_a_table(bench: Bench) -> None:
     info = bench.dm.create(bench.name())
     bench.refused(errno.EINVAL, bench.dm.message, info.name, "hello")
+
+
+def check_statistics(bench: Bench) -> None:
+    """Regions are numbered, found by their program, outlive a table, and go one by one."""
+    info = bench.make(bench.linear())
+    assert bench.dm.message(info.name, list_message("drystone")) == ""
+    first = bench.dm.message(info.name, create_message(2048, (0.001, 0.1), "drystone"))
+    second = bench.dm.message(info.name, create_message(8, (1.0,), "other"))
+    assert (first, second) == ("0", "1")
+    assert parse_list(bench.dm.message(info.name, list_message("drystone"))) == [Region(0, 0, 2048, "drystone")]
+    assert [each.number for each in parse_list(bench.dm.message(info.name, "@stats_list"))] == [0, 1]
+    counts = parse_counts(bench.dm.message(info.name, print_message(0)))
+    assert (counts.writes, counts.in_flight, len(counts.slower)) == (0, 0, 3)
+    bench.dm.load(info.name, [bench.linear(offset=2048)])
+    bench.dm.resume(info.name)
+    assert bench.dm.message(info.name, delete_message(0)) == ""
+    assert [each.number for each in parse_list(bench.dm.message(info.name, "@stats_list"))] == [1]
+
+
+def check_statistics_refused(bench: Bench) -> None:
+    info = bench.make(bench.linear())
+    for words in ("", " 0+8", " x+8 /1", " 0+8 /1 1 nonesuch", " 0+8 /1 1 histogram:2,1"):
+        bench.refused(errno.EINVAL, bench.dm.message, info.name, f"@stats_create{words}")
+    for text in ("@stats_print", "@stats_print x", "@stats_delete"):
+        bench.refused(errno.EINVAL, bench.dm.message, info.name, text)
+    for text in (print_message(0), delete_message(0)):
+        bench.refused(errno.ENOENT, bench.dm.message, info.name, text)
 
 
 def check_wait_for_what_happened(bench: Bench) -> None:

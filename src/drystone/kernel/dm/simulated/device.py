@@ -62,6 +62,18 @@ class Table:
         return self.targets[-1].end
 
 
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What dm-stats counts. :ivar bounds: of its histogram, in nanoseconds when it is `precise`."""
+
+    number: int
+    start: int
+    length: int
+    program: str
+    precise: bool = False
+    bounds: tuple[int, ...] = ()
+
+
 @dataclass(slots=True)
 class Device:
     """A mapped device.
@@ -86,6 +98,7 @@ class Device:
     claims: int = 0
     read_only: bool = False
     deferred: bool = False
+    regions: tuple[Region, ...] = ()
 
     @property
     def tables(self) -> list[Table]:

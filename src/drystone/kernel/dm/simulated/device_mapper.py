@@ -28,7 +28,7 @@ from drystone.kernel.dm.abc import (
     TargetVersion,
     Uuid,
 )
-from drystone.kernel.dm.simulated import lifecycle
+from drystone.kernel.dm.simulated import io_statistics, lifecycle
 from drystone.kernel.dm.simulated.device import Built, Device, Disk, Table
 from drystone.kernel.dm.simulated.kinds import KINDS
 from drystone.kernel.dm.simulated.machine import Machine, Noise
@@ -361,6 +361,9 @@ class SimulatedDeviceMapper:
             raise Refusal(errno.EINVAL, "a name has no /")
 
     def _message_core(self, device: Device, words: list[str]) -> str:
+        answer = io_statistics.answer(device, words)
+        if answer is not None:
+            return answer
         if [word.lower() for word in words] != ["@cancel_deferred_remove"]:
             raise Refusal(errno.EINVAL, f"no such message: {' '.join(words)}")
         device.deferred = False
