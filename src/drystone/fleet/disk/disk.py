@@ -22,6 +22,7 @@ from pathlib import Path
 
 from drystone.base.errors import BusyError, RefusedError, UnavailableError
 from drystone.fleet.disk import comparing, health, listing, places, reading, removal, rows, uploads
+from drystone.fleet.disk.assembling import Assembly
 from drystone.fleet.disk.ballast import Ballast
 from drystone.fleet.disk.changes import Change, Compared, ComparedPage, Dirty, Entry, PartRecord
 from drystone.fleet.disk.counters import Counters
@@ -403,19 +404,13 @@ class Disk:
         """An upload and its parts in order. :raises NotFoundError: there is none."""
         return uploads.list_parts(self._disk, self._disk.homes.find(placement_id), upload_id)
 
-    def assemble(self, placement_id: str, upload_id: str, numbers: Sequence[int]) -> Incoming:
-        """The parts as one body, which shares their blocks where the file system can; `finish` gives its sums (no MD5).
+    def assemble(self, placement_id: str, upload_id: str, numbers: Sequence[int]) -> Assembly:
+        """The parts are to become one body, step by step.
 
-        :raises NotFoundError: there is no such upload or part. :raises DamagedError: a part is not what was put.
+        :raises ExhaustedError: the disk is full. :raises UnavailableError: it is bad.
         """
         home = self._disk.homes.find(placement_id)
-        body = self.receive(md5=False)
-        try:
-            uploads.assemble(self._disk, home, upload_id, numbers, body)
-        except BaseException:
-            body.abandon()
-            raise
-        return body
+        return Assembly(self._disk, home, upload_id, numbers, self.receive(md5=False))
 
     def drop_upload(self, placement_id: str, upload_id: str, *, epoch: int | None = None) -> None:
         """Forget an upload and its parts, durably: it was completed or aborted. Harmless when there is none.

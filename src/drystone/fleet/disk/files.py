@@ -32,8 +32,8 @@ class Files(Protocol):
     def write_at(self, handle: int, data: bytes | memoryview, offset: int) -> None:
         """All of `data` at `offset` bytes."""
 
-    def copy(self, source: int, target: int, size: int) -> None:
-        """`size` bytes from the beginning of one file to the position of another, shared on disk where it can."""
+    def copy(self, source: int, target: int, begin: int, count: int) -> None:
+        """`count` bytes of one file, from `begin` on, to the position of another; shared on disk where it can."""
 
     def truncate(self, handle: int, size: int) -> None:
         """Cut a file to `size` bytes."""
@@ -90,18 +90,18 @@ class DiskFiles:
             written = os.pwrite(handle, view, offset)
             view, offset = view[written:], offset + written
 
-    def copy(self, source: int, target: int, size: int) -> None:
-        done = 0
-        while done < size:
+    def copy(self, source: int, target: int, begin: int, count: int) -> None:
+        at, end = begin, begin + count
+        while at < end:
             try:
-                copied = os.copy_file_range(source, target, size - done, offset_src=done)
+                copied = os.copy_file_range(source, target, end - at, offset_src=at)
             except OSError as error:
                 if error.errno not in _NO_COPIES:
                     raise
-                copied = os.write(target, os.pread(source, min(size - done, 1 << 20), done))
+                copied = os.write(target, os.pread(source, min(end - at, 1 << 20), at))
             if not copied:
                 raise OSError(errno.ENODATA, "a file is shorter than it was")
-            done += copied
+            at += copied
 
     def truncate(self, handle: int, size: int) -> None:
         os.ftruncate(handle, size)

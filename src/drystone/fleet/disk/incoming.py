@@ -68,15 +68,25 @@ class Incoming:
             self._sums = self._summing.finish()
         return self._sums
 
-    def take_over(self, sources: list[tuple[int, int]], sums: Sums) -> None:
-        """Append files (handle, bytes) whose sums are known: they are shared on disk where the file system can.
+    def copy(self, source: int, begin: int, count: int) -> None:
+        """Append `count` bytes of a file, from `begin` on; they are shared on disk where the file system can.
 
-        :raises ExhaustedError: the disk is full. :raises UnavailableError: it is bad, or a file is shorter.
+        :raises ExhaustedError: the disk is full. :raises UnavailableError: it is bad, or the file is shorter.
         """
-        with self._using, self._trouble.told("assemble"):
+        with self._using:
             self._check_open()
-            for handle, size in sources:
-                self._files.copy(handle, self._handle, size)
+            with self._trouble.told("assemble"):
+                self._files.copy(source, self._handle, begin, count)
+
+    def write_back(self) -> None:
+        """Make the content durable that came so far, so that the sync at the end does not wait for all of it."""
+        with self._using:
+            self._check_open()
+            with self._trouble.told("sync"):
+                self._files.sync(self._handle)
+
+    def take_over(self, sums: Sums) -> None:
+        """All was copied; these are the sums of it."""
         self._sums = sums
 
     def check(self, trouble: Trouble) -> None:

@@ -1,20 +1,15 @@
-"""Uploads in parts: the parts wait as files of their own, and become one file that shares their blocks."""
+"""Uploads in parts, of which each part waits as a file of its own. How they become one file: assembling.py."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Sequence
-
-import msgspec
 
 from drystone.base import documents
-from drystone.base.errors import DamagedError, ExhaustedError, MismatchError, NotFoundError
+from drystone.base.errors import ExhaustedError, MismatchError, NotFoundError
 from drystone.fleet.disk import places, rows
 from drystone.fleet.disk.changes import PartRecord
 from drystone.fleet.disk.incoming import Incoming
 from drystone.fleet.disk.ledger import FileSteps, Home
-from drystone.fleet.disk.sums import PIECE, Summing, Sums, is_piece
 from drystone.fleet.disk.workings import Workings
 from drystone.fleet.objects import UploadInfo
 
@@ -42,7 +37,8 @@ def list_uploads(disk: Workings, home: Home, prefix: str) -> tuple[UploadInfo, .
     return tuple(sorted(wanted, key=lambda each: (each.key, each.begun, each.upload_id)))
 
 
-def _read_upload(connection: sqlite3.Connection, home: Home, upload_id: str) -> UploadInfo:
+def read_upload(connection: sqlite3.Connection, home: Home, upload_id: str) -> UploadInfo:
+    """:raises NotFoundError: there is none."""
     found = connection.execute(
         "SELECT document FROM uploads WHERE placement = ? AND upload = ?", (home.number, upload_id)
     ).fetchone()
@@ -57,7 +53,7 @@ def list_parts(disk: Workings, home: Home, upload_id: str) -> tuple[UploadInfo, 
     :raises NotFoundError: there is none.
     """
     with disk.reading("parts") as connection:
-        upload = _read_upload(connection, home, upload_id)
+        upload = read_upload(connection, home, upload_id)
         found = connection.execute(
             "SELECT record FROM parts WHERE placement = ? AND upload = ? ORDER BY number", (home.number, upload_id)
         ).fetchall()
@@ -82,7 +78,7 @@ def put_part(disk: Workings, home: Home, upload_id: str, part: PartRecord, body:
 
     def step(connection: sqlite3.Connection) -> FileSteps:
         disk.homes.check_epoch(home, epoch)
-        _read_upload(connection, home, upload_id)
+        read_upload(connection, home, upload_id)
         old = connection.execute(
             "SELECT place FROM parts WHERE placement = ? AND upload = ? AND number = ?",
             (home.number, upload_id, part.number),
@@ -129,72 +125,3 @@ def drop_upload(disk: Workings, home: Home, upload_id: str, epoch: int | None = 
         steps = disk.write("drop upload", step, makes_room=True)
         with disk.trouble.told("drop upload"):
             disk.mover.carry_out(steps)
-
-
-def assemble(disk: Workings, home: Home, upload_id: str, numbers: Sequence[int], body: Incoming) -> None:
-    """Fill `body` with the parts of these numbers, in this order; its sums are known then, but no MD5.
-
-    The sums of the parts are used again where all parts but the last are of whole MiB; else everything is read once.
-
-    :raises NotFoundError: there is no such upload or part. :raises DamagedError: a part's file is gone.
-    """
-    handles: list[int] = []
-    try:
-        with disk.locks.hold((home.number, "", upload_id)):
-            parts: list[tuple[PartRecord, bytes]] = []
-            with disk.reading("assemble") as connection:
-                _read_upload(connection, home, upload_id)
-                for number in numbers:
-                    record, place, pieces = _read_part(connection, home, upload_id, number)
-                    parts.append((record, pieces))
-                    handles.append(_open_part(disk, place, record))
-        sizes = [record.size for record, _ in parts]
-        joined = Sums(sum(sizes), b"".join(pieces for _, pieces in parts))
-        sources = list(zip(handles, sizes, strict=True))
-        if all(size % PIECE == 0 for size in sizes[:-1]):
-            body.take_over(sources, joined)
-        else:
-            body.take_over(sources, _sum_again(disk, sources, [pieces for _, pieces in parts]))
-    finally:
-        for handle in handles:
-            os.close(handle)
-
-
-def _read_part(
-    connection: sqlite3.Connection, home: Home, upload_id: str, number: int
-) -> tuple[PartRecord, str, bytes]:
-    found = connection.execute(
-        "SELECT record, place, pieces FROM parts WHERE placement = ? AND upload = ? AND number = ?",
-        (home.number, upload_id, number),
-    ).fetchone()
-    if found is None:
-        raise NotFoundError(f"upload {upload_id} has no part {number}", upload=upload_id, part=number)
-    return msgspec.json.decode(found[0], type=PartRecord), found[1], found[2]
-
-
-def _open_part(disk: Workings, place: str, record: PartRecord) -> int:
-    with disk.trouble.told("assemble"):
-        try:
-            handle = disk.files.open(disk.mover.where(place))
-        except FileNotFoundError as error:
-            raise DamagedError(f"part {record.number} is gone", part=record.number) from error
-        size = os.fstat(handle).st_size
-        if size != record.size:
-            os.close(handle)
-            raise DamagedError(f"part {record.number} has {size} bytes, not {record.size}", part=record.number)
-        return handle
-
-
-def _sum_again(disk: Workings, sources: list[tuple[int, int]], pieces: list[bytes]) -> Sums:
-    """Sums of files one after another, each piece of which is compared with its own sum on the way."""
-    summing = Summing(md5=False)
-    buffer = bytearray(PIECE)
-    for (handle, size), known in zip(sources, pieces, strict=True):
-        for at in range(0, size, PIECE):
-            view = memoryview(buffer)[: min(PIECE, size - at)]
-            with disk.trouble.told("assemble"):
-                got = os.preadv(handle, [view], at)
-            if got != len(view) or not is_piece(view, known, at // PIECE):
-                raise DamagedError("a part is not what was put", offset=at)
-            summing.update(view)
-    return summing.finish()

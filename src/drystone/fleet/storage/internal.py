@@ -15,6 +15,7 @@ from drystone.fleet.storage import requests
 from drystone.fleet.storage.copying import CopySource
 from drystone.fleet.storage.failures import FAILURES, ElsewhereError, Failure, encode_failure
 from drystone.fleet.storage.frames import FrameReader, frame_data, frame_document
+from drystone.fleet.storage.gathering import GATHER_PATH
 from drystone.fleet.storage.local import LocalObjects
 from drystone.fleet.storage.member import Followed
 from drystone.fleet.storage.members import (
@@ -25,6 +26,7 @@ from drystone.fleet.storage.members import (
     FindPlacements,
     FindUploads,
     FindVersions,
+    Gather,
     Learn,
     SendUpload,
     Settle,
@@ -103,6 +105,7 @@ class Internal:
             "/internal/members/settle": self._settle,
             "/internal/members/uploads": self._uploads,
             "/internal/members/send-upload": self._send_upload,
+            GATHER_PATH: self._gather,
             TORRENT_PATH: self._torrent,
         }
 
@@ -206,6 +209,9 @@ class Internal:
 
     async def _send_upload(self, request: web.BaseRequest) -> web.StreamResponse:
         return _answer_value(await self._source.send_upload(await self._read(request, SendUpload)))
+
+    async def _gather(self, request: web.BaseRequest) -> web.StreamResponse:
+        return _answer_value(await self._followed.gather(await self._read(request, Gather)))
 
     async def _torrent(self, request: web.BaseRequest) -> web.StreamResponse:
         wanted = await self._read(request, FindTorrent)

@@ -14,6 +14,7 @@ from drystone.fleet.disk.incoming import Incoming
 from drystone.fleet.documents import Placement
 from drystone.fleet.storage.failures import ElsewhereError
 from drystone.fleet.storage.frames import FrameReader
+from drystone.fleet.storage.gathering import Gatherings
 from drystone.fleet.storage.members import (
     Apply,
     Assemble,
@@ -22,6 +23,8 @@ from drystone.fleet.storage.members import (
     DropUpload,
     Fetch,
     FindVersions,
+    Gather,
+    Gathered,
     KeepPart,
     OpenUpload,
     Order,
@@ -40,11 +43,12 @@ _ORDER: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 class Followed:
     """What this server does for the leaders of placements.
 
-    :param standings: what we hold.
+    :param standings: what we hold. :ivar gatherings: parts of uploads that leaders had us put together.
     """
 
     def __init__(self, standings: Standings) -> None:
         self.standings = standings
+        self.gatherings = Gatherings()
 
     async def learn(self, placement: Placement) -> Standing:
         """Our copy, by the placement as a leader knows it: the newer of the two epochs holds.
@@ -105,8 +109,11 @@ class Followed:
             if body is not None:
                 body.abandon()
             raise
+        gathered = None
+        if isinstance(order, Assemble):
+            gathered = self.gatherings.take(disk, order.placement.id, order.upload_id, order.numbers)
         try:
-            done = await standing.bay.run(carry_out, disk, order, body, last, size)
+            done = await standing.bay.run(carry_out, disk, order, body, last, size, gathered)
         except MismatchError as error:
             if error.facts.keys() & {"epoch", "floor"}:  # it came too late, as the disk found in the step that makes it
                 raise ElsewhereError(standing.placement) from error
@@ -115,6 +122,10 @@ class Followed:
         # it for done.
         self.check(standing, order.placement)
         return done
+
+    async def gather(self, wanted: Gather) -> Gathered:
+        """Put parts of an upload together. :raises ElsewhereError: a newer epoch is known."""
+        return await self.gatherings.ask(await self.learn(wanted.placement), wanted)
 
     async def _hold(self, placement: Placement) -> Standing:
         """Our copy, whatever the epoch is: the body may begin to come. :raises NotFoundError: we hold none of it."""
@@ -165,11 +176,19 @@ def write_all(body: Incoming, pieces: Pieces) -> None:
         body.write(each)
 
 
-def carry_out(disk: Disk, order: Order, body: Incoming | None, last: Pieces | None, size: int | None) -> Done:
+def carry_out(
+    disk: Disk,
+    order: Order,
+    body: Incoming | None,
+    last: Pieces | None,
+    size: int | None,
+    gathered: Incoming | None = None,
+) -> Done:
     """Do what a leader orders, in a thread of the disk; durable when it returns.
 
     :param body: what came but for the last bytes; None when there are only those. :param last: None when the order has
-        no bytes. :param size: of all, where known.
+        no bytes. :param size: of all, where known. :param gathered: the parts that an Assemble names, as one body;
+        None: they are to be put together.
     :raises MismatchError: it comes too late (fact "epoch" or "floor"), or the bytes are others.
     """
     if last is not None and body is None:
@@ -178,8 +197,10 @@ def carry_out(disk: Disk, order: Order, body: Incoming | None, last: Pieces | No
         if body is not None and last is not None:
             write_all(body, last)
             body.finish()
-        return _obey(disk, order, body)
+        return _obey(disk, order, body if gathered is None else gathered)
     finally:
+        if gathered is not None:
+            gathered.abandon()
         if body is not None:
             body.abandon()  # unless the disk has taken it
 
@@ -190,7 +211,7 @@ def _obey(disk: Disk, order: Order, body: Incoming | None) -> Done:
         case Apply():
             disk.apply(order.change, _bytes_of(order.change, body), epoch=epoch, floor=order.floor)
         case Assemble():
-            return Done(lacking=not _assemble(disk, order))
+            return Done(lacking=not _assemble(disk, order, body))
         case KeepPart():
             if body is None:
                 raise MismatchError(f"part {order.part.number} came without its bytes")
@@ -212,10 +233,13 @@ def _bytes_of(change: Change, body: Incoming | None) -> Incoming | None:
     return body
 
 
-def _assemble(disk: Disk, order: Assemble) -> bool:
-    """As Apply, out of our own parts. False when they are not all here, or not those that the leader has."""
+def _assemble(disk: Disk, order: Assemble, body: Incoming | None) -> bool:
+    """As Apply, out of our own parts. False when they are not all here, or not those that the leader has.
+
+    :param body: these parts, where they were put together before.
+    """
     try:
-        body = disk.assemble(order.placement.id, order.upload_id, order.numbers)
+        body = body or disk.assemble(order.placement.id, order.upload_id, order.numbers).finish()
     except NotFoundError:
         return False
     try:

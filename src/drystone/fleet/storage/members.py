@@ -132,6 +132,24 @@ class SendUpload(Copying, frozen=True):
     number: int
 
 
+class Gather(_Document, frozen=True):
+    """POST /internal/members/gather: put parts of an upload together, which an Assemble will name. Asked again until
+    they are.
+
+    :ivar placement: as the leader knows it.
+    """
+
+    placement: Placement
+    upload_id: str
+    numbers: tuple[int, ...]
+
+
+class Gathered(_Document, frozen=True):
+    """The answer. :ivar whole: they are together."""
+
+    whole: bool
+
+
 class Fetch(_Document, frozen=True):
     """POST /internal/members/fetch: bytes [begin, end) of a version; the answer: frames: an Entry, data, an empty {}.
 

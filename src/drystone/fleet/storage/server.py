@@ -110,7 +110,8 @@ async def running(
         local = LocalObjects(leader, promiser, settler, mender)
         router = Router(local, standings, calls, mappers, patience=settings.patience)
         source = CopySource(leader, settler)
-        internal = Internal(secret, local, Followed(standings), promiser, source, mender, allowed, torrents)
+        followed = Followed(standings)
+        internal = Internal(secret, local, followed, promiser, source, mender, allowed, torrents)
         catalog = MapCatalog(standings, mappers)
         copier = Copier(standings, calls, settings.copy_rate, torrents.downloads if torrents else None)
         actions = _make_actions(settings, standings, mappers, copier, torrents)
@@ -133,6 +134,7 @@ async def running(
                 promiser.run,
                 settler.run,
                 copier.run,
+                followed.gatherings.run,
                 scrubber.run,
                 smart.run,
                 driller.run,

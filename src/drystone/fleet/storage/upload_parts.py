@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -10,7 +11,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 
-from drystone.base.errors import DamagedError, NotFoundError
+from drystone.base.errors import DamagedError, DrystoneError, NotFoundError
 from drystone.fleet.disk.changes import Change, PartRecord
 from drystone.fleet.disk.disk import Disk
 from drystone.fleet.disk.incoming import Incoming
@@ -20,12 +21,15 @@ from drystone.fleet.objects import ByteSource, ObjectInfo, PartInfo, PutOptions,
 from drystone.fleet.s3.checksums import combine_etags, with_sums_of
 from drystone.fleet.s3.errors import Code, S3Error
 from drystone.fleet.storage.failures import ElsewhereError
+from drystone.fleet.storage.gathering import GATHER_PATH, gather
 from drystone.fleet.storage.leader import Leader, OwnBytesError, read_back
 from drystone.fleet.storage.members import (
     Apply,
     Assemble,
     Done,
     DropUpload,
+    Gather,
+    Gathered,
     HeldUpload,
     KeepPart,
     OpenUpload,
@@ -36,6 +40,8 @@ from drystone.fleet.storage.standing import Standing
 
 log = logging.getLogger(__name__)
 
+_QUICK = 64 << 20
+"""Bytes: so many every member puts together within the time of a change."""
 Parts = tuple[UploadInfo, tuple[PartRecord, ...]]
 
 
@@ -121,7 +127,7 @@ class UploadParts:
         async with self._leader.locks.hold((id_, upload_id)):
             upload, known = await self.find(standing, key, upload_id)
             parts = choose_parts(wanted, known)
-            body = await standing.bay.run(standing.disk.assemble, id_, upload_id, tuple(each.number for each in parts))
+            body = await self._gather(standing, upload_id, parts)
             try:
                 info = await standing.bay.run(describe_whole, upload, parts, body, options, version_id)
                 async with self._leader.locks.hold((id_, key)):
@@ -131,6 +137,41 @@ class UploadParts:
                 await standing.bay.run(body.abandon)
             await self._drop(standing, upload_id)
         return made
+
+    async def _gather(self, standing: Standing, upload_id: str, parts: tuple[PartRecord, ...]) -> Incoming:
+        """The parts as one body. Where that may take long, all other members put them together at the same time."""
+        placement, numbers = standing.placement, tuple(each.number for each in parts)
+        wanted = Gather(placement, upload_id, numbers)
+        others: list[asyncio.Task[None]] = []
+        if sum(each.size for each in parts) > _QUICK:
+            here = self._leader.standings.server
+            others = [
+                asyncio.create_task(self._have_gathered(wanted, each.server))
+                for each in placement.members
+                if each.server != here
+            ]
+        try:
+            body = await gather(standing.bay, standing.disk, placement.id, upload_id, numbers)
+            try:
+                await asyncio.gather(*others)
+            except BaseException:
+                await standing.bay.run(body.abandon)
+                raise
+            return body
+        finally:
+            for each in others:
+                each.cancel()
+
+    async def _have_gathered(self, wanted: Gather, server: str) -> None:
+        """Have a member put parts together. Why it cannot, the change finds out that names them."""
+        calls, standings = self._leader.calls, self._leader.standings
+        try:
+            whole = False
+            while not whole and standings.lead(wanted.placement.id).placement.epoch == wanted.placement.epoch:
+                url = standings.atlas.url_of(server) + GATHER_PATH
+                whole = (await calls.ask(url, wanted, Gathered)).whole
+        except (DrystoneError, ElsewhereError) as error:
+            log.info("placement %s: %s does not put parts together: %s", wanted.placement.id, server, error)
 
     async def _make(
         self,
@@ -188,7 +229,7 @@ class UploadParts:
     async def _send_part(self, standing: Standing, member: Member, upload: UploadInfo, part: PartRecord) -> Done:
         disk, placement = standing.disk, standing.placement
         try:
-            body = await standing.bay.run(disk.assemble, placement.id, upload.upload_id, (part.number,))
+            body = await gather(standing.bay, disk, placement.id, upload.upload_id, (part.number,))
             try:
                 read = functools.partial(read_checked_back, disk, body)
                 await self._leader.send_anew(placement, member, lambda known: KeepPart(known, upload, part), read)

@@ -115,8 +115,8 @@ class RecordedFiles(DiskFiles):
         super().write_at(handle, data, offset)
         self._add(Event("write", file=self._handles[handle][0], offset=offset, data=bytes(data)))
 
-    def copy(self, source: int, target: int, size: int) -> None:
-        self.write(target, os.pread(source, size, 0))
+    def copy(self, source: int, target: int, begin: int, count: int) -> None:
+        self.write(target, os.pread(source, count, begin))
 
     def truncate(self, handle: int, size: int) -> None:
         super().truncate(handle, size)

@@ -48,9 +48,9 @@ class FaultyFiles(UnsyncedFiles):
         self._count("write_at")
         super().write_at(handle, data, offset)
 
-    def copy(self, source: int, target: int, size: int) -> None:
+    def copy(self, source: int, target: int, begin: int, count: int) -> None:
         self._count("copy")
-        super().copy(source, target, size)
+        super().copy(source, target, begin, count)
 
     def set_time(self, handle: int, modified: float) -> None:
         self._count("set_time")

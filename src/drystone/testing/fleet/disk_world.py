@@ -147,7 +147,7 @@ class DiskWorld:
             part = content(f"{key}/{number}", number, size)
             data = data + part if number else b""
             self.put_part(info.upload_id, max(1, number), part)
-        body = self.disk.assemble(PLACEMENT, info.upload_id, range(1, len(sizes) + 1))
+        body = self.disk.assemble(PLACEMENT, info.upload_id, range(1, len(sizes) + 1)).finish()
         change = self.put_change(key, "null", data, body)
         self.next = {**self.state, (key, "null"): Version(change.made, change.info.seq, data)}
         self.disk.commit(self.disk.prepare(change, body))
@@ -249,7 +249,7 @@ def try_state(root: Path, allowed: list[State], dirty: set[str], events: Callabl
             assert not missing, f"{events()}\n{missing} must be dirty"
             for upload in disk.uploads(PLACEMENT):
                 _, parts = disk.parts(PLACEMENT, upload.upload_id)
-                disk.assemble(PLACEMENT, upload.upload_id, [each.number for each in parts]).abandon()
+                disk.assemble(PLACEMENT, upload.upload_id, [each.number for each in parts]).finish().abandon()
         finally:
             disk.close()
     disk.open(FLEET)

@@ -24,19 +24,19 @@ def test_names_are_a_keys_utf_8(tmp_path: Path) -> None:
     assert path.stat().st_mtime == 1234.5
 
 
-def test_a_copy_takes_a_files_beginning(tmp_path: Path) -> None:
+def test_a_copy_takes_a_part_of_a_file(tmp_path: Path) -> None:
     files = DiskFiles(tmp_path)
     (tmp_path / "a").write_bytes(b"0123456789" * 100_000)
     source, target = files.open("a"), files.create("b")
     files.write(target, b"before ")
-    files.copy(source, target, 500_003)
-    files.copy(source, target, 7)
+    files.copy(source, target, 0, 500_003)
+    files.copy(source, target, 500_000, 7)
     with pytest.raises(OSError, match="shorter"):
-        files.copy(source, target, 1_000_001)
+        files.copy(source, target, 999_999, 2)
     os.close(source)
     os.close(target)
     data = b"0123456789" * 100_000
-    assert (tmp_path / "b").read_bytes().startswith(b"before " + data[:500_003] + data[:7])
+    assert (tmp_path / "b").read_bytes().startswith(b"before " + data[:500_003] + data[500_000:500_007])
 
 
 def test_what_is_gone_is_gone(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def put_parts(world: DiskWorld, sizes: list[int]) -> bytes:
 )
 def test_parts_become_one_object(world: DiskWorld, sizes: list[int]) -> None:
     data = put_parts(world, sizes)
-    body = world.disk.assemble(PLACEMENT, "u1", range(1, len(sizes) + 1))
+    body = world.disk.assemble(PLACEMENT, "u1", range(1, len(sizes) + 1)).finish()
     sums = body.finish()
     straight = world.body(data)
     assert (sums.size, sums.pieces) == (len(data), straight.finish().pieces)
@@ -57,7 +57,7 @@ def test_what_is_under_way_is_there_after_a_restart(world: DiskWorld) -> None:
         (1, 30, {"crc32c": "x"}),
         (2, 20, {"crc32c": "x"}),
     ]
-    body = world.disk.assemble(PLACEMENT, "u1", [1, 2])
+    body = world.disk.assemble(PLACEMENT, "u1", [1, 2]).finish()
     assert (world.disk.root / body.place).read_bytes() == data
     body.abandon()
 
@@ -65,7 +65,7 @@ def test_what_is_under_way_is_there_after_a_restart(world: DiskWorld) -> None:
 def test_a_part_is_replaced_and_parts_may_be_left_out(world: DiskWorld) -> None:
     put_parts(world, [30, 20, 10])
     world.put_part("u1", 2, b"new")
-    body = world.disk.assemble(PLACEMENT, "u1", [2, 3])
+    body = world.disk.assemble(PLACEMENT, "u1", [2, 3]).finish()
     assert (world.disk.root / body.place).read_bytes() == b"new" + content("part", 3, 10)
     body.abandon()
     world.disk.close()
@@ -82,14 +82,14 @@ def test_a_dropped_upload_is_gone(world: DiskWorld) -> None:
     with pytest.raises(NotFoundError, match="no upload u1"):
         world.disk.parts(PLACEMENT, "u1")
     with pytest.raises(NotFoundError, match="no upload u1"):
-        world.disk.assemble(PLACEMENT, "u1", [1])
+        world.disk.assemble(PLACEMENT, "u1", [1]).finish()
     assert list((world.disk.root / ".drystone/temp").iterdir()) == []
 
 
 def test_a_part_that_is_not_there(world: DiskWorld) -> None:
     put_parts(world, [30])
     with pytest.raises(NotFoundError, match="no part 2"):
-        world.disk.assemble(PLACEMENT, "u1", [1, 2])
+        world.disk.assemble(PLACEMENT, "u1", [1, 2]).finish()
 
 
 def test_a_part_that_changed_on_its_way_is_not_kept(world: DiskWorld) -> None:
@@ -110,13 +110,13 @@ def test_a_damaged_part_is_found_when_it_is_read_again(world: DiskWorld) -> None
     paths: list[Path] = sorted((world.disk.root / ".drystone/parts").iterdir(), key=lambda each: each.stat().st_size)
     paths[1].write_bytes(b"x" * 30)
     with pytest.raises(DamagedError, match="not what was put"):
-        world.disk.assemble(PLACEMENT, "u1", [1, 2])
+        world.disk.assemble(PLACEMENT, "u1", [1, 2]).finish()
     os.truncate(paths[0], 5)
     with pytest.raises(DamagedError, match="has 5 bytes"):
-        world.disk.assemble(PLACEMENT, "u1", [2])
+        world.disk.assemble(PLACEMENT, "u1", [2]).finish()
     paths[0].unlink()
     with pytest.raises(DamagedError, match="is gone"):
-        world.disk.assemble(PLACEMENT, "u1", [2])
+        world.disk.assemble(PLACEMENT, "u1", [2]).finish()
     assert world.disk.report().health == "good"
 
 
