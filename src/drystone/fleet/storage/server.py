@@ -91,8 +91,7 @@ async def running(
     allowed = limits or Limits(head_seconds=settings.head_seconds, still_seconds=settings.still_seconds)
     atlas = Atlas(settings.state)
     atlas.load()
-    shelf = Shelf(settings.root, settings.state)
-    shelf.find_folders()
+    shelf = _find_disks(settings)
     async with contextlib.AsyncExitStack() as stack:
         calls = await stack.enter_async_context(Calls(secret, authority=settings.authority))
         mappers = Mappers(calls, settings.mappers)
@@ -109,9 +108,8 @@ async def running(
         settler = Settler(leader, mender)
         local = LocalObjects(leader, promiser, settler, mender)
         router = Router(local, standings, calls, mappers, patience=settings.patience)
-        source = CopySource(leader, settler)
         followed = Followed(standings)
-        internal = Internal(secret, local, followed, promiser, source, mender, allowed, torrents)
+        internal = Internal(secret, local, followed, promiser, CopySource(leader, settler), mender, allowed, torrents)
         catalog = MapCatalog(standings, mappers)
         copier = Copier(standings, calls, settings.copy_rate, torrents.downloads if torrents else None)
         actions = _make_actions(settings, standings, mappers, copier, torrents)
@@ -145,6 +143,13 @@ async def running(
         )
         await _first_contact(reporter, ended)
         yield Running(url, router, catalog, standings, calls, torrents)
+
+
+def _find_disks(settings: StorageSettings) -> Shelf:
+    """:raises UnavailableError: there is no place for one."""
+    shelf = Shelf(settings.root, settings.state)
+    shelf.find_folders()
+    return shelf
 
 
 def _make_actions(
