@@ -95,8 +95,12 @@ class Servers:
             "--authority", str(self._authority),
         )  # fmt: skip
         agent = (*known, "--clients", str(self._authority))
+        self.repository = folder / "repository"
+        settings = folder / "ihost.toml"
+        settings.write_text(f'[repositories.nightly]\nurl = "vfs://{self.repository}"\n')
         self.ihost = self._server(
-            "ihost", "--listen", IHOST, "--name", "ihost", "--api", f"https://{API}", "--token", str(token),
+            "ihost", "--config", str(settings),
+            "--listen", IHOST, "--name", "ihost", "--api", f"https://{API}", "--token", str(token),
             "--authority", str(self._authority), "--folder", str(folder / "ihost"), *agent,
         )  # fmt: skip
         self.dpvs: dict[str, Server] = {}

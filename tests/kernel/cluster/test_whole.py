@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from drystone.backup.repository import open_repository
 from drystone.cluster.agents.answers import VolumeSeen
 from drystone.cluster.agents.slices import Slices
 from drystone.cluster.model.calls import target_name
@@ -21,6 +22,7 @@ from drystone.kernel.dm.device_mapper import KernelDeviceMapper
 from drystone.kernel.iscsi.initiator import OpenIscsi
 from drystone.kernel.lio.configfs import ConfigfsLio
 from drystone.kernel.mounts import mount, unmount
+from drystone.store.folder import FolderStore
 from drystone.testing.iscsi_leg import HOST, name_this_host
 
 from .servers import IHOST, Servers, await_that
@@ -84,10 +86,14 @@ def test_a_volumes_whole_life(servers: Servers, disks: dict[str, str], tmp_path:
         writer.wait_for(50)
         servers.await_dlv("new legs are in sync", lambda dlv: is_whole_without(dlv, dead))
         writer.wait_for(50)
+        saved = dict(writer.acknowledged)
+        backup = servers.must("POST", "/dlvs/db/backups", {"repository": "nightly"})["id"]
+        await_that("it is backed up", lambda: servers.must("GET", f"/backups/{backup}")["status"] == "finished")
     assert writer.errors == []
     assert find_missing(str(file), writer.acknowledged) == []
     unmount(str(place))
     filesystems.check_ext4(DEVICE)
+    check_backup(servers, servers.must("GET", f"/backups/{backup}"), saved, tmp_path)
     servers.must("DELETE", "/dlvs/db/attachment")
     servers.await_dlv("it is detached", lambda dlv: dlv["status"] == "detached")
     assert OpenIscsi().sessions() == []
@@ -134,6 +140,20 @@ def lose_a_dpv(servers: Servers, writer: Writer) -> str:
         each.send(signal.SIGCONT)
     servers.await_dlv("the smaller set is recorded", lambda dlv: not in_sync_on(dlv, dead))
     return dead
+
+
+def check_backup(servers: Servers, backup: Any, saved: dict[int, int], folder: Path) -> None:
+    """What was acknowledged before a backup was asked for is in it."""
+    image, place = folder / "image", folder / "restored"
+    open_repository(FolderStore(servers.repository)).restore(backup["volume"], backup["backup"], str(image))
+    place.mkdir()
+    with loop.hold(str(image)) as disk:
+        mount(disk.path, str(place), "ext4")
+        try:
+            assert find_missing(str(place / "file"), saved) == []
+        finally:
+            unmount(str(place))
+        filesystems.check_ext4(disk.path)
 
 
 def has_failed(servers: Servers, dlv: str) -> bool:

@@ -84,7 +84,7 @@ def ihost(config: Path | None, debug: bool, as_json: bool, **flags: object) -> N
     agent = IhostSettings(
         listen=settings.listen, folder=settings.folder, name=settings.name, api=settings.api, token=settings.token,
         authority=settings.authority, logs=settings.logs or LOGS, tls=tls, plain=settings.plain,
-        metrics=settings.metrics,
+        metrics=settings.metrics, repositories=settings.repositories,
     )  # fmt: skip
     serve(run_ihost_agent(agent, announcing("agent of an ihost at", "url", as_json=as_json)))
 

@@ -24,13 +24,12 @@ def write(
 ) -> None:  # fmt: skip
     """Ask for a change, and print what came of it.
 
-    :param what: it is about, such as `dpv d1`. :param goal: what can be waited for; with the name "" it is the job that
-        is answered. :param previews: the API itself can tell what it would do.
+    :param what: it is about, such as `dpv d1`. :param goal: what can be waited for; with the name "" it is the one
+        whose id is answered. :param previews: the API itself can tell what it would do.
     """
     from dataclasses import replace
 
-    from drystone.cluster.client.waiting import Seen
-    from drystone.cluster.model.job import Job
+    from drystone.cluster.client.waiting import Identified, Seen
 
     if writing.dry_run:
         rehearse(where, request, previews=previews, as_json=as_json)
@@ -39,7 +38,7 @@ def write(
     reply = _send(api, writing, request)
     document = reply.document()
     if goal is not None and not goal.name:
-        goal = replace(goal, name=read_as(document, Job).id)
+        goal = replace(goal, name=read_as(document, Identified).id)
         what = f"{goal.kind} {goal.name}"
     if goal is not None and writing.waits and document is not None:
         wait_for(api, goal, writing.seconds)

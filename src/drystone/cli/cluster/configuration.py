@@ -9,6 +9,7 @@ import msgspec
 
 from drystone.base.configuration import check_tls, load
 from drystone.base.errors import UsageError
+from drystone.cluster.agents.repository_settings import RepositorySettings
 from drystone.wire.tcp import TlsFiles, is_loopback, parse_address
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class IhostConfiguration(AgentConfiguration, frozen=True, kw_only=True, forbid_u
 
     :ivar name: of this ihost, as the cluster calls it. :ivar api: its URL. :ivar token: file with this agent's token.
     :ivar authority: PEM of who vouches for the API; the machine's authorities when None. :ivar logs: of mirrors, in a
-        folder on a tmpfs; None: the usual one.
+        folder on a tmpfs; None: the usual one. :ivar repositories: that it backs volumes up to, a table each.
     """
 
     name: str
@@ -108,6 +109,7 @@ class IhostConfiguration(AgentConfiguration, frozen=True, kw_only=True, forbid_u
     logs: Path | None = None
     listen: str = "127.0.0.1:9401"
     folder: Path = Path("/var/lib/drystone/ihost")
+    repositories: dict[str, RepositorySettings] = {}
 
 
 class MonitorConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

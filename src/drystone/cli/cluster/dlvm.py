@@ -15,6 +15,7 @@ CLIENT = {
     "ihosts": Lazy("drystone.cli.cluster.hosts:ihosts", "Servers that volumes are attached to."),
     "dlvs": Lazy("drystone.cli.cluster.dlvs:dlvs", "Volumes: create, attach, detach, extend, delete."),
     "snapshots": Lazy("drystone.cli.cluster.snapshots:snapshots", "Snapshots of volumes."),
+    "backups": Lazy("drystone.cli.cluster.backups:backups", "Backups of volumes, while they are attached."),
     "attachments": Lazy("drystone.cli.cluster.attachments:attachments", "Where volumes are."),
     "jobs": Lazy("drystone.cli.cluster.jobs:jobs", "Work on volumes that takes longer than a request."),
     "events": Lazy("drystone.cli.cluster.events:events", "What happened, and who asked for it."),

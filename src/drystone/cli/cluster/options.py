@@ -228,4 +228,6 @@ class Address(click.ParamType[str]):
         return str(value)
 
 
-DPV, DVG, IHOST, DLV, SNAPSHOT, JOB = (Name(each) for each in ("dpv", "dvg", "ihost", "dlv", "snapshot", "job"))
+DPV, DVG, IHOST, DLV, SNAPSHOT, JOB, BACKUP, REPOSITORY = (
+    Name(each) for each in ("dpv", "dvg", "ihost", "dlv", "snapshot", "job", "backup", "repository")
+)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 from drystone.base.errors import MismatchError
 from drystone.cluster.agents.answers import LegsSeen, Survey, VolumeSeen
 from drystone.cluster.connection import ClientTls, Connection
+from drystone.cluster.model.backup import BackupSeen, BackupWish
 from drystone.cluster.model.calls import LegsWish, VolumeWish
 
 Seen = TypeVar("Seen", LegsSeen, VolumeSeen)
@@ -56,6 +57,20 @@ class AgentClient:
     def survey(self) -> Survey:
         """All that the agent sees."""
         return self._connection.ask("GET", "/v1/dlvs", Survey)
+
+    def back_up(self, wish: BackupWish) -> BackupSeen:
+        """Have a backup made by an ihost; how it stands. The same call again is harmless.
+
+        :raises BusyError: another one of the dlv is under way there.
+        """
+        seen = self._connection.ask("PUT", f"/v1/backups/{urllib.parse.quote(wish.id, safe='')}", BackupSeen, wish)
+        if seen.id != wish.id:
+            raise MismatchError(f"the agent answered about backup {seen.id}, not about {wish.id}")
+        return seen
+
+    def stop_backup(self, backup: str) -> None:
+        """Have a backup ended. :raises NotFoundError: none of that id is under way there."""
+        self._connection.ask("DELETE", f"/v1/backups/{urllib.parse.quote(backup, safe='')}", dict[str, str])
 
     def check(self) -> None:
         """:raises DrystoneError: nobody answers, or not as an agent does."""

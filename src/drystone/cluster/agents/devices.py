@@ -15,6 +15,7 @@ from drystone.dvm.dmactivate import activate
 from drystone.dvm.dmexec import execute
 from drystone.dvm.instructions import Remove
 from drystone.dvm.program import Needed, Program
+from drystone.dvm.result import Result
 from drystone.dvm.state import Line, State, check_state, observe
 from drystone.dvm.unwinding import Writer
 from drystone.kernel.dm.abc import DeviceEntry, DeviceMapper, TableLine
@@ -57,7 +58,11 @@ class Devices:
     def run(self, program: Program) -> None:
         """Run a program. :raises DrystoneError: it failed."""
         if not program.is_empty:
-            execute(program, self.dm, clock=self._clock, memory=self.memory).require_done()
+            self.attempt(program).require_done()
+
+    def attempt(self, program: Program) -> Result:
+        """Run a program; what became of it."""
+        return execute(program, self.dm, clock=self._clock, memory=self.memory)
 
     def remove_all(self, uuids: Collection[str]) -> None:
         """Remove devices, those first that nobody has open. Tables are not asked: a thin pool that has failed has its

@@ -1,4 +1,5 @@
-"""An agent's HTTP: PUT /v1/dlvs/ID with a wish, GET of one dlv or of all that is seen, problem documents.
+"""An agent's HTTP: PUT /v1/dlvs/ID with a wish, GET of one dlv or of all that is seen, PUT and DELETE of
+/v1/backups/ID at an ihost, problem documents.
 
 Over TLS, and only for who has a certificate of the cluster's authority that is made for clients: the API. Plain HTTP is
 for one machine alone, on a loopback address, and when it is asked for.
@@ -21,6 +22,7 @@ import msgspec
 from drystone.base.documents import decode
 from drystone.base.errors import DrystoneError, NotFoundError, UsageError
 from drystone.cluster.agents.answers import Survey
+from drystone.cluster.model.backup import BackupSeen, BackupWish
 from drystone.cluster.statuses import status_of
 from drystone.wire.problems import CONTENT_TYPE, to_problem
 from drystone.wire.tcp import Limits, TlsFiles, end_after, is_loopback, iterate_body, parse_address, serve_tcp
@@ -35,6 +37,7 @@ BODY_LIMIT = 4 << 20
 _CALLS = 64
 """At one time. Each has a thread, which a kernel that waits for a disk may keep."""
 _PLACE = "/v1/dlvs"
+_BACKUPS = "/v1/backups"
 _LIMITS = Limits()
 
 
@@ -67,9 +70,17 @@ class MutualTls(TlsFiles):
         return made
 
 
+class Backups(Protocol):
+    """What makes backups, where there is that."""
+
+    def put(self, wish: BackupWish) -> BackupSeen: ...
+
+    def stop(self, backup: str) -> None: ...
+
+
 @asynccontextmanager
 async def serve_agent(
-    agent: Agent, listen: str, *, tls: MutualTls | None = None, plain: bool = False
+    agent: Agent, listen: str, *, backups: Backups | None = None, tls: MutualTls | None = None, plain: bool = False
 ) -> AsyncIterator[str]:
     """Answer calls while the block runs; its URL. :param plain: without TLS, for this machine alone.
 
@@ -81,12 +92,12 @@ async def serve_agent(
             hint="or plainly, when that is asked for, on a loopback address",
         )
     with ThreadPoolExecutor(_CALLS, "call") as threads:
-        async with serve_tcp(_make_handler(agent, threads), listen, tls=tls) as url:
+        async with serve_tcp(_make_handler(agent, backups, threads), listen, tls=tls) as url:
             yield url
 
 
 def _make_handler(
-    agent: Agent, threads: ThreadPoolExecutor
+    agent: Agent, backups: Backups | None, threads: ThreadPoolExecutor
 ) -> Callable[[web.BaseRequest], Any]:  # fmt: skip
     from aiohttp import web
 
@@ -108,6 +119,8 @@ def _make_handler(
                 if wish.dlv != dlv:
                     raise UsageError(f"the wish is for another dlv than the path, {dlv[:80]!r}")
                 return await do(lambda: agent.put(wish))
+        if backups is not None and request.path.startswith(f"{_BACKUPS}/"):
+            return await do(await _find_action(request, backups))
         raise NotFoundError(f"there is no route {request.method} {request.path[:200]}")
 
     async def handle(request: web.BaseRequest) -> web.Response:
@@ -123,6 +136,24 @@ def _make_handler(
         return answer
 
     return handle
+
+
+async def _find_action(request: web.BaseRequest, backups: Backups) -> Callable[[], object]:
+    """What is asked of a backup. :raises UsageError: it is no wish. :raises NotFoundError: there is no such route."""
+    backup = request.path.removeprefix(f"{_BACKUPS}/")
+    if request.method == "PUT":
+        wish = decode(await _read_body(request), BackupWish, "the wish")
+        if wish.id != backup:
+            raise UsageError(f"the wish is for another backup than the path, {backup[:80]!r}")
+        return lambda: backups.put(wish)
+    if request.method == "DELETE":
+
+        def stop() -> dict[str, str]:
+            backups.stop(backup)
+            return {"stopped": backup}
+
+        return stop
+    raise NotFoundError(f"there is no route {request.method} {request.path[:200]}")
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

@@ -28,6 +28,7 @@ from drystone.base.errors import (
 )
 from drystone.cluster.agents.answers import PoolSeen, Survey, VolumeSeen
 from drystone.cluster.agents.asides import Asides
+from drystone.cluster.agents.backups import is_of_backup
 from drystone.cluster.agents.boot import read_boot
 from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.failures import Failures
@@ -88,6 +89,7 @@ class IhostAgent:
     :param make_node, remove_node: of /dev/mapper/NAME. :param flush: writes back what a disk has in its cache.
     :param answer_seconds: that what is above mirrors has to say how it is.
     :param measure: begins to measure devices with these UUIDs; it never raises.
+    :param before_leaving: ends what else uses a dlv's pool, before that is taken down.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class IhostAgent:
         flush: Callable[[str], None] = flush_disk,
         answer_seconds: float = _ANSWER_SECONDS,
         measure: Callable[[Collection[str]], None] = lambda _: None,
+        before_leaving: Callable[[str], None] = lambda _dlv: None,
     ) -> None:
         self._notes = Notes(folder, VolumeNote)
         self._devices = devices
@@ -118,6 +121,7 @@ class IhostAgent:
         self._turns = Turns()
         self._swapping = Turns()
         self._measure = measure
+        self._before_leaving = before_leaving
         self._above: Asides[tuple[State, PoolSeen | None]] = Asides(answer_seconds)
 
     @property
@@ -260,6 +264,7 @@ class IhostAgent:
             self._raise(note)
             self._measure(note.uuids)
         elif note.written:
+            self._before_leaving(note.wish.dlv)
             self._take_down(note)
         else:
             self._give_up(note, patience)
@@ -329,6 +334,7 @@ class IhostAgent:
             uuids = {entry.uuid for entry in self._devices.entries() if entry.name in names}
             for program in fail_all(self._devices.observe(uuids)):
                 self._devices.run(program)
+        self._before_leaving(note.wish.dlv)  # what hung in it has failed by now
         self._remove_nodes(note)
         self._devices.remove_all(note.uuids)
 
@@ -483,5 +489,5 @@ class IhostAgent:
 
 
 def _is_unknown(uuid: str, known: Collection[str]) -> bool:
-    """Whether a device is of no dlv here; those of a dpv on the same host are its agent's."""
-    return uuid not in known and not uuid.startswith(uuid_of_leg(""))
+    """Whether a device is of no dlv here; those of a dpv on the same host are its agent's, and backups have theirs."""
+    return uuid not in known and not uuid.startswith(uuid_of_leg("")) and not is_of_backup(uuid)

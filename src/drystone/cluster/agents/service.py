@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from uuid import uuid4
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import DrystoneError, UsageError
 from drystone.base.names import check_name
+from drystone.cluster.agents.backups import Backups
 from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.door import Agent, MutualTls, serve_agent
 from drystone.cluster.agents.dpv import DpvAgent
@@ -26,6 +28,8 @@ from drystone.cluster.agents.logs import RamLogs
 from drystone.cluster.agents.measuring import measure_dpv, measure_ihost
 from drystone.cluster.agents.meters import Meters
 from drystone.cluster.agents.record import ApiRecord
+from drystone.cluster.agents.repositories import Repositories
+from drystone.cluster.agents.repository_settings import RepositorySettings
 from drystone.cluster.agents.slices import Slices
 from drystone.cluster.agents.timeouts import MIRRORED
 from drystone.cluster.agents.watch import Watcher
@@ -73,6 +77,7 @@ class IhostSettings:
     :ivar name: of this ihost, as the cluster calls it. :ivar api: its URL. :ivar token: the file with this agent's
         token. :ivar authority: PEM of who vouches for the API; the machine's own authorities when None.
     :ivar logs: a folder on a tmpfs. :ivar timeouts: of iSCSI sessions with legs that others stand beside.
+    :ivar repositories: that it backs dlvs up to, by name.
     """
 
     listen: str
@@ -86,6 +91,7 @@ class IhostSettings:
     tls: MutualTls | None = None
     plain: bool = False
     metrics: str = ""
+    repositories: Mapping[str, RepositorySettings] = field(default_factory=dict)
 
 
 def format_disk(disk: str) -> None:
@@ -125,13 +131,22 @@ async def run_ihost_agent(settings: IhostSettings, ready: Callable[[str], None])
     with KernelDeviceMapper() as dm:
         devices = Devices(dm)
         meters = Meters(dm)
+        backups = Backups(devices, Repositories(settings.repositories))
         agent = IhostAgent(
             settings.folder, devices, OpenIscsi(), RamLogs(settings.logs), timeouts=settings.timeouts,
-            measure=meters.begin if settings.metrics else lambda _: None,
+            measure=meters.begin if settings.metrics else lambda _: None, before_leaving=backups.leave,
         )  # fmt: skip
         watcher = Watcher(agent, devices, record)
+        works = (partial(_recover_backups, backups), agent.recover, lambda: watcher.run(stop))
         async with _exposing(lambda: measure_ihost(agent, meters), settings.metrics):
-            await _serve(agent, settings, ready, (agent.recover, lambda: watcher.run(stop)), stop)
+            await _serve(agent, settings, ready, works, stop, backups)
+
+
+def _recover_backups(backups: Backups) -> None:
+    try:
+        backups.recover()
+    except DrystoneError as error:  # whoever takes the dlv down tries again
+        log.warning("%s", error)
 
 
 def _open_record(settings: IhostSettings) -> ApiRecord:
@@ -157,9 +172,10 @@ async def _serve(
     ready: Callable[[str], None],
     works: tuple[Callable[[], None], ...],
     stop: Event,
+    backups: Backups | None = None,
 ) -> None:
     """Answer calls until a signal comes. :param works: what is done beside, :param stop: and ends when that is set."""
-    async with serve_agent(agent, settings.listen, tls=settings.tls, plain=settings.plain) as url:
+    async with serve_agent(agent, settings.listen, backups=backups, tls=settings.tls, plain=settings.plain) as url:
         told = asyncio.create_task(wait_for_signal())
         await asyncio.sleep(0)  # signals are waited for before anybody knows of us
         with _beside(works, stop):

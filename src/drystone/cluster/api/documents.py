@@ -116,6 +116,12 @@ class Snapshots(Struct, frozen=True):
     items: tuple[Snapshot, ...]
 
 
+class NewBackup(Struct, frozen=True, forbid_unknown_fields=True):
+    """A backup to make. :ivar repository: as the configuration of ihosts calls it."""
+
+    repository: Name
+
+
 class Extension(Struct, frozen=True, forbid_unknown_fields=True):
     """By how many bytes, at least, a dlv's pool is to grow."""
 

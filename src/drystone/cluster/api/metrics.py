@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from drystone.cluster.api.desk import Desk
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.model.extents import EXTENT
+from drystone.cluster.queue.publishing import Counts
 from drystone.cluster.state import overview, rows, schema
 from drystone.wire.exposition import CONTENT_TYPE, counter, expose, gauges
 
@@ -67,12 +68,23 @@ def describe(record: Record) -> list[Metric]:
     ]  # fmt: skip
 
 
+def describe_queue(counts: Counts) -> list[Metric]:
+    """The metrics of a broker, as this server has it. Pure."""
+    return [
+        gauges("drystone_cluster_queue_connected", "1 when the broker took the last hint", (),
+               [((), counts.state == "connected")]),
+        counter("drystone_cluster_queue_sent", "Hints that the broker has taken from this server", counts.sent),
+        counter("drystone_cluster_queue_dropped", "Hints of this server that nobody has", counts.dropped),
+    ]  # fmt: skip
+
+
 def make_handlers(desk: Desk) -> list[ControllerRouterHandler]:
     """The route of metrics."""
 
     @get("/metrics", include_in_schema=False)
     async def metrics() -> Response[bytes]:
+        found = describe(await desk.read(read)) + ([] if desk.queue is None else describe_queue(desk.queue))
         # As a header: a media type that is a text's gets its charset again.
-        return Response(expose(describe(await desk.read(read))), headers={"Content-Type": CONTENT_TYPE})
+        return Response(expose(found), headers={"Content-Type": CONTENT_TYPE})
 
     return [metrics]

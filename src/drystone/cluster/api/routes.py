@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from drystone.cluster.api import attachments, commits, dlvs, dpvs, dvgs, events, ihosts, jobs, metrics, snapshots
+from drystone.cluster.api import (
+    attachments,
+    backups,
+    commits,
+    dlvs,
+    dpvs,
+    dvgs,
+    events,
+    ihosts,
+    jobs,
+    metrics,
+    snapshots,
+)
 from drystone.cluster.api.application import make_application
 from drystone.cluster.api.desk import Desk
 from drystone.cluster.api.page.routes import make_page
@@ -15,7 +27,7 @@ PAGE_SECONDS = 1.0
 
 def make_api(desk: Desk, tokens: Tokens, *, page_seconds: float = PAGE_SECONDS) -> Application:
     """The API as an ASGI application over an open database, with metrics and the page for people."""
-    rooms = (dpvs, dvgs, ihosts, dlvs, snapshots, attachments, jobs, commits, events)
+    rooms = (dpvs, dvgs, ihosts, dlvs, snapshots, attachments, jobs, backups, commits, events)
     handlers = [handler for room in rooms for handler in room.make_handlers(desk)]
     others = [*metrics.make_handlers(desk), make_page(desk, tokens, page_seconds)]
     return make_application(handlers, tokens, others)

@@ -29,6 +29,12 @@ class Seen(msgspec.Struct, frozen=True):
     wanted: str = ""
 
 
+class Identified(msgspec.Struct, frozen=True):
+    """Of what has no name, such as a job, what it is found by."""
+
+    id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a wish comes to. :ivar done: the states in which it is there, :ivar failed: in which it will not come.
@@ -61,6 +67,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "job": {
         "finished": Rule(frozenset({"finished"}), _FAILED | {"canceled", "canceling"}, "failed"),
         "canceled": Rule(frozenset({"canceled"}), _FAILED | {"finished", "finishing"}, "failed"),
+    },
+    "backup": {
+        "finished": Rule(frozenset({"finished"}), _FAILED | {"canceled", "canceling"}, "failed"),
+        "canceled": Rule(frozenset({"canceled"}), _FAILED | {"finished"}, "failed"),
     },
     "dpv": {"available": Rule(frozenset({"available"}), frozenset(), "failed")},
     "ihost": {"available": Rule(frozenset({"available"}), frozenset(), "failed")},

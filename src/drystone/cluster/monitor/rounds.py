@@ -7,17 +7,19 @@ from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
 from drystone.base.errors import DrystoneError
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.monitor.attendant import CALLER, Agent, Attendant
+from drystone.cluster.monitor.backups import Agent as BackupAgent
+from drystone.cluster.monitor.backups import BackupAttendant
 from drystone.cluster.monitor.hosts import Hosts
 from drystone.cluster.monitor.memory import Memory
 from drystone.cluster.queue.hint import Hint, HintKind
-from drystone.cluster.state import dropped, leases, rows
+from drystone.cluster.state import backups, dropped, leases, rows
 from drystone.cluster.state.answers import forget_answers
 from drystone.cluster.state.database import Database
 from drystone.cluster.state.dropped import Dropped, DroppedVolume
@@ -34,10 +36,14 @@ _HINTS_LIMIT = 64
 """Of those that are heeded at once; the rest is for the next round."""
 
 
+class AnyAgent(Agent, BackupAgent, Protocol):
+    """An agent of either kind."""
+
+
 class Way(NamedTuple):
     """How agents are spoken to. :ivar agent_at: the one at an address. :ivar submit: does work, now or in a thread."""
 
-    agent_at: Callable[[str], Agent]
+    agent_at: Callable[[str], AnyAgent]
     submit: Callable[[Callable[[], None]], object]
 
 
@@ -73,6 +79,7 @@ class Rounds:
         self._memory = Memory()
         self._attendant = Attendant(database, calls.agent_at, self._memory, patience)
         self._hosts = Hosts(database, surveys.agent_at, self._memory, patience)
+        self._backups = BackupAttendant(database, calls.agent_at)
         self._lease: Lease | None = None
         self._idle = 0
         self._rounds = 0
@@ -91,6 +98,8 @@ class Rounds:
         self._memory.keep_only(dlvs.keys())
         for name in dlvs.values():
             self._start(self._calls, ("dlv", name), partial(self._attendant.attend, name))
+        for backup in self._database.read(backups.unfinished):
+            self._start(self._calls, ("backup", backup), partial(self._backups.attend, backup))
         for leg in look.legs:
             if leg.dlv not in dlvs:
                 work = partial(self._hosts.remove_left, leg, look.dpvs[leg.dpv].address)
@@ -114,6 +123,9 @@ class Rounds:
             return
         some = sorted(hints, key=lambda hint: (hint.kind, hint.subject))[:_HINTS_LIMIT]
         names, hosts = self._database.read(lambda connection: _find_hinted(connection, some))
+        if asked := {hint.subject for hint in some if hint.kind == "backup"}:
+            for backup in sorted(asked.intersection(self._database.read(backups.unfinished))):
+                self._start(self._calls, ("backup", backup), partial(self._backups.attend, backup), is_round=False)
         for host in hosts:
             look = partial(self._hosts.look, host, is_round=False)
             self._start(self._surveys, (type(host), host.name), look, is_round=False)

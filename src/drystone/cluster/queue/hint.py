@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-HintKind = Literal["dlv", "snapshot", "job", "dpv", "ihost", "echo"]
+HintKind = Literal["dlv", "snapshot", "job", "backup", "dpv", "ihost", "echo"]
 
 _BYTES_LIMIT = 1024
 _SUBJECT_LIMIT = 200
@@ -16,8 +16,8 @@ _SUBJECT_LIMIT = 200
 class Hint(msgspec.Struct, frozen=True):
     """That something is worth a look.
 
-    :ivar subject: its name, as in the events: `DLV@NAME` of a snapshot, the id of a job. An `echo` is of the queue
-        itself: its subject is who waits for it.
+    :ivar subject: its name, as in the events: `DLV@NAME` of a snapshot, the id of a job or a backup. An `echo` is of
+        the queue itself: its subject is who waits for it.
     """
 
     kind: HintKind

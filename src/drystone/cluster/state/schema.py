@@ -149,6 +149,23 @@ jobs = Table(
 )
 """`dlv` is a name: a job is remembered longer than its dlv."""
 
+backups = Table(
+    "backups",
+    TABLES,
+    _key("id", 36),
+    _text("dlv"),
+    Column("volume", exact(36), nullable=False, index=True),
+    _text("snapshot"),
+    _number("size"),
+    _text("repository"),
+    _text("status", 20),
+    _text("reason", 1000),
+    _number("done"),
+    _number("total"),
+    _text("backup", 36),
+)
+"""`volume`: the id of the dlv, which is remembered longer than that is there; `dlv`: its name then."""
+
 dropped = Table(
     "dropped_legs",
     TABLES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from drystone.cluster.queue.publishing import Counts
 from drystone.testing.cluster.client import AGENT, GIB, OPERATOR, VIEWER, Client
 
 
@@ -50,3 +51,12 @@ def test_an_empty_record_has_numbers_too(client: Client) -> None:
     lines = ask(client, VIEWER).text.splitlines()
     assert 'drystone_cluster_legs{state="behind"} 0.0' in lines
     assert "drystone_cluster_events_total 0.0" in lines
+
+
+def test_a_broker_is_told_of_where_there_is_one(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "drystone_cluster_queue" not in ask(client, VIEWER).text
+    monkeypatch.setattr(client.desk, "queue", Counts(sent=7, dropped=2, state="away"))
+    lines = ask(client, VIEWER).text.splitlines()
+    for line in ("connected 0.0", "sent_total 7.0", "dropped_total 2.0"):
+        assert f"drystone_cluster_queue_{line}" in lines, line
+    assert client.must("GET", "/health")["queue"] == "away"

@@ -10,6 +10,7 @@ import pytest
 from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError
 from drystone.cluster.client.api import Api
 from drystone.cluster.client.waiting import RULES, Goal, Seen, wait
+from drystone.cluster.model.backup import BackupStatus
 from drystone.cluster.model.dlv import DlvStatus, SnapshotStatus
 from drystone.cluster.model.dpv import HostStatus
 from drystone.cluster.model.job import NEXT, JobStatus
@@ -18,6 +19,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "dlv": get_args(DlvStatus),
     "snapshot": get_args(SnapshotStatus),
     "job": get_args(JobStatus),
+    "backup": get_args(BackupStatus),
     "dpv": get_args(HostStatus),
     "ihost": get_args(HostStatus),
 }
@@ -42,6 +44,8 @@ def judge(kind: str, wish: str) -> dict[str, set[str]]:
         ("snapshot", "deleted", set(), set(get_args(SnapshotStatus)) - {"failed"}),
         ("job", "finished", {"finished"}, {"creating", "processing", "finishing"}),
         ("job", "canceled", {"canceled"}, {"creating", "processing", "canceling"}),
+        ("backup", "finished", {"finished"}, {"creating", "processing"}),
+        ("backup", "canceled", {"canceled"}, {"creating", "processing", "canceling"}),
         ("dpv", "available", {"available"}, {"creating", "unavailable"}),
         ("ihost", "available", {"available"}, {"creating", "unavailable"}),
     ],

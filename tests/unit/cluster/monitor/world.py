@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from msgspec import json
 
-from drystone.base.errors import UnavailableError
+from drystone.base.errors import NotFoundError, UnavailableError
 from drystone.cluster.agents.answers import LegsSeen, Survey, VolumeSeen
 from drystone.cluster.agents.watch import Watcher
+from drystone.cluster.model.backup import BackupSeen, BackupWish
 from drystone.cluster.model.calls import LegsWish, VolumeWish, target_name
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.monitor.rounds import Rounds, Way
@@ -91,6 +92,19 @@ class Link:
         assert isinstance(seen, kind)
         return seen
 
+    def back_up(self, wish: BackupWish) -> BackupSeen:
+        self._reach()
+        self._world.steps.step()
+        seen = self._world.backups.put(wish)
+        self._world.steps.step()
+        return seen
+
+    def stop_backup(self, backup: str) -> None:
+        self._reach()
+        self._world.steps.step()
+        self._world.backups.stop(backup)
+        self._world.steps.step()
+
     def survey(self) -> Survey:
         found: Survey = self._reach().survey()
         return found
@@ -100,6 +114,34 @@ class Link:
             raise UnavailableError(f"nobody answers at {self._address}")
         name = self._address.partition(":")[0]
         return self._world.ihost.agent if name == "h1" else self._world.dpvs[name].agent
+
+
+class NotedBackups:
+    """What an ihost makes of backups: each is half done when it is told of it first, and made when it is told again.
+
+    :ivar made: those that a repository has. :ivar fails: why none is made, "" for no reason.
+    """
+
+    def __init__(self) -> None:
+        self.running: dict[str, BackupWish] = {}
+        self.made: dict[str, BackupWish] = {}
+        self.fails = ""
+        self.hangs = False
+
+    def put(self, wish: BackupWish) -> BackupSeen:
+        if wish.id in self.made:
+            return BackupSeen(wish.id, "finished", "", wish.size, wish.size, f"of {wish.id[:8]}")
+        if self.fails:
+            return BackupSeen(wish.id, "failed", self.fails)
+        if wish.id in self.running and not self.hangs:
+            self.made[wish.id] = self.running.pop(wish.id)
+            return self.put(wish)
+        self.running[wish.id] = wish
+        return BackupSeen(wish.id, "running", "", wish.size // 2, wish.size)
+
+    def stop(self, backup: str) -> None:
+        if self.running.pop(backup, None) is None:
+            raise NotFoundError(f"there is no backup {backup} here")
 
 
 class ApiRecord:
@@ -144,6 +186,7 @@ class World:
             client.must("POST", "/dpvs", {"name": name, "size": 240 * MIB, **addresses})
         client.must("POST", "/dvgs", {"name": "fast", "dpvs": [*self.dpvs]})
         client.must("POST", "/ihosts", {"name": "h1", "address": "h1:9401", "initiator": HOST})
+        self.backups = NotedBackups()
         self.hints: tuple[Hint, ...] = ()
         """What the monitor hears before each round."""
         self.started = 0

@@ -1,0 +1,220 @@
+"""Backups by an ihost's agent: of a snapshot in a dlv's pool, while the volume above it is written to.
+
+The snapshot's thin device is activated for the time of it, read only, by a name of its own. What is read is what the
+pool maps for it, or what differs from the snapshot that the last backup in the repository was made of, where that is
+still there and nobody wrote to it (drystone.backup.thin_state proves that).
+
+Nothing is noted on disk. A backup bears the id of the wish in its manifest: one that is asked for again, after this
+agent was killed or its answer was lost, is found in the repository, or gone on with from what is there of it. The
+device that a killed agent left is removed when the next one starts, or the dlv is backed up again or taken down.
+
+A backup is ended before its dlv is taken down, as the pool cannot go under it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event, Lock, Thread
+
+from msgspec.structs import replace
+
+from drystone.backup.repository import BackupRequest, Repository
+from drystone.backup.thin_backup import ThinDisk, back_up_thin, plan_thin
+from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnavailableError
+from drystone.base.sizes import SECTOR
+from drystone.cluster.agents.devices import PREFIX, Devices
+from drystone.cluster.agents.repositories import Repositories
+from drystone.cluster.model.backup import BackupSeen, BackupWish
+from drystone.dvm.metadata_snapshot import POOL, held_metadata
+from drystone.dvm.state import Device, Line, State
+from drystone.kernel.dm.abc import DeviceEntry
+from drystone.kernel.dm.targets import Thin
+
+log = logging.getLogger(__name__)
+
+WISH_FACT = "cluster.backup"
+"""Under which a manifest has the id of its wish."""
+_ENDING = "-backup"
+"""Of the UUID of the device that is read."""
+_REMEMBERED = 100
+"""Backups that have ended, whose outcome is told without looking into the repository."""
+_STOP_SECONDS = 20.0
+"""That a backup has to end: a chunk may be on its way to a slow store."""
+
+
+class StoppedError(DrystoneError):
+    """It was to end."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A backup under way. :ivar ended: nothing of it runs, and its device is gone."""
+
+    wish: BackupWish
+    seen: BackupSeen
+    stop: Event = field(default_factory=Event)
+    ended: Event = field(default_factory=Event)
+
+
+class Backups:
+    """The backups of an ihost. The constructor has no effects."""
+
+    def __init__(self, devices: Devices, repositories: Repositories) -> None:
+        self._devices = devices
+        self._repositories = repositories
+        self._guard = Lock()
+        self._runs: OrderedDict[str, _Run] = OrderedDict()
+
+    def put(self, wish: BackupWish) -> BackupSeen:
+        """Make a backup, in a thread of its own, unless it is made already; how it stands.
+
+        :raises BusyError: another one of the dlv is under way.
+        """
+        with self._guard:
+            run = self._runs.get(wish.id)
+            if run is None:
+                for other in self._runs.values():
+                    if other.wish.dlv == wish.dlv and not other.ended.is_set():
+                        raise BusyError(f"backup {other.wish.id} of dlv {wish.name} is under way")
+                run = self._runs[wish.id] = _Run(wish, BackupSeen(wish.id, "running"))
+                Thread(target=self._run, args=(run,), name=f"backup-{wish.id}", daemon=True).start()
+                self._forget()
+            return run.seen
+
+    def stop(self, backup: str) -> None:
+        """End a backup; when this returns nothing of it runs. What the repository has of it is for the next one.
+
+        :raises NotFoundError: it is not known. :raises BusyError: it does not end; ask again.
+        """
+        with self._guard:
+            run = self._runs.get(backup)
+        if run is None:
+            raise NotFoundError(f"there is no backup {backup[:100]!r} here")
+        self._end(run)
+        with self._guard:
+            self._runs.pop(backup, None)
+
+    def leave(self, dlv: str) -> None:
+        """End the backups of a dlv (its id), which is to be taken down. :raises BusyError: one does not end."""
+        with self._guard:
+            runs = [run for run in self._runs.values() if run.wish.dlv == dlv and not run.ended.is_set()]
+        for run in runs:
+            self._end(run)
+            with self._guard:
+                self._runs.pop(run.wish.id, None)  # it goes on when the dlv is attached again
+        self._remove(dlv)
+
+    def recover(self) -> None:
+        """Remove what an agent left that was killed. :raises DrystoneError: a removal failed."""
+        self._devices.remove_all({each.uuid for each in self._devices.entries() if is_of_backup(each.uuid)})
+
+    def _forget(self) -> None:
+        for key in [key for key, run in self._runs.items() if run.ended.is_set()][:-_REMEMBERED]:
+            del self._runs[key]
+
+    def _end(self, run: _Run) -> None:
+        run.stop.set()
+        if not run.ended.wait(_STOP_SECONDS):
+            raise BusyError(f"backup {run.wish.id} has not ended yet", hint="try again")
+
+    def _run(self, run: _Run) -> None:
+        try:
+            run.seen = self._back_up(run)
+        except StoppedError:
+            log.info("backup %s of dlv %s was ended", run.wish.id, run.wish.name)
+        except DrystoneError as error:
+            log.warning("backup %s of dlv %s: %s", run.wish.id, run.wish.name, error)
+            run.seen = replace(run.seen, status="failed", reason=error.message)
+        except Exception as error:  # the supervisor of the thread: whatever it is, the backup has ended
+            log.exception("backup %s of dlv %s", run.wish.id, run.wish.name)
+            run.seen = replace(run.seen, status="failed", reason=f"a defect: {type(error).__name__}")
+        finally:
+            run.ended.set()
+
+    def _back_up(self, run: _Run) -> BackupSeen:
+        wish = run.wish
+        repository = self._repositories.open(wish.repository)
+        for info in repository.list(wish.dlv, damaged=_say):
+            if info.about.get(WISH_FACT) == wish.id:
+                return replace(run.seen, status="finished", done=wish.size, total=wish.size, backup=info.backup)
+        with self._opened(wish) as disk:
+            made = self._make(run, repository, disk)
+        return replace(run.seen, status="finished", backup=made)
+
+    def _make(self, run: _Run, repository: Repository, disk: ThinDisk) -> str:
+        """Make it upon the newest backup that is whole, or upon none when that is not; its UUID."""
+
+        def note(done: int, total: int) -> None:
+            if run.stop.is_set():
+                raise StoppedError("it was to end")
+            run.seen = replace(run.seen, done=done, total=total)
+
+        wish = run.wish
+        about = {WISH_FACT: wish.id, "cluster.dlv": wish.name, "cluster.snapshot": wish.snapshot}
+        request = BackupRequest(wish.dlv, f"{wish.name}@{wish.snapshot}", about=about)
+        base, reading = plan_thin(repository, disk, request, damaged=_say)
+        note(0, 0)
+        made, warnings = back_up_thin(
+            repository, disk, BackupRequest(wish.dlv, request.source_name, base, about), reading, progress=note
+        )
+        for each in warnings:
+            log.info("backup %s of dlv %s: %s", wish.id, wish.name, each)
+        return made.backup
+
+    @contextmanager
+    def _opened(self, wish: BackupWish) -> Iterator[ThinDisk]:
+        """The snapshot as a device, read only, while the block runs.
+
+        :raises UnavailableError: the pool of the dlv is not here. :raises DrystoneError: it cannot be activated.
+        """
+        pool, metadata = self._find(wish.dlv, "pool"), self._find(wish.dlv, "metadata")
+        self._remove(wish.dlv)
+        target = Thin(str(pool.number), wish.thin_id)
+        line = Line(0, wish.size // SECTOR, Thin.kind, target.to_params())
+        name = f"drystone-dlv-{wish.name}:backup"
+        device = Device(name, _uuid(wish.dlv), (line,), read_only=True)
+        self._devices.bring(State(()), State((device,)))
+        try:
+            yield ThinDisk(
+                path=_path(self._find(wish.dlv, "backup")),
+                metadata=_path(metadata),
+                pool=pool.uuid,
+                device=wish.thin_id,
+                size=wish.size,
+                hold=partial(held_metadata, self._devices.dm, pool.number, POOL, run=self._devices.attempt),
+            )
+        finally:
+            self._remove(wish.dlv)
+
+    def _find(self, dlv: str, part: str) -> DeviceEntry:
+        uuid = f"{PREFIX}{dlv}-{part}"
+        for each in self._devices.entries():
+            if each.uuid == uuid:
+                return each
+        raise UnavailableError(f"the {part} of dlv {dlv} is not here")
+
+    def _remove(self, dlv: str) -> None:
+        self._devices.remove_all({_uuid(dlv)})
+
+
+def is_of_backup(uuid: str) -> bool:
+    """Whether a device's UUID is one that a backup gives to what it reads."""
+    return uuid.startswith(PREFIX) and uuid.endswith(_ENDING)
+
+
+def _uuid(dlv: str) -> str:
+    return f"{PREFIX}{dlv}{_ENDING}"
+
+
+def _path(entry: DeviceEntry) -> str:
+    """The kernel's own node, which is there with udev and without."""
+    return f"/dev/dm-{entry.number.minor}"
+
+
+def _say(error: DamagedError) -> None:
+    log.warning("a backup is passed over: %s", error)
