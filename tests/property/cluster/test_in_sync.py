@@ -42,7 +42,7 @@ class Table:
     assembly: Assembly
     log: Log
     copy: Log
-    mirrors: int
+    deep: bool
     held: list[tuple[int, int]] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
 
@@ -61,7 +61,7 @@ class Table:
 
     @property
     def nested(self) -> bool:
-        return self.mirrors == 3 and bool(self.targets)
+        return self.deep and bool(self.targets)
 
     @property
     def alone(self) -> bool:
@@ -82,7 +82,7 @@ class Cluster(RuleBasedStateMachine):
     dlv: Dlv
     table: Table | None
 
-    @initialize(mirrors=st.sampled_from([2, 3]))
+    @initialize(mirrors=st.sampled_from([1, 2, 3]))
     def begin(self, mirrors: int) -> None:
         legs = tuple(
             Leg(id=f"leg{place}", group=0, stripe=0, place=place, dpv=f"d{place}", extents=1)
@@ -119,7 +119,8 @@ class Cluster(RuleBasedStateMachine):
         """Load a table; writes that were held are done anew by it."""
         held = self.table.held if self.table else []
         decided = Log()
-        nested = self.dlv.mirrors == 3 and bool(assembly.targets)
+        deep = self.dlv.is_deep(KEY)
+        nested = deep and bool(assembly.targets)
         if nested and bits == "kept":
             assert self.table is not None
             assert self.table.nested, "the upper device stays as it is, with its log"
@@ -133,7 +134,7 @@ class Cluster(RuleBasedStateMachine):
             decided.clean = [bits in {"nosync", "clean"}] * REGIONS
         if not nested:
             self.log = decided
-        table = Table(assembly, self.log, decided if nested else Log(), self.dlv.mirrors)
+        table = Table(assembly, self.log, decided if nested else Log(), deep)
         if nested and bits == "kept":
             table.dead = {leg for leg in (self.table.dead if self.table else ()) if leg in assembly.targets}
         self.table = table
@@ -282,12 +283,42 @@ class Cluster(RuleBasedStateMachine):
         legs = self.legs()
         old = next(leg for leg in self.dlv.legs if leg.id == legs[number % len(legs)])
         in_use = self.table is not None and old.id in {*self.table.sources, *self.table.targets}
-        if old.in_sync or in_use:
+        is_succeeded = any(leg.instead_of == old.id for leg in self.dlv.legs)
+        if old.in_sync or in_use or is_succeeded:
             return
-        new = Leg(id=f"leg{self.made}", group=0, stripe=0, place=old.place, dpv=f"d{self.made}", extents=1)
+        self.dlv, _ = in_sync.exchange(self.dlv, old.id, self.make_leg(old.place))
+
+    def make_leg(self, place: int, instead_of: str = "") -> Leg:
+        new = Leg(
+            id=f"leg{self.made}", group=0, stripe=0, place=place, dpv=f"d{self.made}", extents=1, instead_of=instead_of
+        )
         self.made += 1
         self.content[new.id] = [GARBAGE] * REGIONS
-        self.dlv, _ = in_sync.exchange(self.dlv, old.id, new)
+        return new
+
+    @precondition(lambda self: not self.dlv.groups[0].blank)
+    @rule(number=numbers)
+    def add_a_successor(self, number: int) -> None:
+        legs = self.dlv.legs_of(KEY)
+        if not all(leg.in_sync for leg in legs) or any(leg.instead_of for leg in legs):
+            return
+        place = next(each for each in range(9) if each not in {leg.place for leg in legs})
+        new = self.make_leg(place, legs[number % len(legs)].id)
+        self.dlv, _ = in_sync.add_successor(self.dlv, new)
+
+    @precondition(lambda self: bool(in_sync.find_succeeded(self.dlv)))
+    @rule()
+    def give_up_who_has_a_successor(self) -> None:
+        (old,) = in_sync.find_succeeded(self.dlv)
+        before = sum(leg.in_sync for leg in self.dlv.legs)
+        if self.dlv.attachment is not None and old.in_sync:
+            if self.table is None or self.table.held or self.table.dead:
+                return
+            self.dlv, (assembly,) = in_sync.shrink(self.dlv, HOST, self.dlv.epoch, [old.id])
+            self.swap(assembly, assembly.bits)
+        else:
+            self.dlv, _ = in_sync.retire(self.dlv, old.id)
+        assert sum(leg.in_sync for leg in self.dlv.legs) >= min(before, self.dlv.mirrors)
 
     @rule(number=numbers)
     def replace_disk(self, number: int) -> None:

@@ -8,6 +8,7 @@ import click
 
 from drystone.cli.cluster.asking import find_all, print_list, print_one, write
 from drystone.cli.cluster.help import ClusterCommand
+from drystone.cli.cluster.moves import rebalance
 from drystone.cli.cluster.options import DPV, DVG, Where, Writing, api_options, write_options
 from drystone.cli.output import json_option
 
@@ -116,6 +117,9 @@ def _change(where: Where, writing: Writing, name: str, how: str, dpvs: tuple[str
     write(
         where, writing, Request("POST", place("dvgs", name, how), body={"dpvs": dpvs}), f"dvg {name}", as_json=as_json
     )
+
+
+dvgs.add_command(rebalance)
 
 
 @dvgs.command("delete", cls=ClusterCommand)

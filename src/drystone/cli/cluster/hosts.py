@@ -9,6 +9,7 @@ import click
 from drystone.base.sizes import format_size
 from drystone.cli.cluster.asking import find_all, print_list, print_one, write
 from drystone.cli.cluster.help import ClusterCommand
+from drystone.cli.cluster.moves import evacuate
 from drystone.cli.cluster.options import (
     DPV,
     DVG,
@@ -34,7 +35,7 @@ _IHOST_COLUMNS = ("name", "status", "initiator", "address", "reason")
 
 @click.group()
 def dpvs() -> None:
-    """Servers that export slices of their disks: registered, made available, forgotten."""
+    """Servers that export slices of their disks: registered, made available, evacuated, forgotten."""
 
 
 @dpvs.command("create", cls=ClusterCommand)
@@ -89,8 +90,8 @@ def list_dpvs(
 
 def _row_of_dpv(dpv: Dpv) -> tuple[object, ...]:
     return (
-        dpv.name, dpv.status, dpv.dvg or "-", dpv.location or "-", _spell_extents(dpv.extents),
-        _spell_extents(dpv.free), dpv.address, dpv.reason,
+        dpv.name, "evacuating" if dpv.evacuating else dpv.status, dpv.dvg or "-", dpv.location or "-",
+        _spell_extents(dpv.extents), _spell_extents(dpv.free), dpv.address, dpv.reason,
     )  # fmt: skip
 
 
@@ -150,6 +151,9 @@ def mark_dpv_unavailable(where: Where, writing: Writing, name: str, reason: str,
       dlvm dpvs unavailable d1 --reason "to be repaired"
     """
     _mark(where, writing, "dpv", name, "unavailable", reason, as_json=as_json)
+
+
+dpvs.add_command(evacuate)
 
 
 @dpvs.command("delete", cls=ClusterCommand)

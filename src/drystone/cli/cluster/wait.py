@@ -14,7 +14,9 @@ from drystone.cli.output import json_option, print_json, print_line
 
 
 @click.command(cls=ClusterCommand)
-@click.argument("kind", type=click.Choice(["dlv", "snapshot", "job", "backup", "dpv", "ihost"]))
+@click.argument(
+    "kind", type=click.Choice(["dlv", "snapshot", "job", "backup", "dpv", "ihost", "evacuation", "balance"])
+)
 @click.argument("name")
 @click.argument("wish")
 @timeout_option
@@ -22,7 +24,8 @@ from drystone.cli.output import json_option, print_json, print_line
 @json_option
 def wait(where: Where, kind: str, name: str, wish: str, timeout: float, as_json: bool) -> None:
     """Wait until it is so: a dlv created, attached, detached or deleted; a snapshot (DLV@SNAPSHOT) created or deleted;
-    a job or a backup finished or canceled; a dpv or an ihost available.
+    a job or a backup finished or canceled; a dpv or an ihost available; the evacuation of a dpv, or the balance of a
+    dvg, finished.
 
     Nothing is changed. Exit code 1 when it will not come to that any more, 7 when it takes longer than --timeout.
 

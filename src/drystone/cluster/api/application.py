@@ -17,6 +17,7 @@ from litestar.exceptions import (
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from drystone import __version__
@@ -79,6 +80,8 @@ class _Guard:
         if connection.scope.get("method") == "OPTIONS":
             # Litestar answers it for each handler of a path apart: it would name some of the path's methods only.
             raise MethodNotAllowedException(headers={"allow": ", ".join(_methods_of(connection))})
+        if connection.url.path.startswith("/v1/"):  # what else is served has its own ways
+            _check_query(connection, handler)
         if handler.opt.get(PUBLIC) or connection.url.path.startswith(SCHEMA):
             return
         caller = self._tokens.find(connection.headers.get("authorization", ""))
@@ -89,6 +92,19 @@ class _Guard:
         if caller.role == "viewer" and connection.scope.get("method") not in {"GET", "HEAD"}:
             raise PermissionDeniedException(f"{caller.name} is a viewer")
         connection.scope["state"]["caller"] = caller.name
+
+
+def _check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse a query that the route does not know: `?dryrun=1`, misspelt, would be a change that nobody wanted."""
+    known = {
+        field.kwarg_definition.name or name
+        for name, field in handler.parsed_fn_signature.parameters.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    }
+    unknown = connection.query_params.keys() - known
+    if unknown:
+        hint = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise UsageError(f"this route has no query parameter {min(unknown)[:100]!r}", hint=hint)
 
 
 def _methods_of(connection: ASGIConnection[Any, Any, Any, Any]) -> list[str]:

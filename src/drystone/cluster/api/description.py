@@ -36,9 +36,24 @@ class Description(JsonRenderPlugin):
 
 
 def complete(schema: dict[str, Any]) -> dict[str, Any]:
-    """The description with the bodies' schemas, and without a token where none is needed."""
+    """The description with the bodies' schemas, without a token where none is needed, and without a null in queries."""
     _, bodies = msgspec.json.schema_components(_BODIES, ref_template="#/components/schemas/{name}")
     components = {**schema["components"], "schemas": {**schema["components"]["schemas"], **bodies}}
-    paths = dict(schema["paths"])
+    paths = {
+        place: {method: _as_text(each) for method, each in methods.items()}
+        for place, methods in schema["paths"].items()
+    }
     paths[PUBLIC_PATH] = {method: {**each, "security": []} for method, each in paths[PUBLIC_PATH].items()}
     return {**schema, "components": components, "paths": paths}
+
+
+def _as_text(operation: dict[str, Any]) -> dict[str, Any]:
+    """A route whose parameters are what a URL or a header can say: one that may be left out is no null."""
+    if "parameters" not in operation:
+        return operation
+    found = []
+    for parameter in operation["parameters"]:
+        rest = {key: value for key, value in parameter["schema"].items() if key != "oneOf"}
+        kinds = [each for each in parameter["schema"].get("oneOf", ()) if each != {"type": "null"}]
+        found.append({**parameter, "schema": {**rest, **kinds[0]}} if len(kinds) == 1 else parameter)
+    return {**operation, "parameters": found}

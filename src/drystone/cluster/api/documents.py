@@ -16,8 +16,11 @@ from drystone.cluster.model.layout import (
     MOST_STRIPES,
     SECTORS_A_BLOCK,
 )
+from drystone.cluster.model.moving import Move
 
 Item = TypeVar("Item")
+EvacuationStatus = Literal["none", "evacuating", "evacuated"]
+BalanceStatus = Literal["uneven", "rebalancing", "balanced"]
 
 _NAMES = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]+$"
 Name = Annotated[str, Meta(pattern=_NAMES, max_length=100)]
@@ -138,6 +141,42 @@ class LegsCommit(Struct, frozen=True, forbid_unknown_fields=True):
     attachment: Annotated[int, Meta(ge=1, le=LARGEST_SIZE)]
     epoch: Annotated[int, Meta(ge=1, le=LARGEST_SIZE)]
     legs: Annotated[tuple[Annotated[str, Meta(max_length=36)], ...], Meta(min_length=1, max_length=1000)]
+
+
+class Moves(Struct, frozen=True):
+    """Legs that would go to other dpvs. :ivar waiting: why some would not at once, in words."""
+
+    moves: tuple[Move, ...]
+    waiting: tuple[str, ...] = ()
+
+
+class Evacuation(Struct, frozen=True):
+    """How far the evacuation of a dpv has come.
+
+    :ivar legs: that are on it, and may be, :ivar extents: of these. :ivar moving: those of which a successor is on its
+        way. :ivar waiting: why others do not move yet, in words, at most a hundred.
+    """
+
+    dpv: str
+    status: EvacuationStatus
+    reason: str
+    legs: int
+    extents: int
+    moving: int
+    waiting: tuple[str, ...]
+
+
+class Balance(Struct, frozen=True):
+    """How even the dpvs of a dvg are used.
+
+    :ivar shares: that are used of each dpv which takes legs, from 0 to 1. :ivar moving: legs that are on their way.
+    """
+
+    dvg: str
+    status: BalanceStatus
+    reason: str
+    shares: dict[str, float]
+    moving: int
 
 
 class Preview(Struct, frozen=True):

@@ -57,7 +57,7 @@ def reduce(work: Work, name: str, names: Sequence[str]) -> Answer:
             raise NotFoundError(f"dpv {dpv.name} is not in dvg {name}")
         if dpv.used:
             raise BusyError(f"dpv {dpv.name} has legs", hint="evacuate it first")
-        rows.save_dpv(work.connection, dpv, replace(dpv, dvg=""))
+        rows.save_dpv(work.connection, dpv, replace(dpv, dvg="", evacuating=False))
         work.tell("left", "dvg", name, f"dpv {dpv.name}")
     return told(rows.load_dvg(work.connection, name), 200)
 

@@ -54,7 +54,7 @@ def cancel(work: Work, job_id: str) -> Answer:
     if job.status in {"canceling", "canceled"}:
         return told(job, 202)
     if job.kind != "extend":
-        raise RefusedError(f"job {job.id} repairs dlv {job.dlv}", hint="let the job finish")
+        raise RefusedError(f"job {job.id} puts legs of dlv {job.dlv} elsewhere", hint="let the job finish")
     check_step(job, "canceling")
     dlv = rows.load_dlv(work.connection, job.dlv)
     if any(leg.status != "planned" for leg in dlv.legs if leg.group == job.group):

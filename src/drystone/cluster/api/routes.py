@@ -5,10 +5,12 @@ from __future__ import annotations
 from drystone.cluster.api import (
     attachments,
     backups,
+    balancing,
     commits,
     dlvs,
     dpvs,
     dvgs,
+    evacuations,
     events,
     ihosts,
     jobs,
@@ -27,7 +29,7 @@ PAGE_SECONDS = 1.0
 
 def make_api(desk: Desk, tokens: Tokens, *, page_seconds: float = PAGE_SECONDS) -> Application:
     """The API as an ASGI application over an open database, with metrics and the page for people."""
-    rooms = (dpvs, dvgs, ihosts, dlvs, snapshots, attachments, jobs, backups, commits, events)
+    rooms = (dpvs, evacuations, dvgs, balancing, ihosts, dlvs, snapshots, attachments, jobs, backups, commits, events)
     handlers = [handler for room in rooms for handler in room.make_handlers(desk)]
     others = [*metrics.make_handlers(desk), make_page(desk, tokens, page_seconds)]
     return make_application(handlers, tokens, others)

@@ -72,10 +72,14 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "finished": Rule(frozenset({"finished"}), _FAILED | {"canceled", "canceling"}, "failed"),
         "canceled": Rule(frozenset({"canceled"}), _FAILED | {"finished"}, "failed"),
     },
+    "evacuation": {"finished": Rule(frozenset({"evacuated"}), frozenset({"none"}), "failed")},
+    "balance": {"finished": Rule(frozenset({"balanced"}), frozenset({"uneven"}), "failed")},
     "dpv": {"available": Rule(frozenset({"available"}), frozenset(), "failed")},
     "ihost": {"available": Rule(frozenset({"available"}), frozenset(), "failed")},
 }
 """By kind of thing and what is waited for."""
+_PARTS = {"evacuation": "dpvs", "balance": "dvgs"}
+"""Kinds that are looked at below something else, and of what they bear the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class Goal:
             return place("dlvs", dlv, "snapshots", name)
         if self.wish in {"attached", "detached"}:
             return place("dlvs", self.name, "attachment")
+        if self.kind in _PARTS:
+            return place(_PARTS[self.kind], self.name, self.kind)
         return place(f"{self.kind}s", self.name)
 
     def judge(self, seen: Seen | None) -> Verdict:

@@ -28,7 +28,7 @@ def allocate(
     :param mirrors: legs of each mirror. :param existing: the volume's legs already, for spreading.
     :raises ExhaustedError: there is no way for a group; nothing is given out then.
     """
-    usable = [dpv for dpv in dpvs if dpv.status == "available"]
+    usable = [dpv for dpv in dpvs if dpv.takes_legs]
     free = {dpv.name: dpv.free for dpv in usable}
     loads = Counter(leg.dpv for leg in existing)
     legs: list[Leg] = []
@@ -51,15 +51,19 @@ def allocate(
 def replacement(dlv: Dlv, lost: Leg, dpvs: Sequence[Dpv], make_id: Callable[[], str]) -> Leg:
     """A blank leg for the place of a lost one: where no other leg of its mirror is, on the dpv with the fewest legs.
 
+    A leg that `lost` is to succeed does not count: it is given up.
+
     :raises ExhaustedError: there is no room.
     """
     places = {dpv.name: dpv.place for dpv in dpvs}
-    taken = {places.get(leg.dpv) for leg in dlv.legs_of(lost.mirror) if leg.id != lost.id}
+    mine = dlv.legs_of(lost.mirror)
+    taken = {places.get(leg.dpv) for leg in mine if leg.id not in {lost.id, lost.instead_of}}
+    names = {leg.dpv for leg in mine}
     loads = Counter(leg.dpv for leg in dlv.legs)
     able = [
         dpv
         for dpv in dpvs
-        if dpv.status == "available" and dpv.free >= lost.extents and dpv.place not in taken and dpv.name != lost.dpv
+        if dpv.takes_legs and dpv.free >= lost.extents and dpv.place not in taken and dpv.name not in names
     ]
     if not able:
         raise ExhaustedError(

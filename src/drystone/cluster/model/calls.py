@@ -14,8 +14,7 @@ from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.model.extents import EXTENT
 from drystone.cluster.model.in_sync import Assembly, Bits
-from drystone.cluster.model.layout import MOST_MIRRORS
-from drystone.cluster.model.tables import REGION, dpv_state, ihost_state, log_path
+from drystone.cluster.model.tables import REGION, dpv_state, ihost_state, is_plain, log_path
 from drystone.dvm.state import State
 
 
@@ -169,12 +168,12 @@ def volume_call(dlv: Dlv, wish: VolumeWish, ihost: Ihost) -> Call:
 
 def _logs(dlv: Dlv, assembly: Assembly) -> tuple[Log, ...]:
     """The logs that the tables of a mirror name."""
-    if dlv.mirrors == 1:
+    if is_plain(dlv, assembly):
         return ()
     group = dlv.groups[assembly.mirror.group]
     regions = -(-group.extents * EXTENT // (REGION * 512))
     path = log_path(dlv.id, str(assembly.mirror))
-    if dlv.mirrors < MOST_MIRRORS or not assembly.targets:
+    if not dlv.is_deep(assembly.mirror) or not assembly.targets:
         return (Log(path, regions, assembly.bits),)
     copying = Log(log_path(dlv.id, f"{assembly.mirror}.copy"), regions, assembly.bits)
     return (copying,) if len(assembly.sources) == 1 else (Log(path, regions, "clean"), copying)

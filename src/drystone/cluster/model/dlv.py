@@ -19,6 +19,9 @@ LegStatus = Literal["planned", "creating", "ready", "deleting"]
 SnapshotStatus = Literal["planned", "creating", "available", "deleting", "failed"]
 Role = Literal["metadata", "data"]
 
+_FLAT = 2
+"""Legs of a mirror that is one device also while it copies."""
+
 VOLUME_ID = 0
 """The volume's own thin id in its pool; its snapshots have those from 1 on."""
 
@@ -39,6 +42,7 @@ class Leg(Struct, frozen=True, kw_only=True):
     :ivar in_sync: whether it holds every acknowledged write, as recorded under the dlv's epoch.
     :ivar copying: it is in no set, and the mirror of the attached dlv copies to it.
     :ivar noted: it is in no set, and the log of its mirror knows all that it lacks, in this attachment.
+    :ivar instead_of: the leg of the same mirror that is given up once this one has joined; "" for none.
     """
 
     id: str
@@ -51,6 +55,7 @@ class Leg(Struct, frozen=True, kw_only=True):
     in_sync: bool = True
     copying: bool = False
     noted: bool = False
+    instead_of: str = ""
 
     @property
     def mirror(self) -> MirrorKey:
@@ -137,3 +142,7 @@ class Dlv(Struct, frozen=True, kw_only=True):
     def legs_of(self, mirror: MirrorKey) -> tuple[Leg, ...]:
         """The legs of a mirror, in the order of their places."""
         return tuple(sorted((leg for leg in self.legs if leg.mirror == mirror), key=lambda leg: leg.place))
+
+    def is_deep(self, mirror: MirrorKey) -> bool:
+        """Whether a mirror has more than two legs: those in sync are a device of their own while it copies."""
+        return len(self.legs_of(mirror)) > _FLAT

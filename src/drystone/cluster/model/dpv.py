@@ -17,6 +17,7 @@ class Dpv(Struct, frozen=True, kw_only=True):
     :ivar location: rack, room or house, in the operator's words; "": a place of its own, as no other dpv is there.
     :ivar extents: that it offers, :ivar used: of them, by legs that are there or may be.
     :ivar dvg: the group it is in, "" for none.
+    :ivar evacuating: its legs are to go to other dpvs, and no more are given out of it.
     """
 
     name: str
@@ -28,6 +29,12 @@ class Dpv(Struct, frozen=True, kw_only=True):
     dvg: str = ""
     status: HostStatus = "creating"
     reason: str = ""
+    evacuating: bool = False
+
+    @property
+    def takes_legs(self) -> bool:
+        """Whether space is given out of it."""
+        return self.status == "available" and not self.evacuating
 
     @property
     def free(self) -> int:
@@ -41,11 +48,15 @@ class Dpv(Struct, frozen=True, kw_only=True):
 
 
 class Dvg(Struct, frozen=True, kw_only=True):
-    """A group of dpvs. :ivar version: grows with every change of what is in it or given out of it."""
+    """A group of dpvs. :ivar version: grows with every change of what is in it or given out of it.
+
+    :ivar rebalancing: legs are moved from its fullest dpvs to others until they are about equally full.
+    """
 
     name: str
     version: int = 1
     dpvs: tuple[str, ...] = ()
+    rebalancing: bool = False
 
 
 class Ihost(Struct, frozen=True, kw_only=True):

@@ -30,7 +30,6 @@ from msgspec.structs import replace
 
 from drystone.base.errors import BusyError, MismatchError, RefusedError, UsageError
 from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, MirrorKey
-from drystone.cluster.model.layout import MOST_MIRRORS
 
 Bits = Literal["nosync", "clean", "dirty", "kept"]
 """How the log of a mirror begins. `nosync`: the kernel marks all clean. `clean`, `dirty`: the agent writes it so before
@@ -108,9 +107,9 @@ def _use(
     away = {leg.id for leg in dlv.legs if leg.group in used} - sources - targets
     kept = {leg for leg in _set_of(dlv) if leg not in away | targets}
     # The log of a single source covers whoever is away; of those that are copied to it begins dirty.
-    known = {*noted, *away} if dlv.mirrors < MOST_MIRRORS else noted
+    missed = {leg.id for leg in dlv.legs if leg.id in away and _notes_absence(dlv, leg.mirror)}
     groups = tuple(replace(group, blank=group.blank and group.number not in used) for group in dlv.groups)
-    return replace(_with_set(dlv, kept, copying, known), groups=groups)
+    return replace(_with_set(dlv, kept, copying, {*noted, *missed}), groups=groups)
 
 
 def _assemble(dlv: Dlv, group: Group, key: MirrorKey, reachable: Collection[str]) -> Assembly:
@@ -165,21 +164,19 @@ def shrink(dlv: Dlv, ihost: str, epoch: int, lost: Collection[str]) -> Change:
         elif len(sources) > 1:
             assemblies.append(Assembly(key, sources, (), "clean"))
         else:
-            # The log of a copy that ends is another one where a mirror has three legs: it begins anew.
-            nested = targets and dlv.mirrors == MOST_MIRRORS
+            # The log of a copy that ends is another one where a mirror is deep: it begins anew.
+            nested = targets and dlv.is_deep(key)
             assemblies.append(Assembly(key, sources, (), "dirty" if nested else "kept"))
     changed = {each.mirror for each in assemblies if not each.targets}
     copying = {leg.id for leg in dlv.legs if leg.copying and leg.mirror not in changed}
-    noted = _noted_of(dlv)
-    if dlv.mirrors < MOST_MIRRORS:
-        noted |= {leg.id for leg in dlv.legs if leg.in_sync and leg.id in lost}
-    return Change(_with_set(dlv, left, copying, noted), tuple(assemblies))
+    missed = {leg.id for leg in dlv.legs if leg.in_sync and leg.id in lost and _notes_absence(dlv, leg.mirror)}
+    return Change(_with_set(dlv, left, copying, _noted_of(dlv) | missed), tuple(assemblies))
 
 
 def readmit(dlv: Dlv, ihost: str, epoch: int, leg: str, *, noted: bool) -> Change:
     """Copy to a leg that is in no set, so that it may join: the table for that. One at a time in a mirror.
 
-    :param noted: the log of the mirror noted all that the leg missed, see `Leg.noted`. Of three copies no log does.
+    :param noted: the log of the mirror noted all that the leg missed, see `Leg.noted`. Of three legs no log does.
     :raises MismatchError: the dlv is not `ihost`'s, or in another epoch. :raises UsageError: it is not the dlv's leg.
     :raises BusyError: another leg of the mirror is copied to.
     """
@@ -191,7 +188,7 @@ def readmit(dlv: Dlv, ihost: str, epoch: int, leg: str, *, noted: bool) -> Chang
         return Change(dlv)
     if any(each.copying for each in dlv.legs_of(found.mirror)):
         raise BusyError(f"mirror {found.mirror} of dlv {dlv.name} is copying", hint="wait until that has ended")
-    bits: Bits = "kept" if noted and dlv.mirrors < MOST_MIRRORS else "dirty"
+    bits: Bits = "kept" if noted and _notes_absence(dlv, found.mirror) else "dirty"
     known = _noted_of(dlv) - {leg} | ({leg} if bits == "kept" else set())
     after = _with_set(dlv, _set_of(dlv), {*_copying_of(dlv), leg}, known)
     return Change(after, (Assembly(found.mirror, sources, (leg,), bits),))
@@ -314,7 +311,61 @@ def exchange(dlv: Dlv, old: str, new: Leg) -> Change:
         raise RefusedError(f"leg {old} of dlv {dlv.name} holds every acknowledged write", hint="shrink its set first")
     if (new.mirror, new.place, new.extents) != (leg.mirror, leg.place, leg.extents):
         raise UsageError(f"leg {new.id} is not of the place and length of leg {old}")
-    legs = tuple(replace(new, in_sync=is_blank) if each.id == old else each for each in dlv.legs)
+    if any(each.instead_of == old for each in dlv.legs):
+        raise RefusedError(f"another leg of dlv {dlv.name} takes the place of leg {old}", hint="wait until it has")
+    after = replace(new, in_sync=is_blank, instead_of=leg.instead_of)
+    legs = tuple(after if each.id == old else each for each in dlv.legs)
+    return Change(replace(dlv, legs=legs, epoch=dlv.epoch + 1))
+
+
+def add_successor(dlv: Dlv, new: Leg) -> Change:
+    """One leg more in a mirror, blank and in no set; `retire` gives up `new.instead_of` once it has joined. There is
+    never a copy less than the volume is to have.
+
+    :raises UsageError: `new.instead_of` is no leg of its mirror, or its place is taken.
+    :raises RefusedError: the mirror is not whole, or a leg of it is on its way already.
+    """
+    legs = dlv.legs_of(new.mirror)
+    if new.instead_of not in {leg.id for leg in legs} or new.place in {leg.place for leg in legs}:
+        raise UsageError(f"leg {new.id} cannot be added to mirror {new.mirror} of dlv {dlv.name}")
+    if not all(leg.in_sync for leg in legs):
+        raise RefusedError(f"mirror {new.mirror} of dlv {dlv.name} is not whole", hint="wait until it is copied")
+    if any(leg.instead_of for leg in legs):
+        raise RefusedError(
+            f"a leg of mirror {new.mirror} of dlv {dlv.name} is on its way", hint="wait until it is there"
+        )
+    added = replace(new, in_sync=False)
+    return Change(replace(dlv, legs=(*dlv.legs, added), epoch=dlv.epoch + 1))
+
+
+def find_succeeded(dlv: Dlv) -> list[Leg]:
+    """Legs that can be given up: their successors have joined, and as many copies are left as the volume is to have."""
+    found = []
+    for new in dlv.legs:
+        if not new.instead_of or not new.in_sync:
+            continue
+        legs = dlv.legs_of(new.mirror)
+        old = next((leg for leg in legs if leg.id == new.instead_of), None)
+        if old is None or any(leg.copying for leg in legs):
+            continue
+        left = [leg for leg in legs if leg.in_sync and leg is not old]
+        if len(left) >= dlv.mirrors or not old.in_sync:
+            found.append(old)
+    return found
+
+
+def retire(dlv: Dlv, old: str) -> Change:
+    """Without a leg of `find_succeeded`. While the dlv is attached it has left its set before: the ihost has let go of
+    it then, and misses nothing when the dpv gives it up.
+
+    :raises RefusedError: it is none of those, or is in its set still.
+    """
+    leg = next((leg for leg in find_succeeded(dlv) if leg.id == old), None)
+    if leg is None or (dlv.attachment is not None and leg.in_sync):
+        raise RefusedError(f"leg {old[:100]} of dlv {dlv.name} is needed still")
+    legs = tuple(
+        replace(each, instead_of="") if each.instead_of == old else each for each in dlv.legs if each.id != old
+    )
     return Change(replace(dlv, legs=legs, epoch=dlv.epoch + 1))
 
 
@@ -356,6 +407,11 @@ def check_holder(dlv: Dlv, ihost: str, epoch: int) -> None:
             epoch=dlv.epoch,
             ihost=holder,
         )
+
+
+def _notes_absence(dlv: Dlv, mirror: MirrorKey) -> bool:
+    """Whether the log of a mirror notes what an absent leg misses. One copy has no log; of three legs no log does."""
+    return dlv.mirrors > 1 and not dlv.is_deep(mirror)
 
 
 def _check_legs(dlv: Dlv, legs: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from drystone.base.errors import RefusedError
 
-JobKind = Literal["extend", "failover"]
+JobKind = Literal["extend", "failover", "move"]
 JobStatus = Literal["creating", "processing", "finishing", "finished", "canceling", "canceled", "failed"]
 ENDED: tuple[JobStatus, ...] = ("finished", "canceled", "failed")
 
@@ -27,8 +27,9 @@ NEXT: dict[JobStatus, frozenset[JobStatus]] = {
 class Job(Struct, frozen=True, kw_only=True):
     """Work on a dlv.
 
-    :ivar dlv: its name. :ivar group: number of the group that an `extend` adds, or that a `failover` is of.
-    :ivar leg: id of the one that a `failover` puts in the place of a lost one.
+    :ivar dlv: its name. :ivar group: number of the group that an `extend` adds, or that a `failover` or `move` is of.
+    :ivar leg: id of the one that a `failover` puts in the place of a lost one, or that a `move` puts in the place of
+        one that is given up once the new one has joined.
     """
 
     id: str

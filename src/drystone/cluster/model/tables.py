@@ -1,15 +1,16 @@
 """The tables that stand for a dlv on its ihost, and for a leg on its dpv, as documents of drystone.dvm.state.
 
 On the ihost, from below: legs (iSCSI disks) -> a mirror each (dm-mirror with a log on a device of its own; linear where
-there is one copy only) -> stripe over the mirrors of a group -> groups one after the other as `metadata` and `data` ->
-thin pool -> thin device -> the final device, whose name is the volume's. Sectors are of 512 bytes.
+there is one copy only, and none on its way) -> stripe over the mirrors of a group -> groups one after the other as
+`metadata` and `data` -> thin pool -> thin device -> the final device, whose name is the volume's. Sectors are of 512
+bytes.
 
 A mirror, by what is known of its legs (see in_sync):
 
     all in sync            disk LOG RS [nosync] N A 0 B 0 1 handle_errors
     one left               disk LOG RS 2 A 0 gone 0                        the kernel notes what the absent leg misses
     one and copies to it   disk LOG RS N A 0 B 0 1 handle_errors           the log says what is to be copied
-    three copies, copying  the same, with a device of its own, `whole`, for those in sync as the first leg: a region
+    three legs, copying    the same, with a device of its own, `whole`, for those in sync as the first leg: a region
                            that is not copied yet is written to the first leg only, which so stays as many copies as
                            there were. When one of those fails, `whole` alone is swapped: the device above it has
                            writes in it that `whole` holds, and could not be suspended
@@ -26,7 +27,6 @@ from drystone.base.sizes import SECTOR
 from drystone.cluster.model.dlv import VOLUME_ID, Dlv, Group, Leg, MirrorKey, Role
 from drystone.cluster.model.extents import EXTENT
 from drystone.cluster.model.in_sync import Assembly
-from drystone.cluster.model.layout import MOST_MIRRORS
 from drystone.dvm.state import Device, Line, State, Transaction
 from drystone.kernel.dm import legs as dm
 from drystone.kernel.dm.targets import Error, Linear, Target, Thin, ThinPool
@@ -95,6 +95,11 @@ def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly], open_snapsho
     return State(tuple(devices))
 
 
+def is_plain(dlv: Dlv, assembly: Assembly) -> bool:
+    """Whether a mirror has one copy, and none on its way: it is linear, and has no log."""
+    return dlv.mirrors == 1 and len(assembly.sources) == 1 and not assembly.targets
+
+
 def _mirror(dlv: Dlv, assembly: Assembly, group: Group) -> list[Device]:
     """The device of a mirror, after those below it."""
     length = group.extents * _SECTORS_AN_EXTENT
@@ -103,13 +108,13 @@ def _mirror(dlv: Dlv, assembly: Assembly, group: Group) -> list[Device]:
     targets = tuple(dm.Leg(leg_path(leg)) for leg in assembly.targets)
     log = log_path(dlv.id, name)
     sync = "nosync" if assembly.bits == "nosync" else ""
-    if dlv.mirrors == 1:
+    if is_plain(dlv, assembly):
         return [_part(dlv, name, length, Linear(sources[0].device))]
     if len(sources) == 1 and not targets:
         gone = f"{name}.gone"
         alone = dm.Mirror((*sources, dm.Leg(_reference(dlv, gone))), REGION, log, sync)
         return [_part(dlv, gone, length, Error()), _part(dlv, name, length, alone)]
-    if dlv.mirrors < MOST_MIRRORS or not targets:
+    if not dlv.is_deep(assembly.mirror) or not targets:
         whole = dm.Mirror((*sources, *targets), REGION, log, sync, handle_errors=True)
         return [_part(dlv, name, length, whole)]
     inner = f"{name}.whole"

@@ -142,6 +142,8 @@ class Attendant:
             elif decision.dlv != view.dlv:
                 rows.save_dlv(work.connection, view.dlv, decision.dlv)
                 _note_holders(work, view.dlv, decision)
+                for leg in decision.retired:
+                    dropped.drop(work.connection, decision.dlv, leg)
             for before, after in decision.jobs:
                 rows.save_job(work.connection, before, after)
             for event in decision.events:
@@ -308,6 +310,7 @@ class Attendant:
         return (
             decide.make_anew(view, confirmed.missing)
             or decide.make_ready(view, confirmed.dpvs)
+            or decide.retire_succeeded(view)
             or decide.explain(view.dlv, self._shortage(view, confirmed))
         )
 

@@ -27,8 +27,8 @@ class Decision(NamedTuple):
 
     :ivar dlv: as it is to be, None: gone. :ivar assemblies: that may be handed out then. :ivar events: of (what, kind,
         subject, text). :ivar jobs: before and after. :ivar left: legs of a dlv that is gone, whose dpvs do not
-        know yet. :ivar shut: the ihost that was shut out, and may have the dlv still. :ivar waits: nothing more can be
-        done in this round.
+        know yet. :ivar retired: legs that it has given up. :ivar shut: the ihost that was shut out, and may have the
+        dlv still. :ivar waits: nothing more can be done in this round.
     """
 
     dlv: Dlv | None
@@ -36,6 +36,7 @@ class Decision(NamedTuple):
     events: tuple[tuple[str, str, str, str], ...] = ()
     jobs: tuple[tuple[Job, Job], ...] = ()
     left: tuple[Leg, ...] = ()
+    retired: tuple[Leg, ...] = ()
     shut: str = ""
     waits: bool = False
 
@@ -203,6 +204,7 @@ def improve(view: View, confirmed: Collection[str], shortage: str) -> Decision |
     return (
         _settle_snapshots(view)
         or _tell_snapshots(view)
+        or retire_succeeded(view)
         or _begin(view, confirmed, shortage)
         or _readmit(view, confirmed)
         or (become(view.dlv, "attached", text=f"to ihost {view.dlv.wanted}") if view.dlv.status != "attached" else None)
@@ -288,13 +290,35 @@ def _begin(view: View, confirmed: Collection[str], shortage: str) -> Decision | 
     return _of(change, dlv.reason, ("begun", "dlv", dlv.name, f"groups {', '.join(begun)}"))
 
 
+def retire_succeeded(view: View) -> Decision | None:
+    """A leg whose successor has joined is given up. While the dlv is attached the ihost is to let go of it first: then
+    nothing waits for a target that goes away.
+    """
+    dlv, attachment = view.dlv, view.dlv.attachment
+    for old in in_sync.find_succeeded(dlv):
+        where = f"leg {old.id} on dpv {old.dpv}"
+        if attachment is not None and old.in_sync:
+            change = in_sync.shrink(dlv, attachment.ihost, dlv.epoch, [old.id])
+            return _of(change, dlv.reason, ("leaving", "dlv", dlv.name, f"{where} has a successor"))
+        after = in_sync.retire(dlv, old.id).dlv
+        return Decision(after, events=(("retired", "dlv", dlv.name, where),), retired=(old,))
+    return None
+
+
 def _readmit(view: View, confirmed: Collection[str]) -> Decision | None:
     """A leg that is back, or new, is copied to: one a mirror at a time."""
     dlv, attachment = view.dlv, view.dlv.attachment
     assert attachment is not None, "attached"
     busy = {leg.mirror for leg in dlv.legs if leg.copying}
+    succeeded = {leg.instead_of for leg in dlv.legs if leg.in_sync}
     for leg in dlv.legs:
-        if leg.in_sync or leg.mirror in busy or leg.status != "ready" or leg.dpv not in confirmed:
+        if (
+            leg.in_sync
+            or leg.id in succeeded
+            or leg.mirror in busy
+            or leg.status != "ready"
+            or leg.dpv not in confirmed
+        ):
             continue
         change = in_sync.readmit(dlv, attachment.ihost, dlv.epoch, leg.id, noted=leg.noted)
         return _of(change, dlv.reason, ("copying", "dlv", dlv.name, f"to leg {leg.id} on dpv {leg.dpv}"))
@@ -302,12 +326,17 @@ def _readmit(view: View, confirmed: Collection[str]) -> Decision | None:
 
 
 def find_unsafe(view: View) -> list[str]:
-    """Legs on dpvs that are away, in no set or blank, that no copy goes to: each is to be replaced."""
+    """Legs on dpvs that are away, in no set or blank, that no copy goes to: each is to be replaced, unless a successor
+    is on its way.
+    """
     blank = {group.number for group in view.dlv.groups if group.blank}
+    succeeded = {leg.instead_of for leg in view.dlv.legs}
     return [
         leg.id
         for leg in view.dlv.legs
-        if (leg.group in blank or not (leg.in_sync or leg.copying)) and view.dpvs[leg.dpv].status == "unavailable"
+        if (leg.group in blank or not (leg.in_sync or leg.copying))
+        and leg.id not in succeeded
+        and view.dpvs[leg.dpv].status == "unavailable"
     ]
 
 
@@ -331,7 +360,7 @@ def _next_status(view: View, job: Job) -> tuple[JobStatus, str] | None:
     else:
         legs = [leg for leg in view.dlv.legs if leg.id == job.leg]
         at_work = any(leg.status == "ready" and (leg.copying or leg.in_sync) for leg in legs)
-        is_done = at_work and any(leg.in_sync for leg in legs)
+        is_done = at_work and any(leg.in_sync and not leg.instead_of for leg in legs)
     if not legs:
         return "failed", "what it was for is gone"
     if job.status == "creating" and all(leg.status != "planned" for leg in legs):

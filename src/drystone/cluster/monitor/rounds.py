@@ -18,8 +18,9 @@ from drystone.cluster.monitor.backups import Agent as BackupAgent
 from drystone.cluster.monitor.backups import BackupAttendant
 from drystone.cluster.monitor.hosts import Hosts
 from drystone.cluster.monitor.memory import Memory
+from drystone.cluster.monitor.moving import Moving
 from drystone.cluster.queue.hint import Hint, HintKind
-from drystone.cluster.state import backups, dropped, leases, rows
+from drystone.cluster.state import backups, dropped, leases, moves, rows
 from drystone.cluster.state.answers import forget_answers
 from drystone.cluster.state.database import Database
 from drystone.cluster.state.dropped import Dropped, DroppedVolume
@@ -80,6 +81,7 @@ class Rounds:
         self._attendant = Attendant(database, calls.agent_at, self._memory, patience)
         self._hosts = Hosts(database, surveys.agent_at, self._memory, patience)
         self._backups = BackupAttendant(database, calls.agent_at)
+        self._moving = Moving(database)
         self._lease: Lease | None = None
         self._idle = 0
         self._rounds = 0
@@ -100,6 +102,8 @@ class Rounds:
             self._start(self._calls, ("dlv", name), partial(self._attendant.attend, name))
         for backup in self._database.read(backups.unfinished):
             self._start(self._calls, ("backup", backup), partial(self._backups.attend, backup))
+        for dvg in look.restless:
+            self._start(self._calls, ("dvg", dvg), partial(self._moving.attend, dvg))
         for leg in look.legs:
             if leg.dlv not in dlvs:
                 work = partial(self._hosts.remove_left, leg, look.dpvs[leg.dpv].address)
@@ -188,13 +192,16 @@ def _find_hinted(connection: Connection, hints: Collection[Hint]) -> tuple[list[
 
 
 class _Look(NamedTuple):
-    """All hosts by their names; the names of all dlvs by their ids; what is left over of dlvs."""
+    """All hosts by their names; the names of all dlvs by their ids; what is left over of dlvs; dvgs of which legs
+    are to move.
+    """
 
     dpvs: dict[str, Dpv]
     ihosts: dict[str, Ihost]
     dlvs: dict[str, str]
     legs: list[Dropped]
     volumes: list[DroppedVolume]
+    restless: list[str]
 
 
 def _look(connection: Connection) -> _Look:
@@ -204,4 +211,5 @@ def _look(connection: Connection) -> _Look:
         rows.dlv_names(connection),
         dropped.find(connection),
         dropped.find_volumes(connection),
+        moves.restless_dvgs(connection),
     )

@@ -96,7 +96,12 @@ def find_dvgs(connection: Connection, names: Collection[str]) -> list[Dvg]:
     rows = connection.execute(select(table).where(table.c.name.in_(names)).order_by(table.c.name)).all()
     found = connection.execute(select(dpvs.c.dvg, dpvs.c.name).where(dpvs.c.dvg.in_(names)).order_by(dpvs.c.name)).all()
     return [
-        Dvg(name=row.name, version=row.version, dpvs=tuple(each.name for each in found if each.dvg == row.name))
+        Dvg(
+            name=row.name,
+            version=row.version,
+            dpvs=tuple(each.name for each in found if each.dvg == row.name),
+            rebalancing=row.rebalancing,
+        )
         for row in rows
     ]
 
@@ -128,6 +133,14 @@ def touch_dvg(connection: Connection, dvg: Dvg) -> None:
     table = schema.dvgs
     query = update(table).where(table.c.name == dvg.name, table.c.version == dvg.version)
     if connection.execute(query.values(version=dvg.version + 1)).rowcount != 1:
+        raise LostRaceError(dvg.name)
+
+
+def mark_rebalancing(connection: Connection, dvg: Dvg, *, rebalancing: bool) -> None:
+    """Record whether a dvg is being balanced. :raises LostRaceError: it changed since it was read."""
+    table = schema.dvgs
+    query = update(table).where(table.c.name == dvg.name, table.c.version == dvg.version)
+    if connection.execute(query.values(version=dvg.version + 1, rebalancing=rebalancing)).rowcount != 1:
         raise LostRaceError(dvg.name)
 
 

@@ -47,7 +47,13 @@ def _flag(name: str) -> Column[bool]:
     return Column(name, Boolean, nullable=False)
 
 
-dvgs = Table("dvgs", TABLES, _key("name"), _number("version"))
+dvgs = Table(
+    "dvgs",
+    TABLES,
+    _key("name"),
+    _number("version"),
+    Column("rebalancing", Boolean, nullable=False, server_default=false()),
+)
 
 dpvs = Table(
     "dpvs",
@@ -60,6 +66,7 @@ dpvs = Table(
     Column("dvg", exact(100), ForeignKey("dvgs.name"), nullable=True, index=True),
     _text("status", 20),
     _text("reason", 1000),
+    Column("evacuating", Boolean, nullable=False, server_default=false()),
 )
 """`dvg` is NULL for none."""
 
@@ -119,6 +126,7 @@ legs = Table(
     _flag("copying"),
     _text("secret"),
     Column("noted", Boolean, nullable=False, server_default=false()),
+    Column("instead_of", exact(36), nullable=False, server_default=""),
     Unique("dlv", "group", "stripe", "place"),
 )
 """`secret`: of CHAP; it is in no value that the API shows."""

@@ -43,7 +43,7 @@ def start_extension(work: Work, name: str, size: int, role: Role = "data") -> Jo
     rows.touch_dvg(work.connection, dvg)
     rows.save_dlv(work.connection, dlv, after)
     job = Job(id=new_uuid(), kind="extend", dlv=dlv.name, group=after.groups[-1].number, reason=UNTOLD)
-    return _begin(work, job, f"extend dlv {dlv.name} by {size} bytes of {role}")
+    return begin_job(work, job, f"extend dlv {dlv.name} by {size} bytes of {role}")
 
 
 def start_failover(work: Work, name: str, lost: str) -> Job:
@@ -67,10 +67,11 @@ def start_failover(work: Work, name: str, lost: str) -> Job:
         if job.leg == old.id:
             rows.save_job(work.connection, job, replace(job, status="failed", reason="its leg was lost too"))
     job = Job(id=new_uuid(), kind="failover", dlv=name, group=old.group, leg=new.id, reason=UNTOLD)
-    return _begin(work, job, f"leg {new.id} on dpv {new.dpv} instead of {old.id} on dpv {old.dpv}")
+    return begin_job(work, job, f"leg {new.id} on dpv {new.dpv} instead of {old.id} on dpv {old.dpv}")
 
 
-def _begin(work: Work, job: Job, text: str) -> Job:
+def begin_job(work: Work, job: Job, text: str) -> Job:
+    """Record a job that is new. :param text: of its event."""
     rows.add_job(work.connection, job)
     work.tell("creating", "job", job.id, text)
     return job

@@ -105,6 +105,16 @@ def test_what_is_wrong_is_named(client: Client) -> None:
     assert "address" in problem["detail"]
 
 
+@pytest.mark.parametrize("query", ["dryrun=1", "dry_run=1&limit=2", "DRY_RUN=1", "%00=1"])
+def test_a_query_that_a_route_does_not_know_changes_nothing(client: Client, query: str) -> None:
+    client.make_group("d1", "d2")
+    client.make_dlv()
+    status, problem = client.ask("DELETE", f"/dlvs/db?{query}")
+    assert (status, problem["code"], problem["hint"]) == (400, "usage", "it has dry_run")
+    assert client.ask("GET", "/health?x=1")[1]["hint"] == "it has none"
+    assert client.must("GET", "/dlvs/db")["status"] == "creating"
+
+
 def test_unknown_routes_and_methods_are_problems(client: Client) -> None:
     assert client.ask("GET", "/nothing")[1]["code"] == "not-found"
     for path, methods in (("/dpvs", "GET, POST"), ("/dlvs/db", "DELETE, GET")):

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError
+from drystone.cluster.api.documents import BalanceStatus, EvacuationStatus
 from drystone.cluster.client.api import Api
 from drystone.cluster.client.waiting import RULES, Goal, Seen, wait
 from drystone.cluster.model.backup import BackupStatus
@@ -22,6 +23,8 @@ STATES: dict[str, tuple[str, ...]] = {
     "backup": get_args(BackupStatus),
     "dpv": get_args(HostStatus),
     "ihost": get_args(HostStatus),
+    "evacuation": get_args(EvacuationStatus),
+    "balance": get_args(BalanceStatus),
 }
 
 
@@ -48,6 +51,8 @@ def judge(kind: str, wish: str) -> dict[str, set[str]]:
         ("backup", "canceled", {"canceled"}, {"creating", "processing", "canceling"}),
         ("dpv", "available", {"available"}, {"creating", "unavailable"}),
         ("ihost", "available", {"available"}, {"creating", "unavailable"}),
+        ("evacuation", "finished", {"evacuated"}, {"evacuating"}),
+        ("balance", "finished", {"balanced"}, {"rebalancing"}),
     ],
 )
 def test_every_state_is_judged(kind: str, wish: str, done: set[str], pending: set[str]) -> None:
