@@ -13,18 +13,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from drystone.cluster.api import documents
 
-_BODIES = (
-    documents.NewDpv,
-    documents.NewIhost,
-    documents.NewDvg,
-    documents.Members,
-    documents.Reason,
-    documents.NewDlv,
-    documents.NewSnapshot,
-    documents.AttachmentWish,
-    documents.Extension,
-    documents.LegsCommit,
+_BODIES = tuple(
+    found
+    for found in vars(documents).values()
+    if isinstance(found, type) and issubclass(found, msgspec.Struct) and found.__struct_config__.forbid_unknown_fields
 )
+"""Documents that refuse unknown fields: the bodies of requests."""
 PUBLIC_PATH = "/v1/health"
 
 
