@@ -200,7 +200,7 @@ _DEEDS = (
     Deed(
         "fail-over", "dlv", "Fail over", "Take it by force",
         "For an ihost that is dead, or does not answer. The dpvs shut it out, so that it can write no more, whatever it"
-        " still does; then the volume can be attached elsewhere. What it had not written yet is lost, and what it"
+        " still does; then the volume can be attached elsewhere. What it had not written yet is lost, and what was"
         " acknowledged is kept. An ihost that is called unavailable by this stays so until you say otherwise.",
         _fail_over, _reason, is_grave=True,
     ),
