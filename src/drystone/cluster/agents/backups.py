@@ -14,6 +14,7 @@ A backup is ended before its dlv is taken down, as the pool cannot go under it.
 from __future__ import annotations
 
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +24,19 @@ from threading import Event, Lock, Thread
 
 from msgspec.structs import replace
 
+from drystone.backup.format.keys import UUID
 from drystone.backup.repository import BackupRequest, Repository
 from drystone.backup.thin_backup import ThinDisk, back_up_thin, plan_thin
-from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnavailableError
+from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnavailableError, UsageError
+from drystone.base.names import check_name
 from drystone.base.sizes import SECTOR
 from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.repositories import Repositories
 from drystone.cluster.model.backup import BackupSeen, BackupWish
+from drystone.cluster.model.dlv import VOLUME_ID
 from drystone.dvm.metadata_snapshot import POOL, held_metadata
 from drystone.dvm.state import Device, Line, State
+from drystone.dvm.thin_pool import LARGEST_ID
 from drystone.kernel.dm.abc import DeviceEntry
 from drystone.kernel.dm.targets import Thin
 
@@ -41,6 +46,7 @@ WISH_FACT = "cluster.backup"
 """Under which a manifest has the id of its wish."""
 _ENDING = "-backup"
 """Of the UUID of the device that is read."""
+_UUID = re.compile(UUID)
 _REMEMBERED = 100
 """Backups that have ended, whose outcome is told without looking into the repository."""
 _STOP_SECONDS = 20.0
@@ -73,8 +79,9 @@ class Backups:
     def put(self, wish: BackupWish) -> BackupSeen:
         """Make a backup, in a thread of its own, unless it is made already; how it stands.
 
-        :raises BusyError: another one of the dlv is under way.
+        :raises BusyError: another one of the dlv is under way. :raises UsageError: a wish that cannot be.
         """
+        check_wish(wish)
         with self._guard:
             run = self._runs.get(wish.id)
             if run is None:
@@ -200,6 +207,20 @@ class Backups:
 
     def _remove(self, dlv: str) -> None:
         self._devices.remove_all({_uuid(dlv)})
+
+
+def check_wish(wish: BackupWish) -> None:
+    """:raises UsageError: a wish that cannot be."""
+    check_name(wish.name, "dlv")
+    check_name(wish.snapshot, "snapshot")
+    check_name(wish.repository, "repository")
+    for each in (wish.id, wish.dlv):
+        if _UUID.fullmatch(each) is None:
+            raise UsageError(f"{each[:80]!r} is no id")
+    if not VOLUME_ID < wish.thin_id <= LARGEST_ID:
+        raise UsageError(f"{wish.thin_id} is no thin id of a snapshot")
+    if wish.size <= 0 or wish.size % SECTOR:
+        raise UsageError(f"{wish.size} is no size of a volume")
 
 
 def is_of_backup(uuid: str) -> bool:
