@@ -34,7 +34,7 @@ from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.failures import Failures
 from drystone.cluster.agents.legs import LUN, chap_of, is_leg_target, uuid_of_leg, wwid_of_leg
 from drystone.cluster.agents.logs import LogDevices, LogNote, begins_anew, device_name, find_log, log_bytes
-from drystone.cluster.agents.losses import find_losses
+from drystone.cluster.agents.losses import find_losses, legs_of_live
 from drystone.cluster.agents.notes import Notes
 from drystone.cluster.agents.swap import fail_all, swaps
 from drystone.cluster.agents.timeouts import LONE_SECONDS, MIRRORED, SessionTimeouts
@@ -176,14 +176,17 @@ class IhostAgent:
         :raises UnavailableError: a mirror holds its writes, and has to: see `find_losses`.
         """
         note = self._notes.read(dlv)
-        failing = [each for each in self._see_mirrors(note) if each.handles_errors and each.failed]
+        live = self._see_mirrors(note)
+        failing = [each for each in live if each.handles_errors and each.failed]
         if not failing:
             return note.wish, ()
         sessions = self._initiator.sessions()
+        of_legs = {each.leg: find_leg_session(sessions, each) for each in note.wish.disks or note.disks}
+        if not note.wish.disks:
+            return note.wish, find_losses(failing, legs_of_live(live, of_legs), note.written, of_legs)
         # Legs that no device has yet are not looked at: of a new group, say, whose dpvs were never reached.
         there = {entry.name for entry in self._devices.entries() if entry.uuid in note.uuids}
-        of_legs = {disk.leg: find_leg_session(sessions, disk) for disk in note.wish.disks}
-        return note.wish, find_losses(note.wish, failing, legs_in(note.wish, there), of_legs)
+        return note.wish, find_losses(failing, mirrors_of(note.wish), legs_in(note.wish, there), of_legs)
 
     def find_copied(self, dlv: str) -> tuple[VolumeWish, tuple[str, ...]]:
         """What is wished of a dlv, and the legs of its mirrors that are as wished, with all regions in sync.

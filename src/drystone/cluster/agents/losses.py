@@ -12,18 +12,28 @@ from collections.abc import Collection, Mapping
 
 from drystone.base.errors import UnavailableError
 from drystone.cluster.agents.views import LiveMirror, is_at_work, is_offline, numbers_of
-from drystone.cluster.agents.volume_note import mirrors_of
-from drystone.cluster.model.calls import VolumeWish
 from drystone.kernel.iscsi.abc import Session
 
 
-def find_losses(
-    wish: VolumeWish, failing: Collection[LiveMirror], in_use: Collection[str], sessions: Mapping[str, Session | None]
-) -> tuple[str, ...]:
-    """The legs to give up, in the order of the disks.
+def legs_of_live(mirrors: Collection[LiveMirror], sessions: Mapping[str, Session | None]) -> dict[str, tuple[str, ...]]:
+    """The legs of mirrors as they are, by the mirrors' names; "" for what is no leg's disk.
 
-    :param failing: mirrors that hold their writes, one at least. :param in_use: legs that a device is on.
-    :param sessions: of the legs, by their ids.
+    For a volume that is being detached: the wish names none any more, and what is above writes as it goes.
+    """
+    legs = {number: leg for leg, session in sessions.items() for number in numbers_of(session)}
+    return {each.name: tuple(legs.get(number, "") for number in each.status.devices) for each in mirrors}
+
+
+def find_losses(
+    failing: Collection[LiveMirror],
+    mirrors: Mapping[str, tuple[str, ...]],
+    in_use: Collection[str],
+    sessions: Mapping[str, Session | None],
+) -> tuple[str, ...]:
+    """The legs to give up, in the order of `sessions`.
+
+    :param failing: mirrors that hold their writes, one at least. :param mirrors: the legs of all, by their names.
+    :param in_use: legs that a device is on. :param sessions: of the legs, by their ids.
     :raises UnavailableError: no leg here is the cause; or of each mirror none is at work, so that all goes on waiting.
     """
     # One without I/O raises no event: on one event every mirror is swapped whose leg is gone with it.
@@ -36,7 +46,7 @@ def find_losses(
     if not lost:
         raise UnavailableError(f"{next(iter(failing)).name} holds its writes, and no leg here is the cause")
     waiting = ""
-    for name, legs in mirrors_of(wish).items():
+    for name, legs in mirrors.items():
         if "" in legs or lost.isdisjoint(legs):  # on another device, of which nothing is known here, or on nothing
             continue
         at_work = [leg for leg in legs if is_at_work(sessions[leg])]
@@ -49,4 +59,4 @@ def find_losses(
         raise UnavailableError(
             f"{waiting} holds its writes, as none of its legs can be reached", hint="are this host's links up?"
         )
-    return tuple(disk.leg for disk in wish.disks if disk.leg in lost)
+    return tuple(leg for leg in sessions if leg in lost)

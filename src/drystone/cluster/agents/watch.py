@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from threading import Event, Thread
 from typing import Protocol
 
-from drystone.base.errors import DrystoneError, MismatchError, RefusedError
+from drystone.base.errors import BusyError, DrystoneError, MismatchError, RefusedError
 from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.failures import Failures
 from drystone.cluster.agents.ihost import IhostAgent
@@ -79,6 +79,8 @@ class Watcher:
                 self._agent.put(wish, patience=0)
             except MismatchError:  # a newer one was taken, and is carried out by who brought it
                 log.info("dlv %s went on", dlv)
+            except BusyError:  # an earlier call is under way: several times a second that is nothing to tell
+                continue
             except (DrystoneError, OSError) as error:
                 log.warning("dlv %s: %s", dlv, error)
                 continue

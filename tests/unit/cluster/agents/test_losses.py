@@ -6,14 +6,16 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from drystone.base.errors import UnavailableError
+from drystone.base.errors import BusyError, UnavailableError
 from drystone.cluster.agents.timeouts import LONE_SECONDS, MIRRORED
 from drystone.cluster.agents.watch import Watcher
 from drystone.cluster.model.calls import VolumeWish, target_name
+from drystone.dvm.state import State
 from drystone.testing.cluster.bench import DLV
 
-from .test_ihost import LEGS, MIRRORS
+from .test_ihost import LEGS, MIRRORS, NAME
 from .test_watch import Scene
 
 
@@ -106,3 +108,29 @@ def test_a_mirror_is_not_left_to_a_leg_that_has_just_lost_its_connection(scene: 
     cut(scene, "leg-1a", healed=True)
     watcher.finish()
     assert f"{MIRRORS[1]}.gone" in scene.host.tables()
+
+
+def test_a_leg_that_fails_while_the_volume_is_detached_is_given_up(scene: Scene) -> None:
+    """What is above a mirror writes as it goes; the wish names no leg any more."""
+    scene.host.dm.open(NAME, exclusive=True)
+    wish = replace(scene.record.answer(), epoch=3, disks=(), logs=(), state=State())
+    scene.record.dlv = replace(scene.record.dlv, epoch=3)
+    with pytest.raises(BusyError):
+        scene.host.agent.put(wish)
+    scene.fail("leg-1b")
+    scene.watcher.look()
+    assert scene.record.asked == [(3, ("leg-1b",))]
+    assert f"{MIRRORS[1]}.gone" in scene.host.tables()
+    scene.host.dm.close(NAME, exclusive=True)
+    scene.watcher.finish()
+    scene.host.agent.put(replace(wish, epoch=5))
+    assert scene.host.tables() == {}
+
+
+def test_nothing_is_given_up_of_an_attachment_that_is_void(scene: Scene) -> None:
+    scene.host.dm.open(NAME, exclusive=True)
+    with pytest.raises(BusyError):
+        scene.host.agent.put(replace(scene.record.answer(), epoch=3, attachment=3, disks=(), logs=(), state=State()))
+    scene.fail("leg-1b")
+    scene.watcher.look()
+    assert scene.record.asked == []
