@@ -53,6 +53,7 @@ BENCHMARKS = {
     ),
     "fleet-nginx": Benchmark("fleet_nginx.py"),
     "fleet-swift": Benchmark("fleet_swift.py"),
+    "cluster-path": Benchmark("cluster_path.py", lab=("--memory", "1G")),
 }
 
 
