@@ -1,6 +1,8 @@
 """Certificates of a cluster: an authority of its own, and what it issues to servers and to clients (X.509, RFC 5280).
 
-Keys are of the curve P-256. Who has the authority's key can be anybody in the cluster; it is needed to issue only.
+Keys are of the curve P-256. Who has the authority's key can be anybody in the cluster; it is needed to issue and to
+revoke only. What was revoked is a list (CRL) that stands behind the authority's certificate, in the same file: who
+trusts that file refuses what is on the list in it.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from drystone.base.errors import DamagedError, UsageError
+from drystone.wire.revocation import LIST_BEGINNING
 
 Purpose = Literal["server", "client"]
 
@@ -39,7 +43,8 @@ class Issued:
 class Told:
     """What a certificate says. :ivar purposes: "authority", "server", "client". :ivar addresses: host names and IPs.
 
-    :ivar until: it counts no more after it.
+    :ivar until: it counts no more after it. :ivar serial: its number, in hexadecimal digits. :ivar revoked: by an
+        authority, the numbers on the list behind it.
     """
 
     name: str
@@ -47,6 +52,8 @@ class Told:
     purposes: tuple[str, ...]
     addresses: tuple[str, ...]
     until: datetime
+    serial: str
+    revoked: tuple[str, ...] = ()
 
 
 def make_authority(name: str, *, days: int, now: datetime) -> Issued:
@@ -93,6 +100,7 @@ def read(data: bytes) -> Told:
     try:
         found = x509.load_pem_x509_certificate(data)
         extensions = found.extensions
+        revoked = tuple(f"{each.serial_number:x}" for each in _list_in(data) or ())
     except ValueError as error:
         raise DamagedError(f"there is no certificate in it: {error}") from error
     purposes: list[str] = []
@@ -106,8 +114,64 @@ def read(data: bytes) -> Told:
             case x509.SubjectAlternativeName() as names:
                 addresses += [str(each.value) for each in names]
     return Told(
-        _name_of(found.subject), _name_of(found.issuer), tuple(purposes), tuple(addresses), found.not_valid_after_utc
+        _name_of(found.subject),
+        _name_of(found.issuer),
+        tuple(purposes),
+        tuple(addresses),
+        found.not_valid_after_utc,
+        f"{found.serial_number:x}",
+        revoked,
     )
+
+
+def revoke(authority: Issued, certificates: Sequence[bytes], *, now: datetime) -> bytes:
+    """The authority's certificate with a list that names these certificates (PEM), and those that it named before.
+
+    It counts as long as the authority does: a list that ended would have everybody refused.
+
+    :raises UsageError: the authority's files are none, or do not belong together; a certificate is not of this one.
+    """
+    root, root_key = _load(authority)
+    known = _list_in(authority.certificate)
+    numbers = {each.serial_number: each for each in known or ()}
+    for data in certificates:
+        number = _number_of(data, root)
+        when = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now.astimezone(UTC))
+        numbers.setdefault(number, when.build())
+    last = known.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number if known is not None else 0
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(root.subject)
+        .last_update(now.astimezone(UTC) - _EARLIER)
+        .next_update(root.not_valid_after_utc)
+        .add_extension(x509.CRLNumber(last + 1), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+    )
+    for each in numbers.values():
+        builder = builder.add_revoked_certificate(each)
+    made = builder.sign(root_key, hashes.SHA256())
+    return root.public_bytes(serialization.Encoding.PEM) + made.public_bytes(serialization.Encoding.PEM)
+
+
+def _list_in(data: bytes) -> x509.CertificateRevocationList | None:
+    """The list behind a certificate. :raises ValueError: it cannot be read."""
+    at = data.find(LIST_BEGINNING)
+    return None if at < 0 else x509.load_pem_x509_crl(data[at:])
+
+
+def _number_of(data: bytes, root: x509.Certificate) -> int:
+    try:
+        found = x509.load_pem_x509_certificate(data)
+        found.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise UsageError(
+            "that is no certificate of this authority", hint="name the .pem file that it issued"
+        ) from error
+    if found == root:
+        raise UsageError(
+            "that is the authority itself", hint="drystone cluster cert authority --overwrite makes another"
+        )
+    return found.serial_number
 
 
 def _begin(
@@ -163,6 +227,7 @@ def _load(authority: Issued) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
         root = x509.load_pem_x509_certificate(authority.certificate)
         key = serialization.load_pem_private_key(authority.key, None)
         constraints = root.extensions.get_extension_for_class(x509.BasicConstraints).value
+        _list_in(authority.certificate)
     except (ValueError, TypeError, x509.ExtensionNotFound) as error:
         raise UsageError(f"that is no authority: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != root.public_key() or not constraints.ca:

@@ -18,6 +18,7 @@ import msgspec
 from drystone.base.documents import decode, encode
 from drystone.base.errors import DrystoneError, TimedOutError, UnavailableError, UsageError
 from drystone.wire.problems import from_problem
+from drystone.wire.revocation import heed_list
 from drystone.wire.tcp import is_loopback
 
 Document = TypeVar("Document")
@@ -49,14 +50,18 @@ class ClientTls:
 
 
 def trusting(authority: Path | None) -> ssl.SSLContext:
-    """A client's TLS, without a certificate of its own. :param authority: PEM; None: the machine's own authorities.
+    """A client's TLS, without a certificate of its own. :param authority: PEM, what its list of revoked certificates
+        names is refused; None: the machine's own authorities.
 
     :raises UsageError: the file cannot be read.
     """
     try:
-        return ssl.create_default_context(cafile=authority)
+        made = ssl.create_default_context(cafile=authority)
+        if authority is not None:
+            heed_list(made, authority)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"certificates of {authority}: {error}") from error
+    return made
 
 
 class Connection:

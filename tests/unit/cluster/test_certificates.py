@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from drystone.base.errors import DamagedError, UsageError
-from drystone.cluster.certificates import Issued, issue, make_authority, read
+from drystone.cluster.agents.door import MutualTls
+from drystone.cluster.certificates import Issued, issue, make_authority, read, revoke
+from drystone.cluster.connection import ClientTls, trusting
 
 NOW = datetime.now(UTC)
 STRICT = ssl.VERIFY_X509_STRICT
@@ -94,6 +96,45 @@ def test_a_client_is_no_server_and_what_has_ended_counts_no_more(authority: Issu
     for wrong in (client, ended):
         with pytest.raises(ssl.SSLCertVerificationError):
             shake(serve(tmp_path, "wrong", wrong), call(tmp_path, authority), "10.0.0.1")
+
+
+def test_what_was_revoked_is_refused_by_agents_and_by_clients_and_the_rest_is_not(
+    authority: Issued, tmp_path: Path
+) -> None:
+    """By the contexts that agents, monitors and the API's clients have, out of one file."""
+    agent, lost_agent = (issue(authority, name, "server", ["10.0.0.1"], days=2, now=NOW) for name in ("d1", "d2"))
+    monitor, lost = (issue(authority, name, "client", [], days=2, now=NOW) for name in ("m1", "m2"))
+    once = Issued(revoke(authority, [lost.certificate], now=NOW), authority.key)
+    twice = revoke(once, [lost_agent.certificate, lost.certificate], now=NOW)
+    file = tmp_path / "authority.pem"
+    file.write_bytes(twice)
+    assert set(read(twice).revoked) == {read(each.certificate).serial for each in (lost, lost_agent)}
+
+    def meet(server: Issued, client: Issued) -> None:
+        door = MutualTls(*put(tmp_path, "server", server), file).context()
+        shake(door, ClientTls(*put(tmp_path, "client", client), file).context(), "10.0.0.1")
+
+    meet(agent, monitor)
+    for wrong in ((agent, lost), (lost_agent, monitor)):
+        with pytest.raises(ssl.SSLError):
+            meet(*wrong)
+    with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
+        shake(serve(tmp_path, "lost", lost_agent), trusting(file), "10.0.0.1")
+    assert read(issue(Issued(twice, authority.key), "d3", "server", ["a"], days=2, now=NOW).certificate).name == "d3"
+
+
+def test_only_certificates_of_the_authority_are_revoked(authority: Issued) -> None:
+    stranger = make_authority("ours", days=10, now=NOW)
+    for wrong in (stranger.certificate, issue(stranger, "m1", "client", [], days=2, now=NOW).certificate, b"no PEM"):
+        with pytest.raises(UsageError, match="no certificate of this authority"):
+            revoke(authority, [wrong], now=NOW)
+    with pytest.raises(UsageError, match="the authority itself"):
+        revoke(authority, [authority.certificate], now=NOW)
+    broken = authority.certificate + b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
+    with pytest.raises(UsageError, match="no authority"):
+        revoke(Issued(broken, authority.key), [], now=NOW)
+    with pytest.raises(DamagedError):
+        read(broken)
 
 
 def test_what_a_certificate_says(authority: Issued) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 from drystone.base.clock import format_rfc3339
 from drystone.base.errors import NotFoundError, UsageError
+from drystone.base.installing import Wanted, install
 from drystone.cli.cluster.options import Name
 from drystone.cli.output import json_option, print_json, print_pairs, print_table
 
@@ -84,6 +86,30 @@ def make(
     _write(folder, name, made, overwrite=overwrite, dry_run=dry_run, as_json=as_json)
 
 
+@cert.command("revoke")
+@click.argument("files", type=_ONE, nargs=-1, required=True)
+@click.option("--authority", type=_ONE, default=_FOLDER, show_default=True, help="Folder of the authority.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
+@json_option
+def revoke(files: tuple[Path, ...], authority: Path, dry_run: bool, as_json: bool) -> None:
+    """Have the certificates in FILES count no more: of a host that was stolen, or whose key somebody has.
+
+    authority.pem gets a list of them. It counts where that file is: bring it to every machine in the place of the old
+    one, and restart the cluster's servers there (nothing is detached by that). A host's token is taken out of the API's
+    file apart, and a volume that is attached to it is detached by force.
+
+    \b
+    Example:
+      drystone cluster cert revoke h1.pem
+    """
+    from drystone.cluster import certificates
+
+    root = certificates.Issued(_read(authority / f"{_AUTHORITY}.pem"), _read(authority / f"{_AUTHORITY}.key"))
+    made = certificates.revoke(root, [_read(file) for file in files], now=datetime.now(UTC))
+    wanted = Wanted(f"{authority.absolute() / _AUTHORITY}.pem", made)
+    _install([wanted], overwrite=True, dry_run=dry_run, as_json=as_json)
+
+
 @cert.command("show")
 @click.argument("file", type=_ONE)
 @json_option
@@ -103,9 +129,11 @@ def show(file: Path, as_json: bool) -> None:
         ("for", " ".join(told.purposes)),
         ("addresses", " ".join(told.addresses)),
         ("until", format_rfc3339(told.until)),
+        ("serial", told.serial),
+        ("revoked", " ".join(told.revoked)),
     ]
     if as_json:
-        print_json(dict(pairs) | {"for": told.purposes, "addresses": told.addresses})
+        print_json(dict(pairs) | {"for": told.purposes, "addresses": told.addresses, "revoked": told.revoked})
     else:
         print_pairs(pairs)
 
@@ -121,12 +149,14 @@ def _read(path: Path) -> bytes:
 
 def _write(folder: Path, name: str, made: Issued, *, overwrite: bool, dry_run: bool, as_json: bool) -> None:
     """Both files, and what was done with them is printed."""
-    from msgspec import to_builtins
-
-    from drystone.base.installing import Wanted, install
-
     place = folder.absolute() / name
     wanted = [Wanted(f"{place}.key", made.key, mode=0o600), Wanted(f"{place}.pem", made.certificate)]
+    _install(wanted, overwrite=overwrite, dry_run=dry_run, as_json=as_json)
+
+
+def _install(wanted: Sequence[Wanted], *, overwrite: bool, dry_run: bool, as_json: bool) -> None:
+    from msgspec import to_builtins
+
     found = install("/", wanted, overwrite=overwrite, dry_run=dry_run)
     if as_json:
         print_json(to_builtins(found))

@@ -25,6 +25,7 @@ from drystone.cluster.agents.answers import Survey
 from drystone.cluster.model.backup import BackupSeen, BackupWish
 from drystone.cluster.statuses import status_of
 from drystone.wire.problems import CONTENT_TYPE, to_problem
+from drystone.wire.revocation import heed_list
 from drystone.wire.tcp import Limits, TlsFiles, end_after, is_loopback, iterate_body, parse_address, serve_tcp
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class Agent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MutualTls(TlsFiles):
-    """TLS that lets in who has a certificate, for clients, of the authority in the file `clients` (PEM)."""
+    """TLS that lets in who has a certificate, for clients, of the authority in the file `clients` (PEM), unless that is
+    on the list of revoked ones in it.
+    """
 
     clients: Path
 
@@ -64,6 +67,7 @@ class MutualTls(TlsFiles):
         made = TlsFiles.context(self)
         try:
             made.load_verify_locations(self.clients)
+            heed_list(made, self.clients)
         except (OSError, ssl.SSLError) as error:
             raise UsageError(f"certificates of {self.clients}: {error}") from error
         made.verify_mode = ssl.CERT_REQUIRED
