@@ -424,6 +424,15 @@ def size_of(path: str) -> int:
     return sysfs.read_limits(device_number(path)).size
 
 
+def flush_disk(path: str) -> None:
+    """Have a disk write what it keeps in its cache. Durable when it returns.
+
+    :raises NotFoundError, KernelError: it cannot be opened, or its flush failed.
+    """
+    with open_device(path, write=True) as device:
+        device.flush()
+
+
 def _stat(path: str) -> os.stat_result:
     return os.stat(path or ".")  # noqa: PTH116  # importing pathlib takes longer than reading a superblock
 

@@ -1,9 +1,10 @@
 """A volume's whole life, asked for over HTTP: an API server, a monitor, three dpvs and an ihost, each a process, by the
-commands that an operator starts, on one real kernel. In the middle of it a dpv dies.
+commands that an operator starts, on one real kernel. It gets larger, a dpv dies, and it goes back to a snapshot.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from drystone.cluster.agents.answers import VolumeSeen
 from drystone.cluster.agents.slices import Slices
 from drystone.cluster.model.calls import target_name
 from drystone.kernel import filesystems, loop
+from drystone.kernel.blockdev import open_device
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
 from drystone.kernel.iscsi.initiator import OpenIscsi
 from drystone.kernel.lio.configfs import ConfigfsLio
@@ -82,6 +84,7 @@ def test_a_volumes_whole_life(servers: Servers, disks: dict[str, str], tmp_path:
         writer.wait_for(50)
         servers.must("POST", "/dlvs/db/snapshots", {"name": "s1"})
         servers.await_dlv("its snapshot is made", has_its_snapshot)
+        make_larger(servers, place)
         dead = lose_a_dpv(servers, writer)
         writer.wait_for(50)
         servers.await_dlv("new legs are in sync", lambda dlv: is_whole_without(dlv, dead))
@@ -91,11 +94,13 @@ def test_a_volumes_whole_life(servers: Servers, disks: dict[str, str], tmp_path:
         await_that("it is backed up", lambda: servers.must("GET", f"/backups/{backup}")["status"] == "finished")
     assert writer.errors == []
     assert find_missing(str(file), writer.acknowledged) == []
+    (place / "later").touch()
     unmount(str(place))
     filesystems.check_ext4(DEVICE)
     check_backup(servers, servers.must("GET", f"/backups/{backup}"), saved, tmp_path)
-    servers.must("DELETE", "/dlvs/db/attachment")
-    servers.await_dlv("it is detached", lambda dlv: dlv["status"] == "detached")
+    detach(servers)
+    go_back(servers, place)
+    detach(servers)
     assert OpenIscsi().sessions() == []
     servers.must("DELETE", "/dlvs/db")
     await_that("it is gone", lambda: servers.ask("GET", "/dlvs/db")[0] == 404)
@@ -114,6 +119,38 @@ def register(servers: Servers) -> None:
         lambda: all(servers.must("GET", path)["status"] == "available" for path in hosts),
     )
     servers.must("POST", "/dvgs", {"name": "fast", "dpvs": DISKS})
+
+
+def make_larger(servers: Servers, place: Path) -> None:
+    """The volume and its mounted file system, under a writer."""
+    job = servers.must("POST", "/dlvs/db/resize", {"size": 6 * SIZE, "grow_filesystem": True})
+    await_that("it is larger", lambda: servers.must("GET", f"/jobs/{job['id']}")["status"] != "processing")
+    assert servers.must("GET", f"/jobs/{job['id']}")["status"] == "finished", servers.logs()
+    found = os.statvfs(place)
+    assert found.f_blocks * found.f_frsize > 5 * SIZE
+    with open_device(DEVICE) as device:
+        assert device.size == 6 * SIZE
+
+
+def detach(servers: Servers) -> None:
+    servers.must("DELETE", "/dlvs/db/attachment")
+    servers.await_dlv("it is detached", lambda dlv: dlv["status"] == "detached")
+
+
+def go_back(servers: Servers, place: Path) -> None:
+    """To the snapshot, which was made in the middle of writes and before `later` was there."""
+    job = servers.must("POST", "/dlvs/db/rollback", {"snapshot": "s1"})
+    servers.must("PUT", "/dlvs/db/attachment", {"ihost": "ihost"})
+    servers.await_dlv("it is attached again", lambda dlv: dlv["status"] == "attached")
+    assert servers.must("GET", f"/jobs/{job['id']}")["status"] == "finished"
+    mount(DEVICE, str(place), "ext4")
+    assert {each.name for each in place.iterdir()} == {"lost+found", "file"}
+    found = os.statvfs(place)
+    assert found.f_blocks * found.f_frsize < 4 * SIZE, "the file system is as it was"
+    unmount(str(place))
+    filesystems.check_ext4(DEVICE)
+    with open_device(DEVICE) as device:
+        assert device.size == 6 * SIZE, "the volume stays as large"
 
 
 def lose_a_dpv(servers: Servers, writer: Writer) -> str:

@@ -20,6 +20,7 @@ from drystone.cli.cluster.options import (
     lasting_options,
 )
 from drystone.cli.cluster.progress import printable
+from drystone.cli.cluster.resizing import resize, rollback
 from drystone.cli.output import json_option, print_json, print_line, print_pairs, print_table
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ _STATUS = click.Choice(["creating", "detached", "attaching", "attached", "detach
 @click.group()
 def dlvs() -> None:
     """Volumes: mirrored and striped over the dpvs of a dvg, attached to an ihost."""
+
+
+dlvs.add_command(resize)
+dlvs.add_command(rollback)
 
 
 @dlvs.command("create", cls=ClusterCommand)
@@ -140,6 +145,7 @@ def _print(dlv: Dlv) -> None:
             ("size", format_size(dlv.size)),
             ("given out", format_size(sum(each.size for each in dlv.groups if each.role == "data"))),
             ("ihost", _spell_place(dlv)),
+            *_spell_rollback(dlv),
             ("copies", dlv.mirrors),
             ("epoch", dlv.epoch),
             ("id", dlv.id),
@@ -152,6 +158,12 @@ def _print(dlv: Dlv) -> None:
         print_line("")
         rows = [(each.name, each.status, format_size(each.size), printable(each.reason)) for each in dlv.snapshots]
         print_table(("snapshot", "status", "size", "reason"), rows)
+
+
+def _spell_rollback(dlv: Dlv) -> list[tuple[str, str]]:
+    from drystone.cluster.model.resizing import name_of
+
+    return [] if dlv.rollback is None else [("rolls back", f"to {name_of(dlv, dlv.rollback)}, when it is attached")]
 
 
 def _leg_row(dlv: Dlv, leg: Leg) -> tuple[object, ...]:

@@ -42,6 +42,7 @@ def render_call(call: Call) -> list[str]:
     else:
         lines += [f"  disk {each.leg} from {each.portal} {each.target}" for each in wish.disks]
         lines += [f"  log {each.path}: {each.regions} regions, {each.bits}" for each in wish.logs]
+        lines += ["  the file system grows to the size of its device"] if wish.fill else []
     for device in wish.state.devices:
         lines.append(f"  {device.name}:")
         lines += [f"    {row.start} {row.length} {row.target} {row.params}".rstrip() for row in device.table]

@@ -68,11 +68,22 @@ class PoolSeen(Struct, frozen=True):
     metadata_blocks: int
 
 
+class FileSystemSeen(Struct, frozen=True):
+    """What became of the file system on a volume, which was to grow. :ivar fill: of the wish for that.
+
+    :ivar problem: why it did not, "" when it is as large as the volume.
+    """
+
+    fill: int
+    problem: str
+
+
 class VolumeSeen(Struct, frozen=True):
     """What an ihost has of a dlv.
 
     :ivar device: path of the final device, "" for none. :ivar stopped: why nothing is done about it, "" when it is.
     :ivar pool: None where there is none, or it cannot tell: its metadata cannot be read, or a mirror holds its writes.
+    :ivar filesystem: None where none is to grow, or it is not done yet.
     """
 
     dlv: str
@@ -83,6 +94,7 @@ class VolumeSeen(Struct, frozen=True):
     state: State
     stopped: str = ""
     pool: PoolSeen | None = None
+    filesystem: FileSystemSeen | None = None
 
 
 class Survey(Struct, frozen=True):

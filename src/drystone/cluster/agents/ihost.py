@@ -2,7 +2,8 @@
 
 The order of a call: the note first; logins; the logs of mirrors that are put together anew; the mirrors, each by a
 program of its own; then all that is above them; then what is not wished any more goes, from above: devices, logs,
-sessions. Every step may be repeated: after a crash the same call, or the agent's own start, goes on where it stopped.
+sessions. A file system that is to grow does so beside all that. Every step may be repeated: after a crash the same
+call, or the agent's own start, goes on where it stopped.
 
 Three locks a dlv, as a kernel that waits for a disk may keep a call for long, and the way out of that is another call:
 `taking` of the notes is held while one is written; `_turns` while a call is carried out; `_swapping` while mirrors are
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -32,6 +34,7 @@ from drystone.cluster.agents.backups import is_of_backup
 from drystone.cluster.agents.boot import read_boot
 from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.failures import Failures
+from drystone.cluster.agents.growing import Growths, fill_device
 from drystone.cluster.agents.legs import LUN, chap_of, is_leg_target, uuid_of_leg, wwid_of_leg
 from drystone.cluster.agents.logs import LogDevices, LogNote, begins_anew, device_name, find_log, log_bytes
 from drystone.cluster.agents.losses import find_losses, legs_of_live
@@ -64,7 +67,7 @@ from drystone.cluster.agents.volume_note import (
 from drystone.cluster.model.calls import Disk, VolumeWish
 from drystone.cluster.model.tables import leg_path
 from drystone.dvm.state import State, resolve_paths
-from drystone.kernel.blockdev import open_device
+from drystone.kernel.blockdev import flush_disk
 from drystone.kernel.dm.nodes import make_node, node_path, remove_node
 from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.iscsi.abc import Initiator, Session, Timeouts, await_disk, find_session
@@ -72,12 +75,6 @@ from drystone.kernel.iscsi.names import Portal
 
 _ANSWER_SECONDS = 2.0
 """That what is above mirrors is asked for how it is."""
-
-
-def flush_disk(path: str) -> None:
-    """Have a disk write what it keeps in its cache. Durable when it returns."""
-    with open_device(path, write=True) as device:
-        device.flush()
 
 
 class IhostAgent:
@@ -90,6 +87,7 @@ class IhostAgent:
     :param answer_seconds: that what is above mirrors has to say how it is.
     :param measure: begins to measure devices with these UUIDs; it never raises.
     :param before_leaving: ends what else uses a dlv's pool, before that is taken down.
+    :param growths: of file systems; those of this machine when None.
     """
 
     def __init__(
@@ -108,6 +106,7 @@ class IhostAgent:
         answer_seconds: float = _ANSWER_SECONDS,
         measure: Callable[[Collection[str]], None] = lambda _: None,
         before_leaving: Callable[[str], None] = lambda _dlv: None,
+        growths: Growths | None = None,
     ) -> None:
         self._notes = Notes(folder, VolumeNote)
         self._devices = devices
@@ -123,6 +122,7 @@ class IhostAgent:
         self._measure = measure
         self._before_leaving = before_leaving
         self._above: Asides[tuple[State, PoolSeen | None]] = Asides(answer_seconds)
+        self._growths = growths or Growths(partial(fill_device, devices.dm))
 
     @property
     def kind(self) -> type[VolumeWish]:
@@ -272,6 +272,8 @@ class IhostAgent:
         else:
             self._give_up(note, patience)
         note = self._clear(note)
+        if note.wish.fill and (final := final_name(note.wish)):
+            self._growths.start(note.wish.dlv, note.wish.fill, final)
         return self._see(note)
 
     def _log_in(self, wish: VolumeWish, failures: Failures) -> None:
@@ -477,6 +479,7 @@ class IhostAgent:
             above[0],
             self._find_reason(note),
             above[1],
+            self._growths.find(wish.dlv, wish.fill),
         )
 
     def _see_all(self, note: VolumeNote) -> tuple[State, PoolSeen | None]:

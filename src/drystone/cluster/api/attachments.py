@@ -17,6 +17,7 @@ from drystone.cluster.model.calls import export_calls, volume_call, volume_wish
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.dpv import Ihost
 from drystone.cluster.model.in_sync import attach
+from drystone.cluster.model.resizing import rollback_messages
 from drystone.cluster.state import rows
 from drystone.cluster.state.answers import Answer
 from drystone.cluster.state.database import Work
@@ -61,12 +62,14 @@ def preview(connection: Connection, name: str, wanted: AttachmentWish) -> Previe
     dlv, after, ihost = plan(connection, name, wanted)
     if dlv.attachment is not None:
         return Preview(dlv, (), (f"it is attached to {ihost.name}",))
-    notes = () if dlv.status == "detached" else (f"dlv {name} is {dlv.status}: now it would be refused",)
+    notes = [] if dlv.status == "detached" else [f"dlv {name} is {dlv.status}: now it would be refused"]
+    if dlv.rollback is not None:
+        notes.append(f"its device comes once the pool was told: {'; '.join(rollback_messages(dlv, dlv.rollback))}")
     dpvs = rows.dpvs_of(connection, dlv)
     change = attach(after, ihost.name, {leg.id for leg in dlv.legs})
     wish = volume_wish(change.dlv, change.assemblies, dpvs)
     calls = (*export_calls(after, dpvs, [ihost.initiator]), volume_call(change.dlv, wish, ihost))
-    return Preview(change.dlv, calls, notes)
+    return Preview(change.dlv, calls, tuple(notes))
 
 
 def ask_for(work: Work, name: str, wanted: AttachmentWish) -> Answer:

@@ -131,6 +131,22 @@ class Extension(Struct, frozen=True, forbid_unknown_fields=True):
     size: Some
 
 
+class NewSize(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a dlv is to have. :ivar size: bytes that its user sees, no less than now.
+
+    :ivar grow_filesystem: the ext4 or xfs on it is to grow to that size, while it is attached.
+    """
+
+    size: Size
+    grow_filesystem: bool = False
+
+
+class RollbackWish(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a dlv is to hold again. :ivar snapshot: the name of one of its snapshots."""
+
+    snapshot: Name
+
+
 class LegsCommit(Struct, frozen=True, forbid_unknown_fields=True):
     """Legs that an ihost lost, or has copied to.
 

@@ -1,4 +1,4 @@
-"""Jobs: a dlv's pool is extended by another group. The group's space is given out with the job."""
+"""Jobs: looked at and canceled; a dlv's pool is extended by another group, whose space is given out with the job."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from drystone.base.errors import RefusedError
+from drystone.cluster.api import rollbacks
 from drystone.cluster.api.desk import (
     After,
     Descending,
@@ -46,16 +47,20 @@ def start(work: Work, name: str, wanted: Extension) -> Answer:
 
 
 def cancel(work: Work, job_id: str) -> Answer:
-    """Give the group back while no agent was told of it; then it is canceled.
+    """Give the group back, or let the volume stay as it is, while no agent was told of it; then it is canceled.
 
     :raises NotFoundError: there is no such job. :raises RefusedError: it is too late, or another group came after it.
     """
     job = rows.load_job(work.connection, known(job_id, "job"))
     if job.status in {"canceling", "canceled"}:
         return told(job, 202)
-    if job.kind != "extend":
+    if job.kind in {"failover", "move"}:
         raise RefusedError(f"job {job.id} puts legs of dlv {job.dlv} elsewhere", hint="let the job finish")
+    if job.kind == "resize":
+        raise RefusedError(f"dlv {job.dlv} is larger already, and is not made smaller", hint="let the job finish")
     check_step(job, "canceling")
+    if job.kind == "rollback":
+        return rollbacks.cancel(work, job)
     dlv = rows.load_dlv(work.connection, job.dlv)
     if any(leg.status != "planned" for leg in dlv.legs if leg.group == job.group):
         raise RefusedError(f"agents have been told of group {job.group} of dlv {dlv.name}", hint="let the job finish")

@@ -15,6 +15,8 @@ from drystone.cluster.api import (
     ihosts,
     jobs,
     metrics,
+    resizes,
+    rollbacks,
     snapshots,
 )
 from drystone.cluster.api.application import make_application
@@ -29,7 +31,10 @@ PAGE_SECONDS = 1.0
 
 def make_api(desk: Desk, tokens: Tokens, *, page_seconds: float = PAGE_SECONDS) -> Application:
     """The API as an ASGI application over an open database, with metrics and the page for people."""
-    rooms = (dpvs, evacuations, dvgs, balancing, ihosts, dlvs, snapshots, attachments, jobs, backups, commits, events)
+    rooms = (
+        *(dpvs, evacuations, dvgs, balancing, ihosts),
+        *(dlvs, snapshots, attachments, resizes, rollbacks, jobs, backups, commits, events),
+    )
     handlers = [handler for room in rooms for handler in room.make_handlers(desk)]
     others = [*metrics.make_handlers(desk), make_page(desk, tokens, page_seconds)]
     return make_application(handlers, tokens, others)

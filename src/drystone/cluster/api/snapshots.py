@@ -40,7 +40,7 @@ def make(work: Work, dlv_name: str, wanted: NewSnapshot) -> Answer:
         raise ExistsError(f"dlv {dlv.name} has a snapshot {wanted.name!r}")
     if dlv.status in {"deleting", "failed"}:
         raise BusyError(f"dlv {dlv.name} is {dlv.status}")
-    thin_id = 1 + max((each.thin_id for each in dlv.snapshots), default=0)
+    thin_id = dlv.next_thin_id
     if thin_id > LARGEST_ID:
         raise ExhaustedError(f"the thin ids of dlv {dlv.name} ran out", hint="delete its newest snapshots")
     reason = "the agent of its ihost was not told yet" if dlv.attachment else "its dlv is attached nowhere"
@@ -59,6 +59,8 @@ def remove(work: Work, dlv_name: str, name: str) -> Answer:
         rows.save_dlv(work.connection, dlv, replace(dlv, snapshots=others))
         work.tell("deleted", "snapshot", f"{dlv.name}@{name}")
         return GONE
+    if dlv.rollback is not None and dlv.rollback.snapshot == snapshot.id:
+        raise BusyError(f"dlv {dlv.name} is to be rolled back to {name}", hint="attach it, or cancel that job, first")
     after = replace(snapshot, status="deleting", reason="the pool is to be told when its dlv is attached")
     if after != snapshot:
         kept = tuple(after if each is snapshot else each for each in dlv.snapshots)

@@ -70,6 +70,7 @@ class VolumeWish(Struct, frozen=True, tag_field="kind", tag="volume"):
     """What an ihost is to have of a dlv.
 
     :ivar attachment: the epoch in which the dlv was given to it: the logs in its memory are of one attachment.
+    :ivar fill: not 0: the file system on the final device is to grow to its size, once for each number.
     """
 
     dlv: str
@@ -78,6 +79,7 @@ class VolumeWish(Struct, frozen=True, tag_field="kind", tag="volume"):
     disks: tuple[Disk, ...]
     logs: tuple[Log, ...]
     state: State
+    fill: int = 0
 
 
 class Call(Struct, frozen=True):
@@ -158,7 +160,7 @@ def volume_wish(
     state = ihost_state(dlv, {each.mirror: each for each in assemblies})
     logs = tuple(log for each in assemblies for log in _logs(dlv, each))
     assert dlv.attachment is not None, "attached"
-    return VolumeWish(dlv.id, dlv.epoch, dlv.attachment.epoch, disks, logs, state)
+    return VolumeWish(dlv.id, dlv.epoch, dlv.attachment.epoch, disks, logs, state, dlv.fill)
 
 
 def volume_call(dlv: Dlv, wish: VolumeWish, ihost: Ihost) -> Call:

@@ -23,7 +23,7 @@ _FLAT = 2
 """Legs of a mirror that is one device also while it copies."""
 
 VOLUME_ID = 0
-"""The volume's own thin id in its pool; its snapshots have those from 1 on."""
+"""The thin id that a new volume has in its pool; snapshots, and the volume after a rollback, have those from 1 on."""
 
 
 class MirrorKey(NamedTuple):
@@ -97,6 +97,17 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Rollback(Struct, frozen=True, kw_only=True):
+    """That a volume is to hold what a snapshot of it does. :ivar snapshot: its id.
+
+    :ivar thin_id: that the volume gets in its pool. Snapshots that were asked for before have smaller ones, and are of
+        what the volume held until then; those with larger ones are of what it holds afterwards.
+    """
+
+    snapshot: str
+    thin_id: int
+
+
 class Attachment(Struct, frozen=True, kw_only=True):
     """Where a dlv is attached. :ivar epoch: of the dlv when it was given to that ihost."""
 
@@ -115,6 +126,8 @@ class Dlv(Struct, frozen=True, kw_only=True):
     :ivar clean: it was detached in order, or never attached: logs of regions may begin clean.
     :ivar wanted: the ihost that it is to be attached to, "" for none. :ivar attachment: where it is, or may be.
     :ivar transaction_id: of the thin pool, and :ivar messages: that lead there from the one before.
+    :ivar thin_id: the volume's own, in its pool. :ivar rollback: one that the pool was not told of yet.
+    :ivar fill: the epoch in which it was asked that the file system on it grows to its size; 0: nobody asks for it.
     """
 
     id: str
@@ -133,6 +146,9 @@ class Dlv(Struct, frozen=True, kw_only=True):
     clean: bool = True
     transaction_id: int = 1
     messages: tuple[str, ...] = (f"create_thin {VOLUME_ID}",)
+    thin_id: int = VOLUME_ID
+    rollback: Rollback | None = None
+    fill: int = 0
     groups: tuple[Group, ...] = ()
     legs: tuple[Leg, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()
@@ -146,3 +162,15 @@ class Dlv(Struct, frozen=True, kw_only=True):
     def is_deep(self, mirror: MirrorKey) -> bool:
         """Whether a mirror has more than two legs: those in sync are a device of their own while it copies."""
         return len(self.legs_of(mirror)) > _FLAT
+
+    def snapshot(self, snapshot: str) -> Snapshot | None:
+        """The snapshot of that id."""
+        return next((each for each in self.snapshots if each.id == snapshot), None)
+
+    @property
+    def next_thin_id(self) -> int:
+        """A thin id above all that its pool has, or is to have."""
+        ids = [self.thin_id, *(each.thin_id for each in self.snapshots)]
+        if self.rollback is not None:
+            ids.append(self.rollback.thin_id)
+        return 1 + max(ids)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from drystone.base.errors import RefusedError
 
-JobKind = Literal["extend", "failover", "move"]
+JobKind = Literal["extend", "failover", "move", "resize", "rollback"]
 JobStatus = Literal["creating", "processing", "finishing", "finished", "canceling", "canceled", "failed"]
 ENDED: tuple[JobStatus, ...] = ("finished", "canceled", "failed")
 
@@ -21,24 +21,29 @@ NEXT: dict[JobStatus, frozenset[JobStatus]] = {
     "canceled": frozenset(),
     "failed": frozenset({"canceling"}),
 }
-"""A state and those that may follow. What is finishing cannot be canceled: the volume is using it already."""
+"""A state and those that may follow. What is finishing cannot be canceled: the volume is using it already.
+
+A `resize` begins as processing: its size is the dlv's from the moment that it is recorded."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
     """Work on a dlv.
 
-    :ivar dlv: its name. :ivar group: number of the group that an `extend` adds, or that a `failover` or `move` is of.
+    :ivar dlv: its name. :ivar group: number of the group that an `extend` adds, or that a `failover` or `move` is
+        of; else -1.
     :ivar leg: id of the one that a `failover` puts in the place of a lost one, or that a `move` puts in the place of
         one that is given up once the new one has joined.
+    :ivar fill: of a `resize` that the file system is to follow: the dlv's `fill` that it waits for; else 0.
     """
 
     id: str
     kind: JobKind
     dlv: str
-    group: int
+    group: int = -1
     status: JobStatus = "creating"
     reason: str = ""
     leg: str = ""
+    fill: int = 0
 
 
 def check_step(job: Job, status: JobStatus) -> None:

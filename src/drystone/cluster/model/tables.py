@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from drystone.base.sizes import SECTOR
-from drystone.cluster.model.dlv import VOLUME_ID, Dlv, Group, Leg, MirrorKey, Role
+from drystone.cluster.model.dlv import Dlv, Group, Leg, MirrorKey, Role
 from drystone.cluster.model.extents import EXTENT
 from drystone.cluster.model.in_sync import Assembly
 from drystone.dvm.state import Device, Line, State, Transaction
@@ -68,7 +68,8 @@ def dpv_state(legs: Collection[Leg]) -> State:
 def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly], open_snapshots: Collection[int] = ()) -> State:
     """All devices of an attached dlv, and of those of its snapshots (their thin ids) that are open too.
 
-    Snapshots are devices `...:thinN`, N the thin id. A group of which there are no assemblies is not in use yet.
+    The volume and its snapshots are devices `...:thinN`, N the thin id. A group of which there are no assemblies is not
+    in use yet. While a rollback is to be told to the pool, nobody can open the volume: there is no device for it.
     """
     devices: list[Device] = []
     groups = tuple(group for group in dlv.groups if group.mirrors[0] in assemblies)
@@ -86,12 +87,13 @@ def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly], open_snapsho
     data = sum(group.size for group in groups if group.role == "data") // SECTOR
     transaction = Transaction(dlv.transaction_id, dlv.messages)
     devices.append(_part(dlv, "pool", data // dlv.block * dlv.block, pool, transaction))
-    thins = [(VOLUME_ID, dlv.size)]
+    thins = [(dlv.thin_id, dlv.size)] if dlv.rollback is None else []
     thins += [(each.thin_id, each.size) for each in dlv.snapshots if each.thin_id in open_snapshots]
     for thin_id, size in thins:
         devices.append(_part(dlv, f"thin{thin_id}", size // SECTOR, Thin(_reference(dlv, "pool"), thin_id)))
-    final = Linear(_reference(dlv, f"thin{VOLUME_ID}"))
-    devices.append(_device(f"drystone-dlv-{dlv.name}", f"{dlv.id}-volume", dlv.size // SECTOR, final))
+    if dlv.rollback is None:
+        final = Linear(_reference(dlv, f"thin{dlv.thin_id}"))
+        devices.append(_device(f"drystone-dlv-{dlv.name}", f"{dlv.id}-volume", dlv.size // SECTOR, final))
     return State(tuple(devices))
 
 

@@ -20,7 +20,7 @@ from drystone.cluster.model.dlv import Dlv, DlvStatus, MirrorKey
 from drystone.cluster.model.dpv import Ihost
 from drystone.cluster.model.in_sync import Assembly
 from drystone.cluster.model.tables import mirror_name
-from drystone.cluster.monitor import decide
+from drystone.cluster.monitor import decide, resizing
 from drystone.cluster.monitor.decide import Decision
 from drystone.cluster.monitor.growth import find_need
 from drystone.cluster.monitor.memory import Host, Memory
@@ -114,7 +114,7 @@ class Attendant:
                 return
             decision = step(view) or decide.advance(view)
             seen = self._see(view) if decision is None else None
-            decision = decision or self._lose_unreachable(view, seen)
+            decision = decision or self._lose_unreachable(view, seen) or resizing.settle_filesystem(view, seen)
             if decision is not None:
                 if not self._record(view, decision) or decision.waits:
                     return
@@ -311,6 +311,7 @@ class Attendant:
             decide.make_anew(view, confirmed.missing)
             or decide.make_ready(view, confirmed.dpvs)
             or decide.retire_succeeded(view)
+            or resizing.finish_jobs(view)
             or decide.explain(view.dlv, self._shortage(view, confirmed))
         )
 
@@ -354,7 +355,7 @@ class Attendant:
             return self._lose_unreachable(view, self._see(view)) or decide.wait(view.dlv, told.why)
         if told.outcome == "spent":
             return self._stand_still(view, told)
-        return decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed))
+        return resizing.go_on(view) or decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed))
 
     def _shortage(self, view: View, confirmed: Confirmed) -> str:
         """What the dlv lacks, in words; "" when it lacks nothing."""

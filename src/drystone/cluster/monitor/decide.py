@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from drystone.base.errors import RefusedError
 from drystone.cluster.agents.answers import VolumeSeen
 from drystone.cluster.model import in_sync
-from drystone.cluster.model.dlv import VOLUME_ID, Dlv, DlvStatus, Leg, Snapshot
+from drystone.cluster.model.dlv import Dlv, DlvStatus, Leg, Snapshot
 from drystone.cluster.model.in_sync import Assembly, Change
 from drystone.cluster.model.job import Job, JobStatus
 from drystone.cluster.monitor.view import View
@@ -235,17 +235,20 @@ def _settle_snapshots(view: View) -> Decision | None:
 def _tell_snapshots(view: View) -> Decision | None:
     """One transaction of the pool for all snapshots that are to be made or deleted."""
     dlv = view.dlv
-    wanted = [each for each in dlv.snapshots if each.status == "planned"]
+    # Those that were asked for after a rollback are of what the volume holds then.
+    end = dlv.next_thin_id if dlv.rollback is None else dlv.rollback.thin_id
+    wanted = [each for each in dlv.snapshots if each.status == "planned" and each.thin_id < end]
     unwanted = [each for each in dlv.snapshots if each.status == "deleting"]
     if not wanted + unwanted:
         return None
     messages = (
-        *(f"create_snap {each.thin_id} {VOLUME_ID}" for each in wanted),
+        *(f"create_snap {each.thin_id} {dlv.thin_id}" for each in wanted),
         *(_delete(each) for each in unwanted),
     )
     reason = "the pool is told of it"
     snapshots = tuple(
-        replace(each, status="creating", reason=reason) if each in wanted else each for each in dlv.snapshots
+        replace(each, status="creating", reason=reason, size=dlv.size) if each in wanted else each
+        for each in dlv.snapshots
     )
     after = replace(
         dlv, snapshots=snapshots, messages=messages, transaction_id=dlv.transaction_id + 1, epoch=dlv.epoch + 1
@@ -357,10 +360,12 @@ def _next_status(view: View, job: Job) -> tuple[JobStatus, str] | None:
         at_work = is_used or all(leg.status == "ready" for leg in legs)
         # Without an ihost it is in use from the next attachment on.
         is_done = is_used or (at_work and view.dlv.attachment is None)
-    else:
+    elif job.kind in {"failover", "move"}:
         legs = [leg for leg in view.dlv.legs if leg.id == job.leg]
         at_work = any(leg.status == "ready" and (leg.copying or leg.in_sync) for leg in legs)
         is_done = at_work and any(leg.in_sync and not leg.instead_of for leg in legs)
+    else:
+        return None
     if not legs:
         return "failed", "what it was for is gone"
     if job.status == "creating" and all(leg.status != "planned" for leg in legs):

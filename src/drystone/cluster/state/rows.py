@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, Table, delete, func, insert, or_, select, union_all, update
 
 from drystone.base.errors import NotFoundError
-from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, Snapshot
+from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, Rollback, Snapshot
 from drystone.cluster.model.dpv import Dpv, Dvg, Ihost
 from drystone.cluster.model.job import ENDED, Job
 from drystone.cluster.state import schema
@@ -24,7 +24,7 @@ Part = TypeVar("Part", Group, Leg, Snapshot)
 _DLV_COLUMNS = tuple(
     name
     for name in schema.dlvs.c.keys()  # noqa: SIM118  # a collection of columns is no mapping
-    if name not in {"messages", "wanted", "ihost", "attached_epoch"}
+    if name not in {"messages", "wanted", "ihost", "attached_epoch", "rollback_snapshot", "rollback_thin_id"}
 )
 
 
@@ -217,6 +217,9 @@ def find_dlvs(connection: Connection, names: Collection[str]) -> list[Dlv]:
             snapshots=tuple(snapshots.get(row["id"], ())),
             wanted=row["wanted"] or "",
             attachment=None if row["ihost"] is None else Attachment(ihost=row["ihost"], epoch=row["attached_epoch"]),
+            rollback=None
+            if row["rollback_snapshot"] is None
+            else Rollback(snapshot=row["rollback_snapshot"], thin_id=row["rollback_thin_id"]),
         )
         for row in rows
     ]
@@ -324,6 +327,8 @@ def _dlv_row(dlv: Dlv) -> dict[str, Any]:
     row["wanted"] = dlv.wanted or None
     row["ihost"] = None if dlv.attachment is None else dlv.attachment.ihost
     row["attached_epoch"] = 0 if dlv.attachment is None else dlv.attachment.epoch
+    row["rollback_snapshot"] = None if dlv.rollback is None else dlv.rollback.snapshot
+    row["rollback_thin_id"] = 0 if dlv.rollback is None else dlv.rollback.thin_id
     return row
 
 

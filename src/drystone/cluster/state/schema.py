@@ -43,6 +43,11 @@ def _number(name: str, *, key: bool = False) -> Column[int]:
     return Column(name, BigInteger, primary_key=key, nullable=False, autoincrement=False)
 
 
+def _zero(name: str) -> Column[int]:
+    """64 bits, 0 in rows that were there before it was."""
+    return Column(name, BigInteger, nullable=False, autoincrement=False, server_default="0")
+
+
 def _flag(name: str) -> Column[bool]:
     return Column(name, Boolean, nullable=False)
 
@@ -97,8 +102,13 @@ dlvs = Table(
     Column("wanted", exact(100), ForeignKey("ihosts.name"), nullable=True, index=True),
     Column("ihost", exact(100), ForeignKey("ihosts.name"), nullable=True, index=True),
     _number("attached_epoch"),
+    _zero("thin_id"),
+    Column("rollback_snapshot", exact(36), nullable=True),
+    _zero("rollback_thin_id"),
+    _zero("fill"),
 )
-"""`messages`: a JSON list of texts. `wanted` and `ihost` are NULL for none, `attached_epoch` is 0 then."""
+"""`messages`: a JSON list of texts. `wanted` and `ihost` are NULL for none, `attached_epoch` is 0 then;
+`rollback_snapshot` is NULL for none, `rollback_thin_id` is 0 then."""
 
 groups = Table(
     "dlv_groups",
@@ -154,6 +164,7 @@ jobs = Table(
     _text("status", 20),
     _text("reason", 1000),
     Column("leg", exact(36), nullable=False, server_default=""),
+    _zero("fill"),
 )
 """`dlv` is a name: a job is remembered longer than its dlv."""
 

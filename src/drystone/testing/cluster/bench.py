@@ -13,6 +13,7 @@ from uuid import UUID
 from drystone.base.errors import UnavailableError
 from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.dpv import DpvAgent
+from drystone.cluster.agents.growing import Growths
 from drystone.cluster.agents.ihost import IhostAgent
 from drystone.cluster.agents.meters import Meters
 from drystone.cluster.agents.slices import Slices
@@ -23,6 +24,7 @@ from drystone.cluster.model.in_sync import Assembly
 from drystone.kernel.dm.log import LoggedCall
 from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
+from drystone.kernel.dm.simulated.thin_metadata import ThinMetadata
 from drystone.kernel.iscsi.abc import Session, Timeouts, find_session
 from drystone.kernel.iscsi.names import Chap, Portal
 from drystone.kernel.iscsi.simulated import SimulatedInitiator
@@ -159,6 +161,9 @@ class DpvHost:
 class AttachedInitiator(SimulatedInitiator):
     """An initiator whose disks a simulated device-mapper has. Its changes are steps.
 
+    Mirrors here write to their first leg alone. So what a leg holds when it is left is what its pool committed last,
+    wherever that lies, and it is there when the leg is logged in to again. :ivar kept: that, by the leg's target.
+
     :ivar offline: targets whose disks have failed for good. :ivar stuck: those whose session does not end.
     """
 
@@ -170,6 +175,7 @@ class AttachedInitiator(SimulatedInitiator):
         self.offline: set[str] = set()
         self.stuck: set[str] = set()
         self.refusing = False
+        self.kept: dict[str, ThinMetadata] = {}
         self.before_login: Callable[[], None] = lambda: None
 
     def sessions(self) -> list[Session]:
@@ -192,6 +198,9 @@ class AttachedInitiator(SimulatedInitiator):
             for disk in session.disks:
                 if disk.number not in self._dm.machine.disks:
                     self._dm.add_disk(disk.number, disk.size // 512)
+                    self._dm.machine.contents.pop((disk.number, 0), None)
+                    if session.target in self.kept:
+                        self._dm.machine.contents[disk.number, 0] = self.kept[session.target]
         self._steps.step()
 
     def set_replacement(self, target: str, portal: Portal, seconds: int) -> None:
@@ -206,6 +215,7 @@ class AttachedInitiator(SimulatedInitiator):
         session = find_session(self.sessions(), target, portal)
         for disk in session.disks if session else ():
             assert not self._dm.machine.held(disk.number), f"{target} is in use"
+        self.keep(target)
         super().logout(target, portal)
         self._steps.step()
 
@@ -213,11 +223,25 @@ class AttachedInitiator(SimulatedInitiator):
         """A dpv that was started anew has another kernel."""
         self.doors = {host.portal: host.lio for host in self._hosts}
 
+    def kept_all(self) -> dict[str, ThinMetadata]:
+        """What all legs hold, as this host ends."""
+        for session in super().sessions():
+            self.keep(session.target)
+        return self.kept
+
+    def keep(self, target: str) -> None:
+        """Note what a leg holds."""
+        contents = (*self._dm.machine.contents.values(), *self.kept.values())
+        found = [each for each in contents if isinstance(each, ThinMetadata)]
+        if found:
+            self.kept[target] = max(found, key=lambda each: (each.transaction_id, each.time, each.next_block))
+
 
 class IhostHost:
     """An ihost: its kernel, its agent, and the dpvs that it can reach. :ivar flushed: disks, in order.
 
     :ivar measures: whether agents, from the next start on, have layers measured.
+    :ivar grown: devices whose file systems have grown, in order; before each `before_growth` is called.
     """
 
     def __init__(self, folder: Path, hosts: Collection[DpvHost]) -> None:
@@ -229,17 +253,21 @@ class IhostHost:
         self.answer_seconds = 10.0
         self.measures = False
         self.before_node: Callable[[int], None] = lambda _: None
+        self.grown: list[str] = []
+        self.before_growth: Callable[[], None] = lambda: None
         self.boot()
 
     def boot(self) -> None:
         """A kernel without a device, session or log, and its agent."""
         self.boots += 1
+        kept = self.initiator.kept_all() if self.boots > 1 else {}
         self.dm = FailingMirrors()
         for host in self.hosts:
             for iqn, admitted in host.admitted().items():
                 if HOST in admitted:
                     host.lio.log_out(HOST, iqn)
-        self.initiator = AttachedInitiator(self.hosts, self.dm, self.steps)
+        self.initiator: AttachedInitiator = AttachedInitiator(self.hosts, self.dm, self.steps)
+        self.initiator.kept = kept
         self.logs = FakeLogs(self.dm, self.steps)
         self.nodes: dict[str, DeviceNumber] = {}
         self.restart()
@@ -260,6 +288,7 @@ class IhostHost:
             flush=self.flushed.append,
             answer_seconds=self.answer_seconds,
             measure=self.meters.begin if self.measures else lambda _: None,
+            growths=Growths(self._grow, lambda work: work()),
         )
 
     def lose_notes(self) -> None:
@@ -291,6 +320,10 @@ class IhostHost:
             entry.name: "; ".join(f"{line.target} {line.params}" for line in self.dm.table(entry.number))
             for entry in self.dm.list_devices()
         }
+
+    def _grow(self, device: str) -> None:
+        self.before_growth()
+        self.grown.append(device)
 
     def _freeze(self) -> None:
         # One copy of all, so that they go on sharing what they share; the dpvs are other hosts, and go on.
