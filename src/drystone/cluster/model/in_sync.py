@@ -397,6 +397,23 @@ def remake(dlv: Dlv, gone: Collection[str]) -> Change:
     return change._replace(dlv=replace(change.dlv, legs=legs))
 
 
+def overtake(dlv: Dlv, epoch: int, given_up: Collection[str]) -> Change:
+    """Count on after an epoch that was never recorded here, as the record is an old copy, and some dpvs know a newer
+    one. An operator has given up what was written to their legs since: these leave their sets, and are copied to in
+    full, as no log knows what they have. That their groups are blank is not so any more either.
+
+    :raises RefusedError: a set would be empty.
+    """
+    left = _set_of(dlv) - set(given_up)
+    for key in sorted({leg.mirror for leg in dlv.legs if leg.id in given_up}):
+        if not any(leg.id in left for leg in dlv.legs_of(key)):
+            raise RefusedError(f"mirror {key} of dlv {dlv.name} has no other leg", hint="bring the newest record back")
+    after = _with_set(dlv, left, _copying_of(dlv) - set(given_up), _noted_of(dlv) - set(given_up))
+    used = {leg.group for leg in dlv.legs if leg.id in given_up}
+    groups = tuple(replace(group, blank=group.blank and group.number not in used) for group in dlv.groups)
+    return Change(replace(after, groups=groups, epoch=max(epoch, dlv.epoch) + 1))
+
+
 def check_holder(dlv: Dlv, ihost: str, epoch: int) -> None:
     """:raises MismatchError: the dlv is not attached to `ihost`, or is in another epoch than that."""
     holder = "" if dlv.attachment is None else dlv.attachment.ihost

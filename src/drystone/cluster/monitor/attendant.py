@@ -25,6 +25,7 @@ from drystone.cluster.monitor.decide import Decision
 from drystone.cluster.monitor.growth import find_need
 from drystone.cluster.monitor.memory import Host, Memory
 from drystone.cluster.monitor.view import View, legs_wishes, load_view, volume_wish_of
+from drystone.cluster.state import ahead as newer
 from drystone.cluster.state import dropped, rows
 from drystone.cluster.state.database import Database, Work
 from drystone.cluster.state.space import start_extension, start_failover
@@ -35,10 +36,6 @@ CALLER = "monitor"
 """Who events are of."""
 _MOST_STEPS = 32
 """Of a dlv in a round; the rest is for the next one."""
-_OLD_RECORD = (
-    "it was told what is not in this database, which is an old copy then: bring the newest one back; "
-    "or stop its agent, and what was written to its legs since is given up"
-)
 
 
 class Agent(Protocol):
@@ -137,6 +134,7 @@ class Attendant:
                 for leg in decision.left:
                     dropped.drop(work.connection, view.dlv, leg)
                 dropped.keep_until(work.connection, view.dlv.id, view.dlv.epoch)
+                newer.forget(work.connection, view.dlv.id)
                 rows.remove_dlv(work.connection, view.dlv)
                 rows.cancel_jobs(work.connection, view.dlv.name, "its dlv was deleted")
             elif decision.dlv != view.dlv:
@@ -144,6 +142,8 @@ class Attendant:
                 _note_holders(work, view.dlv, decision)
                 for leg in decision.retired:
                     dropped.drop(work.connection, decision.dlv, leg)
+                if decision.overtakes:
+                    newer.forget(work.connection, view.dlv.id)
             for before, after in decision.jobs:
                 rows.save_job(work.connection, before, after)
             for event in decision.events:
@@ -190,6 +190,9 @@ class Attendant:
         missing = set[str]()
         for name, wish in legs_wishes(view).items():
             host = Host("dpv", name)
+            if name in view.ahead and not self._memory.misses[host]:
+                troubles[name] = ahead[name] = decide.tell_ahead(view, view.ahead[name])
+                continue
             if not self._memory.is_done(host, wish.dlv, wish.epoch):
                 if self._memory.misses[host]:
                     troubles[name] = "its agent does not answer"
@@ -201,7 +204,9 @@ class Attendant:
                     troubles[name] = error.message
                     missing |= _missing_of(error) & view.legs_on([name])
                     if _is_ahead(error, wish.epoch):
-                        ahead[name] = f"{error.message}: {_OLD_RECORD}"
+                        ahead[name] = decide.tell_ahead(view, error.facts["epoch"])
+                        known = partial(_note_ahead, dlv=view.dlv, dpv=name, epoch=error.facts["epoch"])
+                        self._database.change(known, caller=CALLER)
                     continue
                 self._memory.done[host, wish.dlv] = wish.epoch
             confirmed.add(name)
@@ -307,6 +312,8 @@ class Attendant:
         if (said := decide.announce(view)) is not None:
             return said
         confirmed = self._tell_dpvs(view)
+        if confirmed.ahead:
+            return self._block(view, confirmed)
         return (
             decide.make_anew(view, confirmed.missing)
             or decide.make_ready(view, confirmed.dpvs)
@@ -334,7 +341,11 @@ class Attendant:
         awaited = {name: why for name, why in confirmed.troubles.items() if view.dpvs[name].status != "unavailable"}
         if awaited and self._is_patient(view):
             return decide.wait(view.dlv, decide.first_of(awaited))
-        return decide.make_ready(view, confirmed.dpvs) or decide.hand_over(view, view.legs_on(confirmed.dpvs))
+        return (
+            decide.overtake(view)
+            or decide.make_ready(view, confirmed.dpvs)
+            or decide.hand_over(view, view.legs_on(confirmed.dpvs))
+        )
 
     def _hold(self, view: View) -> Decision | None:
         """What is attached, or handed over and not confirmed yet."""
@@ -398,7 +409,7 @@ class Attendant:
         shut = confirmed.dpvs | self._find_shut(view, confirmed.troubles)
         if not shut.issuperset(leg.dpv for leg in view.dlv.legs) and self._is_patient(view):
             return decide.wait(view.dlv, decide.first_of(confirmed.troubles))
-        return decide.take_by_force(view, view.legs_on(shut))
+        return decide.overtake(view) or decide.take_by_force(view, view.legs_on(shut))
 
     def _find_shut(self, view: View, dpvs: Collection[str]) -> set[str]:
         """Of dpvs that have not confirmed all that is wished of them: those that let nobody in any more."""
@@ -439,6 +450,13 @@ def _note_holders(work: Work, before: Dlv, decision: Decision) -> None:
         dropped.drop_volume(work.connection, after, decision.shut)
     if after is not None and after.attachment is not None and before.attachment is None:
         dropped.forget_volume(work.connection, after.id, after.attachment.ihost, after.epoch)
+
+
+def _note_ahead(work: Work, dlv: Dlv, dpv: str, epoch: int) -> None:
+    """Unless the record went on meanwhile: then the dpv was told by another monitor."""
+    newest = rows.find_dlvs(work.connection, [dlv.name])
+    if any(each.id == dlv.id and each.epoch < epoch for each in newest):
+        newer.note(work.connection, dlv.id, dpv, epoch)
 
 
 def _forget_volume(work: Work, dlv: str, ihost: str, epoch: int) -> None:

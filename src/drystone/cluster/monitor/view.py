@@ -13,14 +13,15 @@ from drystone.cluster.model.dlv import Dlv, Leg
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.model.in_sync import Assembly
 from drystone.cluster.model.job import Job
-from drystone.cluster.state import dropped, rows
+from drystone.cluster.state import ahead, dropped, rows
 
 
 class View(NamedTuple):
     """:ivar dpvs: that its legs are on, or were and have not given up yet. :ivar ihost: that has it, or is to have it.
 
     :ivar shut: ihosts that were shut out, and may have it still; not the one that it is to be attached to again.
-    :ivar jobs: those that have not ended. :ivar leaving: names of the dpvs that are to give up legs.
+    :ivar jobs: those that have not ended. :ivar leaving: names of the dpvs that are to give up legs. :ivar ahead: those
+        that were seen to know an epoch that was never recorded here, and that epoch.
     """
 
     dlv: Dlv
@@ -30,6 +31,7 @@ class View(NamedTuple):
     secrets: Mapping[str, str]
     jobs: tuple[Job, ...]
     leaving: frozenset[str]
+    ahead: Mapping[str, int]
 
     def legs_on(self, dpvs: Collection[str]) -> set[str]:
         """The ids of the legs on these dpvs."""
@@ -60,6 +62,7 @@ def load_view(connection: Connection, name: str) -> View | None:
         rows.find_secrets(connection, dlv.id),
         tuple(rows.jobs_of(connection, name)),
         leaving,
+        ahead.find(connection, dlv.id),
     )
 
 

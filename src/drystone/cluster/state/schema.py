@@ -207,6 +207,9 @@ dropped_volumes = Table(
 """Dlvs that were taken from an ihost by force, and of which that has not confirmed that it has nothing any more. `dlv`:
 its id, that of one that is gone perhaps; `epoch`: in which the ihost has it no more."""
 
+ahead = Table("ahead_dpvs", TABLES, _key("dlv", 36), _key("dpv"), _number("epoch"))
+"""Dpvs that know an epoch of a dlv, by its id, that was never recorded here."""
+
 leases = Table("leases", TABLES, _key("name"), _text("holder"), _number("turns"))
 """Who does a work that one at a time is enough for. `turns`: grows while the holder is at it."""
 

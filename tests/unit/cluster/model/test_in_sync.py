@@ -293,6 +293,18 @@ def test_a_source_and_a_target_that_are_gone_are_made_anew_one_after_the_other()
     assert (status_of(after)["d0"], members(after)) == ("creating", {"m0", "m1", "m2", "d2"})
 
 
+def test_an_epoch_that_was_never_recorded_is_overtaken_without_the_legs_of_who_knows_it() -> None:
+    dlv = used(without=("d0",))
+    after = in_sync.overtake(dlv, 20, ["m0", "d0"]).dlv
+    assert (after.epoch, members(after)) == (21, {"m1", "d1"})
+    assert in_sync.attach(after, "h", everything(dlv) - {"m0", "d0"}).assemblies == (
+        Assembly(META, ("m1",), (), "dirty"),
+        Assembly(DATA, ("d1",), (), "dirty"),
+    )
+    with pytest.raises(RefusedError, match="has no other leg"):
+        in_sync.overtake(dlv, 20, ["d1"])
+
+
 def test_a_leg_is_exchanged_only_when_it_is_in_no_set() -> None:
     dlv = used(without=("d0",))
     new = replace(dlv.legs_of(DATA)[0], id="new", dpv="d7")

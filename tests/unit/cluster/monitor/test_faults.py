@@ -186,7 +186,7 @@ def test_of_a_restored_record_a_dlv_is_not_attached_while_a_dpv_knows_a_newer_on
     dlv = world.dlv()
     assert (dlv.status, dlv.attachment) == ("attaching", None)
     assert f"d1: dlv {dlv.id} is in epoch" in dlv.reason
-    assert "stop its agent" in dlv.reason
+    assert "stop that agent" in dlv.reason
     world.cut.add("d1:9400")
     world.go(PATIENCE - 1)
     assert world.dlv().attachment is None, "to be away for a moment is not to be given up"

@@ -337,6 +337,32 @@ def test_a_dlv_is_made_although_a_dpv_dies_meanwhile(make_world: Callable[..., W
 # A record that was put back
 
 
+def test_of_a_restored_record_no_number_of_tries_gets_past_a_dpv_that_knows_more(world: World) -> None:
+    """Each try is an epoch: a dpv that only compares them is passed some day, with a leg that is old in its set."""
+    world.make()
+    restore_database(world, lambda: write_without_d2(world))
+    world.bring_back("d2")
+    world.ihost.boot()
+    world.ihost.lose_notes()
+    for _ in range(8):
+        world.client.ask("PUT", "/dlvs/db/attachment", {"ihost": "h1"})
+        world.go(3)
+        assert world.client.ask("DELETE", "/dlvs/db/attachment")[0] in {202, 204}
+        world.go(2)
+        assert world.dlv().attachment is None
+    assert "is in epoch" in world.dlv().reason
+    world.client.must("PUT", "/dlvs/db/attachment", {"ihost": "h1"})
+    world.cut.add("d1:9400")
+    world.go(4 * PATIENCE)
+    assert (world.dlv().status, world.outside()) == ("attached", {"d1"}), "an operator gave it up"
+    assert {content[1024] for content in world.ihost.logs.contents.values()} == {0}, "no log knows what it has"
+    world.cut.clear()
+    world.go()
+    world.watch()
+    world.go()
+    assert (world.outside(), world.dlv().reason) == (set(), "")
+
+
 def test_of_a_restored_record_nothing_is_changed_while_a_dpv_knows_a_newer_one(world: World) -> None:
     """It says attached, and knows nothing of the writes that d1 alone has."""
     world.make()

@@ -1,4 +1,4 @@
-"""Ihosts that were shut out, until they have confirmed that they have nothing any more."""
+"""Ihosts that were shut out, until they have confirmed that they have nothing any more; dpvs that know more."""
 
 from __future__ import annotations
 
@@ -20,4 +20,11 @@ def upgrade() -> None:
         Column("epoch", BigInteger(), autoincrement=False, nullable=False),
         ForeignKeyConstraint(["ihost"], ["ihosts.name"], name=op.f("fk_dropped_volumes_ihost")),
         PrimaryKeyConstraint("dlv", "ihost", name=op.f("pk_dropped_volumes")),
+    )
+    op.create_table(
+        "ahead_dpvs",
+        Column("dlv", exact(36), nullable=False),
+        Column("dpv", exact(100), nullable=False),
+        Column("epoch", BigInteger(), autoincrement=False, nullable=False),
+        PrimaryKeyConstraint("dlv", "dpv", name=op.f("pk_ahead_dpvs")),
     )
