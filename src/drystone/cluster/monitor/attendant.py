@@ -203,10 +203,10 @@ class Attendant:
                     log.info("dpv %s, dlv %s: %s", name, view.dlv.name, error)
                     troubles[name] = error.message
                     missing |= _missing_of(error) & view.legs_on([name])
-                    if _is_ahead(error, wish.epoch):
-                        ahead[name] = decide.tell_ahead(view, error.facts["epoch"])
-                        known = partial(_note_ahead, dlv=view.dlv, dpv=name, epoch=error.facts["epoch"])
-                        self._database.change(known, caller=CALLER)
+                    if (epoch := _find_ahead(error, wish.epoch)) is not None:
+                        ahead[name] = decide.tell_ahead(view, epoch)
+                        noted = partial(_note_ahead, dlv=view.dlv, dpv=name, epoch=epoch)
+                        self._database.change(noted, caller=CALLER)
                     continue
                 self._memory.done[host, wish.dlv] = wish.epoch
             confirmed.add(name)
@@ -471,7 +471,7 @@ def _missing_of(error: DrystoneError) -> set[str]:
     return {leg for leg in missing if isinstance(leg, str)}
 
 
-def _is_ahead(error: DrystoneError, epoch: int) -> bool:
-    """Whether a dpv refuses a call of that epoch because it knows another record than the one here."""
+def _find_ahead(error: DrystoneError, epoch: int) -> int | None:
+    """The epoch that a dpv knows which refuses a call of `epoch`, as it knows another record; None: it is not that."""
     known = error.facts.get("epoch")
-    return isinstance(error, MismatchError) and isinstance(known, int) and known >= epoch
+    return known if isinstance(error, MismatchError) and isinstance(known, int) and known >= epoch else None
