@@ -7,7 +7,8 @@ from pathlib import Path
 
 from drystone.cluster.agents.answers import Survey
 from drystone.cluster.agents.metrics import describe_layers, describe_legs, describe_survey, describe_volumes
-from drystone.cluster.api.metrics import Record, describe
+from drystone.cluster.api.metrics import Record, describe, describe_queue
+from drystone.cluster.queue.publishing import Counts
 from drystone.cluster.state.overview import LegCounts
 
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "cluster-metrics.md"
@@ -17,6 +18,7 @@ def test_the_reference_names_each_metric() -> None:
     nothing = Survey({}, {}, ())
     metrics = [
         *describe(Record([], [], {}, {}, {}, LegCounts(0, 0, 0, 0), 0)),
+        *describe_queue(Counts()),
         *(each for role in ("dpv", "ihost") for each in describe_survey(nothing, role)),
         *describe_volumes({}),
         *describe_legs([]),
