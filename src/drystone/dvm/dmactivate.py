@@ -358,9 +358,10 @@ def _loads_suspended(before: Device, after: Device) -> bool:
 
     dm-era reads its metadata when a table is loaded, and the live one goes on writing it until it is suspended
     (Linux `drivers/md/dm-era-target.c`, era_ctr and era_postsuspend): preloaded, it would start from stale roots.
+    So does dm-clone (`drivers/md/dm-clone-target.c`, clone_ctr and clone_postsuspend).
     """
-    is_era = all(any(line.target == "era" for line in device.table) for device in (before, after))
-    return is_era or bool(_merged_stores(after) - _merged_stores(before))
+    keepers = [{line.target for line in device.table} & {"era", "clone"} for device in (before, after)]
+    return bool(keepers[0] & keepers[1]) or bool(_merged_stores(after) - _merged_stores(before))
 
 
 def _write_growth(writer: Writer, before: Device, after: Device) -> None:

@@ -94,6 +94,16 @@ def test_what_an_interrupted_run_left_is_finished_first() -> None:
     assert steps([Device("low", "U-low")], [LOW]) == ["load low 0 8 linear 7:0 0", "resume low"]
 
 
+def test_a_clone_is_loaded_while_it_is_suspended() -> None:
+    base = [device("m", "7:0 0"), device("d", "7:1 0"), device("s", "7:2 0")]
+    before, after = (device("c", f"{{m}} {{d}} {{s}} {region}", 8, "clone") for region in (8, 16))
+    assert steps([*base, before], [*base, after]) == [
+        "suspend c",
+        "load c 0 8 clone {m} {d} {s} 16",
+        "resume c",
+    ]
+
+
 def test_era_is_loaded_while_it_is_suspended() -> None:
     base = [device("m", "7:0 0", 8192), device("o", "7:1 0", 8192)]
     assert steps([*base, device("e", "{m} {o} 8", 4096, "era")], [*base, device("e", "{m} {o} 8", 8192, "era")]) == [
