@@ -38,7 +38,7 @@ class Record(Protocol):
         """Record that legs are in no set any more; durable when it returns. What the ihost is to have then.
 
         :param wish: that the legs were lost under. What is recorded by now may be newer: then that is the answer.
-        :raises RefusedError: a set would be empty. :raises DrystoneError: nothing is known; ask again.
+        :raises RefusedError: a set would be empty; fact `legs`: it. :raises DrystoneError: nothing is known; ask again.
         """
 
     def grow(self, wish: VolumeWish, copied: Collection[str]) -> VolumeWish:
@@ -132,19 +132,31 @@ class Watcher:
         """
         try:
             smaller = self._record.shrink(wish, lost)
-        except RefusedError:
-            parts = [part for legs in legs_of_mirrors(wish) if (part := tuple(leg for leg in legs if leg in lost))]
-            if len(parts) < 2:
+        except RefusedError as error:
+            mirrors = [legs for legs in legs_of_mirrors(wish) if not set(lost).isdisjoint(legs)]
+            if len(mirrors) < 2 and not _is_of_last(error):
                 raise
         else:
             self._carry_out(smaller)
             return
         failures = Failures()
-        for part in parts:
+        for legs in mirrors:
             with failures.kept():
-                wish = self._record.shrink(wish, part)
+                wish = self._shrink_mirror(wish, legs, lost)
                 self._carry_out(wish)
         failures.tell()
+
+    def _shrink_mirror(self, wish: VolumeWish, legs: Collection[str], lost: Collection[str]) -> VolumeWish:
+        """Give up the legs of one mirror. Where they are all of its set, what they are copied to is given up instead:
+        the kernel calls them failed, and holds their writes, until the table is swapped, also once they are back.
+        """
+        others = tuple(leg for leg in legs if leg not in lost)
+        try:
+            return self._record.shrink(wish, tuple(leg for leg in legs if leg in lost))
+        except RefusedError as error:
+            if not others or not _is_of_last(error):
+                raise
+        return self._record.shrink(wish, others)
 
     def _carry_out(self, wish: VolumeWish) -> None:
         log.info("dlv %s is recorded in epoch %d", wish.dlv, wish.epoch)
@@ -153,6 +165,11 @@ class Watcher:
         finally:
             self._unfinished[wish.dlv] = wish
         log.info("dlv %s has its mirrors as recorded in epoch %d", wish.dlv, wish.epoch)
+
+
+def _is_of_last(error: RefusedError) -> bool:
+    """Whether legs are not given up because they are the last of their set, see `in_sync.shrink`."""
+    return "legs" in error.facts
 
 
 def _repeat(step: Callable[[], None], stop: Event, pause: float) -> None:

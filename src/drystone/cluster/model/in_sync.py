@@ -144,7 +144,7 @@ def shrink(dlv: Dlv, ihost: str, epoch: int, lost: Collection[str]) -> Change:
     epoch that is past.
 
     :raises MismatchError: the dlv is not `ihost`'s, or in another epoch. :raises UsageError: a leg is not the dlv's.
-    :raises RefusedError: a set would be empty: its writes stay held until a leg comes back.
+    :raises RefusedError: a set would be empty: its writes stay held until a leg comes back; fact `legs`: the set.
     """
     check_holder(dlv, ihost, epoch)
     _check_legs(dlv, lost)
@@ -157,6 +157,7 @@ def shrink(dlv: Dlv, ihost: str, epoch: int, lost: Collection[str]) -> Change:
             raise RefusedError(
                 f"mirror {key} of dlv {dlv.name} would have no leg that holds every acknowledged write",
                 hint="its writes stay held until one of its legs comes back",
+                legs=[leg.id for leg in legs if leg.in_sync],
             )
         targets = tuple(leg.id for leg in legs if leg.copying)
         if targets and any(leg.in_sync and leg.id in lost for leg in legs):

@@ -134,3 +134,22 @@ def test_nothing_is_given_up_of_an_attachment_that_is_void(scene: Scene) -> None
     scene.fail("leg-1b")
     scene.watcher.look()
     assert scene.record.asked == []
+
+
+def test_a_mirror_whose_only_source_has_failed_goes_on_once_that_is_at_work(scene: Scene) -> None:
+    """It is copied from, and cannot leave its set: what it is copied to is given up, so that the table is swapped."""
+    scene.fail("leg-1b")
+    scene.watcher.look()
+    scene.watcher.finish()
+    scene.host.dm.letters.clear()
+    scene.host.dm.unsynced.add(MIRRORS[1])
+    scene.host.agent.put(scene.record.readmit("leg-1b"))
+    scene.fail("leg-1a")
+    cut(scene, "leg-1a")
+    before = scene.host.tables()[MIRRORS[1]]
+    scene.watcher.look()
+    assert scene.host.tables()[MIRRORS[1]] == before, "its writes would fail"
+    cut(scene, "leg-1a", healed=True)
+    scene.watcher.finish()
+    assert [leg.id for leg in scene.record.dlv.legs if leg.in_sync] == ["leg-0a", "leg-0b", "leg-1a"]
+    assert "handle_errors" not in scene.host.tables()[MIRRORS[1]]

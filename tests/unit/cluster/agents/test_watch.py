@@ -233,7 +233,7 @@ def test_a_leg_is_not_copied_when_its_mirror_gets_its_table_meanwhile(scene: Sce
 
 
 def test_mirrors_that_can_go_on_do_so(scene: Scene) -> None:
-    """The one has lost the only leg of its set, from which the other was copied; of the other one leg has failed."""
+    """The one has lost the only leg of its set, which has no connection; of the other one leg has failed."""
     scene.fail("leg-0b")
     scene.watcher.look()
     scene.watcher.finish()
@@ -244,8 +244,9 @@ def test_mirrors_that_can_go_on_do_so(scene: Scene) -> None:
     scene.record.asked.clear()
     for leg in ("leg-0a", "leg-1b"):
         scene.fail(leg)
+    scene.host.hosts[0].lio.enable_target(target_name("leg-0a"), enabled=False)
     scene.watcher.look()
-    assert [legs for _, legs in scene.record.asked] == [("leg-0a", "leg-1b"), ("leg-0a",), ("leg-1b",)]
+    assert [legs for _, legs in scene.record.asked] == [("leg-0a", "leg-1b"), ("leg-0a",), ("leg-0b",), ("leg-1b",)]
     assert scene.host.tables()[MIRRORS[0]] == before[MIRRORS[0]]
     assert f"{MIRRORS[1]}.gone" in scene.host.tables()
 
