@@ -224,14 +224,16 @@ def detach(dlv: Dlv, ihost: str, epoch: int) -> Change:
 def detach_fenced(dlv: Dlv, shut: Collection[str]) -> Change:
     """Take the dlv from an ihost that does not answer; its legs are out of step by what was not acknowledged.
 
-    A leg whose dpv cannot be reached leaves its set: the old ihost may still write there, and completes nothing.
+    A leg whose dpv cannot be reached leaves its set: the old ihost may still write there, and completes nothing. Of
+    blank groups it has no table, so that their legs stay in their sets.
 
     :param shut: legs whose dpv has confirmed that the ihost is let in no more (its ACL is gone).
-    :raises UsageError: it is not attached. :raises RefusedError: of a mirror no leg in sync is shut.
+    :raises UsageError: it is not attached. :raises RefusedError: of a mirror in use no leg in sync is shut.
     """
     if dlv.attachment is None:
         raise UsageError(f"dlv {dlv.name} is not attached")
-    left = {leg.id for leg in dlv.legs if leg.in_sync and leg.id in shut}
+    blank = {group.number for group in dlv.groups if group.blank}
+    left = {leg.id for leg in dlv.legs if leg.in_sync and (leg.id in shut or leg.group in blank)}
     for group in dlv.groups:
         for key in group.mirrors:
             if not any(leg.id in left for leg in dlv.legs_of(key)):

@@ -179,6 +179,17 @@ def test_by_force_a_leg_that_was_not_shut_leaves_its_set() -> None:
         in_sync.detach_fenced(after, everything(dlv))
 
 
+def test_by_force_a_blank_group_holds_nothing_up() -> None:
+    """Its ihost has no table of it: nothing can be written there, whoever is let in."""
+    dlv = make_dlv()
+    dlv = in_sync.attach(dlv, "h", everything(dlv)).dlv
+    old, added = everything(dlv), Group(number=2, role="data", stripes=1, extents=4)
+    legs = [Leg(id=f"x{place}", group=2, stripe=0, place=place, dpv=f"x{place}", extents=4) for place in range(2)]
+    dlv = in_sync.extend(dlv, added, legs).dlv
+    after = in_sync.detach_fenced(dlv, old).dlv
+    assert (after.attachment, members(after)) == (None, {*old, "x0", "x1"})
+
+
 def test_a_group_that_is_added_while_attached_is_begun_once() -> None:
     dlv = make_dlv()
     dlv = in_sync.attach(dlv, "h", everything(dlv)).dlv
