@@ -375,3 +375,15 @@ def test_of_a_restored_record_nothing_is_changed_while_a_dpv_knows_a_newer_one(w
     assert (dlv.status, dlv.epoch, dlv.legs) == ("attached", before.epoch, before.legs)
     assert f"d1: dlv {dlv.id} is in epoch" in dlv.reason
     assert not any(isinstance(wish, VolumeWish) for _, wish in world.puts)
+
+
+def test_of_a_restored_record_no_leg_is_made_anew_while_a_dpv_knows_a_newer_one(world: World) -> None:
+    """By every epoch that such a record goes on it comes nearer to one that d1 takes for newer than what it knows."""
+    before = world.make()
+    restore_database(world, lambda: write_without_d2(world))
+    world.bring_back("d2")
+    replace_disk(world, "d2")
+    world.go(4 * PATIENCE)
+    dlv = world.dlv()
+    assert (dlv.status, dlv.epoch, dlv.legs) == ("detached", before.epoch, before.legs)
+    assert f"d1: dlv {dlv.id} is in epoch" in dlv.reason
