@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from drystone.base.errors import KernelError
 from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.logs import RamLogs, log_bytes
 from drystone.cluster.agents.swap import swaps
@@ -215,3 +216,18 @@ def test_a_leg_of_the_inner_mirror_goes_while_a_third_is_copied_to(host: Host) -
     join(host, "a1")
     host.write(0, pattern(8))
     assert host.read_leg("a1") == host.read_leg("b1") == host.read_leg("c1")
+
+
+def test_a_write_that_fails_on_all_legs_at_once_is_not_held(host: Host) -> None:
+    """dm-mirror holds what one leg at least may have still. Once they are back the volume goes on with one of them."""
+    host.go(in_sync.attach(host.dlv, "h", set(host.disks)))
+    host.write(0, pattern(1))
+    for leg in ("a1", "b1", "c1"):
+        host.fail(leg)
+    with pytest.raises(KernelError):
+        host.write(0, pattern(2))
+    for leg in ("a1", "b1", "c1"):
+        host.mend(leg)
+    host.go(in_sync.shrink(host.dlv, "h", host.dlv.epoch, ["b1", "c1"]))
+    host.write(MIB, pattern(3))
+    assert host.read_leg("a1")[MIB : 2 * MIB] == pattern(3)

@@ -2,8 +2,9 @@
 
 A leg is given up only while another one of its mirror is at work. Where the link of the whole host is cut, all legs
 fail, one shortly before the other: who gave up the first would have its writes fail at the second, as a single leg
-holds nothing back. So writes stay held until a leg has its connection again; that one is kept then, as every leg of a
-set holds all that was acknowledged, and the others are copied to.
+holds nothing back. So what is held stays held until a leg has its connection again; that one is kept then, as every leg
+of a set holds all that was acknowledged, and the others are copied to. A write that fails on all legs at once is not
+held by dm-mirror: it fails (drivers/md/dm-raid1.c, do_failures).
 """
 
 from __future__ import annotations

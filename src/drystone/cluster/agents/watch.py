@@ -134,7 +134,7 @@ class Watcher:
             smaller = self._record.shrink(wish, lost)
         except RefusedError as error:
             mirrors = [legs for legs in legs_of_mirrors(wish) if not set(lost).isdisjoint(legs)]
-            if len(mirrors) < 2 and not _is_of_last(error):
+            if not mirrors or (len(mirrors) == 1 and not _is_of_last(error)):
                 raise
         else:
             self._carry_out(smaller)
