@@ -453,9 +453,11 @@ def _note_holders(work: Work, before: Dlv, decision: Decision) -> None:
 
 
 def _note_ahead(work: Work, dlv: Dlv, dpv: str, epoch: int) -> None:
-    """Unless the record went on meanwhile: then the dpv was told by another monitor."""
+    """Also where it is the epoch of the record itself, of something else. Unless the record went on meanwhile: then the
+    dpv was told by another monitor.
+    """
     newest = rows.find_dlvs(work.connection, [dlv.name])
-    if any(each.id == dlv.id and each.epoch < epoch for each in newest):
+    if any(each.id == dlv.id and (each.epoch < epoch or each.epoch == dlv.epoch) for each in newest):
         newer.note(work.connection, dlv.id, dpv, epoch)
 
 

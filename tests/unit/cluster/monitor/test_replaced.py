@@ -9,7 +9,7 @@ import pytest
 from drystone.cluster.model.calls import VolumeWish
 
 from .test_faults import force_off, restore_database, write_without_d2
-from .world import PATIENCE, SIZE, World
+from .world import MIB, PATIENCE, SIZE, World
 
 
 def replace_disk(world: World, name: str) -> None:
@@ -387,3 +387,21 @@ def test_of_a_restored_record_no_leg_is_made_anew_while_a_dpv_knows_a_newer_one(
     dlv = world.dlv()
     assert (dlv.status, dlv.epoch, dlv.legs) == ("detached", before.epoch, before.legs)
     assert f"d1: dlv {dlv.id} is in epoch" in dlv.reason
+
+
+def test_of_a_restored_record_that_has_come_to_the_epoch_of_a_dpv_no_try_gets_past_it(world: World) -> None:
+    """It is the same number, of something else: the next one would be newer."""
+    world.make()
+    before = world.attach()
+    restore_database(world, lambda: write_without_d2(world))
+    world.bring_back("d2")
+    known = max(host.agent.look(before.id).epoch for host in world.dpvs.values())
+    while world.dlv().epoch < known:
+        world.client.must("POST", "/dlvs/db/extend", {"size": 4 * MIB})
+    world.go(2 * PATIENCE)
+    assert f"is in epoch {known} there" in world.dlv().reason
+    world.client.must("POST", "/dlvs/db/extend", {"size": 4 * MIB})
+    world.puts.clear()
+    world.go(2 * PATIENCE)
+    assert f"is in epoch {known} there" in world.dlv().reason
+    assert not any(isinstance(wish, VolumeWish) for _, wish in world.puts)
