@@ -183,7 +183,7 @@ class InternalError(DrystoneError):
 
 
 def error_classes() -> list[type[DrystoneError]]:
-    """Every class of the tree, ordered by exit code."""
+    """Every class of the tree, ordered by exit code and name."""
     found: set[type[DrystoneError]] = {DrystoneError}
     waiting: list[type[DrystoneError]] = [DrystoneError]
     while waiting:
@@ -191,4 +191,4 @@ def error_classes() -> list[type[DrystoneError]]:
             if child not in found:
                 found.add(child)
                 waiting.append(child)
-    return sorted(found, key=lambda each: each.exit_code)
+    return sorted(found, key=lambda each: (each.exit_code, each.__name__))

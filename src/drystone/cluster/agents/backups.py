@@ -53,7 +53,7 @@ _STOP_SECONDS = 20.0
 """That a backup has to end: a chunk may be on its way to a slow store."""
 
 
-class StoppedError(DrystoneError):
+class _StoppedError(Exception):
     """It was to end."""
 
 
@@ -132,7 +132,7 @@ class Backups:
     def _run(self, run: _Run) -> None:
         try:
             run.seen = self._back_up(run)
-        except StoppedError:
+        except _StoppedError:
             log.info("backup %s of dlv %s was ended", run.wish.id, run.wish.name)
         except DrystoneError as error:
             log.warning("backup %s of dlv %s: %s", run.wish.id, run.wish.name, error)
@@ -158,7 +158,7 @@ class Backups:
 
         def note(done: int, total: int) -> None:
             if run.stop.is_set():
-                raise StoppedError("it was to end")
+                raise _StoppedError("it was to end")
             run.seen = replace(run.seen, done=done, total=total)
 
         wish = run.wish
