@@ -21,7 +21,7 @@ from drystone.cluster.api.documents import LegsCommit
 from drystone.cluster.model.calls import VolumeWish, volume_wish
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.in_sync import Change, grow, shrink, standing
-from drystone.cluster.state import rows
+from drystone.cluster.state import ahead, rows
 from drystone.cluster.state.answers import Answer
 from drystone.cluster.state.database import Work
 from drystone.wire.application import AnyRequest
@@ -42,16 +42,30 @@ def check_attachment(dlv: Dlv, ihost: str, attachment: int | None = None) -> Non
         raise MismatchError(f"dlv {dlv.name} is not attached to {ihost} any more", ihost=holder)
 
 
+def check_newest(connection: Connection, dlv: Dlv) -> None:
+    """:raises RefusedError: an ihost knows an epoch of the dlv that was never recorded here. By requests the record may
+    have come to the very epoch that the ihost is in, or past it, and what it says of legs is old all the same.
+    """
+    if known := ahead.find_ihosts(connection, dlv.id):
+        name, epoch = next(iter(known.items()))
+        raise RefusedError(
+            f"dlv {dlv.name} is in epoch {epoch} at ihost {name}, which is not in this database: it is an old copy",
+            hint="bring the newest database back",
+        )
+
+
 def find_wish(connection: Connection, dlv_id: str, ihost: str) -> VolumeWish:
-    """:raises NotFoundError: there is no such dlv. :raises MismatchError: it is not `ihost`'s."""
+    """Raises as `check_attachment`, and as `check_newest`. :raises NotFoundError: there is no such dlv."""
     dlv = rows.find_by_id(connection, dlv_id)
     check_attachment(dlv, ihost)
+    check_newest(connection, dlv)
     return wish_of(connection, dlv)
 
 
 def _commit(work: Work, dlv_id: str, told_of: LegsCommit, change: Callable[[Dlv], Change], what: str) -> Answer:
     dlv = rows.find_by_id(work.connection, dlv_id)
     check_attachment(dlv, told_of.ihost, told_of.attachment)
+    check_newest(work.connection, dlv)
     if dlv.status == "fencing":  # each dpv that shuts the ihost out looks to that like a leg that is lost
         raise RefusedError(
             f"dlv {dlv.name} is being taken from {told_of.ihost}", hint="what it has not written by now fails"

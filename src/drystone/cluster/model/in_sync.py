@@ -400,11 +400,13 @@ def remake(dlv: Dlv, gone: Collection[str]) -> Change:
     return change._replace(dlv=replace(change.dlv, legs=legs))
 
 
-def overtake(dlv: Dlv, epoch: int, given_up: Collection[str]) -> Change:
-    """Count on after an epoch that was never recorded here, as the record is an old copy, and some dpvs know a newer
-    one. An operator has given up what was written to their legs since: these leave their sets, and are copied to in
-    full, as no log knows what they have. That their groups are blank is not so any more either.
+def overtake(dlv: Dlv, epoch: int, given_up: Collection[str], *, was_written: bool = False) -> Change:
+    """Count on after an epoch that was never recorded here, as the record is an old copy, and some hosts know a newer
+    one. An operator has given up what was written to legs of such dpvs since: these leave their sets, and are copied to
+    in full, as no log knows what they have. That their groups are blank is not so any more either.
 
+    :param was_written: an ihost is one of these hosts: it may have written to all legs, also of groups that the record
+        calls blank. They are alike no more.
     :raises RefusedError: a set would be empty.
     """
     left = _set_of(dlv) - set(given_up)
@@ -413,8 +415,11 @@ def overtake(dlv: Dlv, epoch: int, given_up: Collection[str]) -> Change:
             raise RefusedError(f"mirror {key} of dlv {dlv.name} has no other leg", hint="bring the newest record back")
     after = _with_set(dlv, left, _copying_of(dlv) - set(given_up), _noted_of(dlv) - set(given_up))
     used = {leg.group for leg in dlv.legs if leg.id in given_up}
+    if was_written:
+        used |= {group.number for group in _usable(dlv, {leg.id for leg in dlv.legs if leg.status == "ready"})}
     groups = tuple(replace(group, blank=group.blank and group.number not in used) for group in dlv.groups)
-    return Change(replace(after, groups=groups, epoch=max(epoch, dlv.epoch) + 1))
+    is_clean = dlv.clean and not was_written
+    return Change(replace(after, groups=groups, clean=is_clean, epoch=max(epoch, dlv.epoch) + 1))
 
 
 def check_holder(dlv: Dlv, ihost: str, epoch: int) -> None:

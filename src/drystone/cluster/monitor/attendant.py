@@ -20,12 +20,12 @@ from drystone.cluster.model.dlv import Dlv, DlvStatus, MirrorKey
 from drystone.cluster.model.dpv import Ihost
 from drystone.cluster.model.in_sync import Assembly
 from drystone.cluster.model.tables import mirror_name
-from drystone.cluster.monitor import decide, resizing
+from drystone.cluster.monitor import decide, old_record, resizing
 from drystone.cluster.monitor.decide import Decision
 from drystone.cluster.monitor.growth import find_need
 from drystone.cluster.monitor.memory import Host, Memory
 from drystone.cluster.monitor.view import View, legs_wishes, load_view, volume_wish_of
-from drystone.cluster.state import ahead as newer
+from drystone.cluster.state import ahead as ahead_hosts
 from drystone.cluster.state import dropped, rows
 from drystone.cluster.state.database import Database, Work
 from drystone.cluster.state.space import start_extension, start_failover
@@ -68,11 +68,12 @@ class Confirmed(NamedTuple):
 
 class Told(NamedTuple):
     """What became of a call of an ihost. `stopped`: the attachment is of another boot, or void, or the ihost knows
-    nothing of it. `spent`: it knows another wish of this epoch, or one of which it cannot begin the logs. `refused`:
-    its pool did not take a message, and what comes after that was not done.
+    nothing of it. `spent`: it knows another wish of this epoch which is the record's own too, or is refused one that
+    it cannot begin. `ahead`: what it knows was never recorded here. `refused`: its pool did not take a message, and
+    what comes after that was not done.
     """
 
-    outcome: Literal["done", "failed", "stopped", "spent", "refused"]
+    outcome: Literal["done", "failed", "stopped", "spent", "ahead", "refused"]
     why: str = ""
 
 
@@ -109,7 +110,7 @@ class Attendant:
             step = self._steps.get(view.dlv.status) if view else None
             if view is None or step is None:
                 return
-            decision = step(view) or decide.advance(view)
+            decision = self._hold_old_record(view) or step(view) or decide.advance(view)
             seen = self._see(view) if decision is None else None
             decision = decision or self._lose_unreachable(view, seen) or resizing.settle_filesystem(view, seen)
             if decision is not None:
@@ -134,7 +135,7 @@ class Attendant:
                 for leg in decision.left:
                     dropped.drop(work.connection, view.dlv, leg)
                 dropped.keep_until(work.connection, view.dlv.id, view.dlv.epoch)
-                newer.forget(work.connection, view.dlv.id)
+                ahead_hosts.forget(work.connection, view.dlv.id)
                 rows.remove_dlv(work.connection, view.dlv)
                 rows.cancel_jobs(work.connection, view.dlv.name, "its dlv was deleted")
             elif decision.dlv != view.dlv:
@@ -143,7 +144,7 @@ class Attendant:
                 for leg in decision.retired:
                     dropped.drop(work.connection, decision.dlv, leg)
                 if decision.overtakes:
-                    newer.forget(work.connection, view.dlv.id)
+                    ahead_hosts.forget(work.connection, view.dlv.id)
             for before, after in decision.jobs:
                 rows.save_job(work.connection, before, after)
             for event in decision.events:
@@ -191,7 +192,7 @@ class Attendant:
         for name, wish in legs_wishes(view).items():
             host = Host("dpv", name)
             if name in view.ahead and not self._memory.misses[host]:
-                troubles[name] = ahead[name] = decide.tell_ahead(view, view.ahead[name])
+                troubles[name] = ahead[name] = old_record.tell_dpv(view, view.ahead[name])
                 continue
             if not self._memory.is_done(host, wish.dlv, wish.epoch):
                 if self._memory.misses[host]:
@@ -203,9 +204,9 @@ class Attendant:
                     log.info("dpv %s, dlv %s: %s", name, view.dlv.name, error)
                     troubles[name] = error.message
                     missing |= _missing_of(error) & view.legs_on([name])
-                    if (epoch := _find_ahead(error, wish.epoch)) is not None:
-                        ahead[name] = decide.tell_ahead(view, epoch)
-                        noted = partial(_note_ahead, dlv=view.dlv, dpv=name, epoch=epoch)
+                    if (epoch := old_record.find_ahead(error, wish.epoch)) is not None:
+                        ahead[name] = old_record.tell_dpv(view, epoch)
+                        noted = partial(old_record.note_dpv, dlv=view.dlv, dpv=name, epoch=epoch)
                         self._database.change(noted, caller=CALLER)
                     continue
                 self._memory.done[host, wish.dlv] = wish.epoch
@@ -239,15 +240,37 @@ class Attendant:
         except (NotFoundError, RefusedError) as error:
             return self._ask_why(host, agent, wish.dlv, error)
         except MismatchError as error:
-            # Of a newer epoch than the record's nothing is known here: that is for an operator to explain.
-            is_spent = error.facts.get("epoch") == wish.epoch
-            return Told("spent" if is_spent else "failed", f"{host.name}: {error.message}")
+            if (epoch := old_record.find_ahead(error, wish.epoch)) is not None:
+                return self._compare(view, ihost, epoch)
+            return Told("failed", f"{host.name}: {error.message}")
         except DrystoneError as error:
             log.info("ihost %s, dlv %s: %s", host.name, view.dlv.name, error)
             is_refused = error.facts.get("operation") == "message"
             return Told("refused" if is_refused else "failed", f"{host.name}: {error.message}")
         self._memory.done[host, wish.dlv] = wish.epoch
         return Told("done")
+
+    def _compare(self, view: View, ihost: Ihost, epoch: int) -> Told:
+        """What it means that an ihost knows the record's epoch, or a newer one, and not the wish that it is to have.
+
+        While it is to detach there are two wishes of an epoch: a leg that was lost then was committed, and the ihost
+        told of that by the API. To be told the same once more changes nothing.
+        """
+        dlv = view.dlv
+        if epoch == dlv.epoch and dlv.status == "detaching":
+            try:
+                self._agent_at(ihost.address).put(volume_wish_of(view, in_sync.standing(dlv)))
+            except MismatchError as error:
+                if old_record.find_ahead(error, dlv.epoch) is None:
+                    return Told("failed", f"{ihost.name}: {error.message}")
+            except DrystoneError as error:
+                is_taken = error.facts.get("operation") == "message"
+                return Told("spent" if is_taken else "failed", f"{ihost.name}: {error.message}")
+            else:
+                return Told("spent", f"{ihost.name}: a leg was lost meanwhile")
+        noted = partial(old_record.note_ihost, dlv=dlv, ihost=ihost.name, epoch=epoch)
+        is_ahead = self._database.change(noted, caller=CALLER)
+        return Told("ahead" if is_ahead else "failed", old_record.tell_ihost(view, ihost.name, epoch))
 
     def _ask_why(self, host: Host, agent: Agent, dlv: str, refusal: NotFoundError | RefusedError) -> Told:
         """What it means that an ihost refuses a wish."""
@@ -342,7 +365,7 @@ class Attendant:
         if awaited and self._is_patient(view):
             return decide.wait(view.dlv, decide.first_of(awaited))
         return (
-            decide.overtake(view)
+            old_record.overtake(view)
             or decide.make_ready(view, confirmed.dpvs)
             or decide.hand_over(view, view.legs_on(confirmed.dpvs))
         )
@@ -364,9 +387,15 @@ class Attendant:
             return decide.give_up_snapshots(view, told.why) or decide.wait(view.dlv, told.why)
         if told.outcome in {"failed", "refused"}:
             return self._lose_unreachable(view, self._see(view)) or decide.wait(view.dlv, told.why)
-        if told.outcome == "spent":
+        if told.outcome in {"spent", "ahead"}:
             return self._stand_still(view, told)
         return resizing.go_on(view) or decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed))
+
+    def _hold_old_record(self, view: View) -> Decision | None:
+        def is_silent(ihost: str) -> bool:
+            return bool(self._memory.misses[Host("ihost", ihost)])
+
+        return old_record.hold(view, is_silent, partial(self._is_patient, view))
 
     def _shortage(self, view: View, confirmed: Confirmed) -> str:
         """What the dlv lacks, in words; "" when it lacks nothing."""
@@ -376,7 +405,7 @@ class Attendant:
         """Legs that the ihost has lost the connection to for long: one without writes tells nobody. While it is shut
         out it loses all of them.
         """
-        if view.dlv.status == "fencing":
+        if view.dlv.status == "fencing" or (seen is not None and seen.epoch > view.dlv.epoch):
             return None
         lost = decide.find_unreachable(view.dlv, seen)
         return decide.give_up_legs(view, lost) if lost and not self._is_patient(view) else None
@@ -387,6 +416,9 @@ class Attendant:
         seen = self._see(view)
         lost = decide.find_unreachable(view.dlv, seen)
         if lost and seen is not None and seen.device:  # of these it could flush nothing
+            known = self._compare(view, view.ihost, seen.epoch) if seen.epoch >= view.dlv.epoch else None
+            if known is not None and known.outcome == "ahead":
+                return decide.wait(view.dlv, known.why)
             return self._lose_unreachable(view, seen) or decide.wait(view.dlv, decide.tell_lost(view, lost))
         wish = withdrawal_of_volume(view.dlv.id, view.dlv.epoch, view.dlv.attachment.epoch)
         told = self._tell_ihost(view, view.ihost, wish)
@@ -394,7 +426,7 @@ class Attendant:
             return decide.take_down(view)
         if told.outcome == "stopped":
             return decide.void(view, told.why)
-        if lost and not self._is_patient(view):
+        if lost and told.outcome != "ahead" and not self._is_patient(view):
             return decide.void(view, decide.tell_lost(view, lost))
         return self._stand_still(view, told)
 
@@ -409,7 +441,7 @@ class Attendant:
         shut = confirmed.dpvs | self._find_shut(view, confirmed.troubles)
         if not shut.issuperset(leg.dpv for leg in view.dlv.legs) and self._is_patient(view):
             return decide.wait(view.dlv, decide.first_of(confirmed.troubles))
-        return decide.overtake(view) or decide.take_by_force(view, view.legs_on(shut))
+        return old_record.overtake(view) or decide.take_by_force(view, view.legs_on(shut))
 
     def _find_shut(self, view: View, dpvs: Collection[str]) -> set[str]:
         """Of dpvs that have not confirmed all that is wished of them: those that let nobody in any more."""
@@ -452,15 +484,6 @@ def _note_holders(work: Work, before: Dlv, decision: Decision) -> None:
         dropped.forget_volume(work.connection, after.id, after.attachment.ihost, after.epoch)
 
 
-def _note_ahead(work: Work, dlv: Dlv, dpv: str, epoch: int) -> None:
-    """Also where it is the epoch of the record itself, of something else. Unless the record went on meanwhile: then the
-    dpv was told by another monitor.
-    """
-    newest = rows.find_dlvs(work.connection, [dlv.name])
-    if any(each.id == dlv.id and (each.epoch < epoch or each.epoch == dlv.epoch) for each in newest):
-        newer.note(work.connection, dlv.id, dpv, epoch)
-
-
 def _forget_volume(work: Work, dlv: str, ihost: str, epoch: int) -> None:
     dropped.forget_volume(work.connection, dlv, ihost, epoch)
 
@@ -471,9 +494,3 @@ def _missing_of(error: DrystoneError) -> set[str]:
     if not isinstance(error, DamagedError) or not isinstance(missing, list):
         return set()
     return {leg for leg in missing if isinstance(leg, str)}
-
-
-def _find_ahead(error: DrystoneError, epoch: int) -> int | None:
-    """The epoch that a dpv knows which refuses a call of `epoch`, as it knows another record; None: it is not that."""
-    known = error.facts.get("epoch")
-    return known if isinstance(error, MismatchError) and isinstance(known, int) and known >= epoch else None

@@ -27,9 +27,9 @@ class Decision(NamedTuple):
 
     :ivar dlv: as it is to be, None: gone. :ivar assemblies: that may be handed out then. :ivar events: of (what, kind,
         subject, text). :ivar jobs: before and after. :ivar left: legs of a dlv that is gone, whose dpvs do not
-        know yet. :ivar retired: legs that it has given up. :ivar overtakes: what dpvs know that was never recorded here
-        is given up. :ivar shut: the ihost that was shut out, and may have the dlv still. :ivar waits: nothing more can
-        be done in this round.
+        know yet. :ivar retired: legs that it has given up. :ivar overtakes: what hosts know that was never recorded
+        here is given up. :ivar shut: the ihost that was shut out, and may have the dlv still. :ivar waits: nothing more
+        can be done in this round.
     """
 
     dlv: Dlv | None
@@ -85,28 +85,6 @@ def make_anew(view: View, missing: Collection[str]) -> Decision | None:
     made = [leg for leg in change.dlv.legs if leg.id in missing and leg.status == "creating"]
     text = f"{_name_legs(made)} are not there any more, and are made anew"
     return _of(change, text, ("lost", "dlv", view.dlv.name, text[:1000]))
-
-
-def tell_ahead(view: View, epoch: object) -> str:
-    """That a dpv knows something newer than the record, or something else of its epoch, and what to do about it."""
-    return (
-        f"dlv {view.dlv.id} is in epoch {epoch} there, which is not in this database: it is an old copy then; bring "
-        "the newest one back, or stop that agent, and what was written to its legs since is given up"
-    )
-
-
-def overtake(view: View) -> Decision | None:
-    """Go on without dpvs that know more than the record, as an operator has stopped their agents. None: there are none,
-    or nothing would be left.
-    """
-    if not view.ahead:
-        return None
-    try:
-        change = in_sync.overtake(view.dlv, max(view.ahead.values()), view.legs_on(view.ahead))
-    except RefusedError as error:
-        return wait(view.dlv, error.message) or Decision(view.dlv, waits=True)
-    text = f"what dpvs {', '.join(sorted(view.ahead))} know of epochs up to {max(view.ahead.values())} is given up"
-    return _of(change, view.dlv.reason, ("lost", "dlv", view.dlv.name, text))._replace(overtakes=True)
 
 
 def tell_missing(view: View, missing: Collection[str]) -> str:

@@ -21,7 +21,7 @@ class View(NamedTuple):
 
     :ivar shut: ihosts that were shut out, and may have it still; not the one that it is to be attached to again.
     :ivar jobs: those that have not ended. :ivar leaving: names of the dpvs that are to give up legs. :ivar ahead: those
-        that were seen to know an epoch that was never recorded here, and that epoch.
+        that were seen to know an epoch that was never recorded here, and that epoch. :ivar ahead_ihosts: likewise.
     """
 
     dlv: Dlv
@@ -32,6 +32,7 @@ class View(NamedTuple):
     jobs: tuple[Job, ...]
     leaving: frozenset[str]
     ahead: Mapping[str, int]
+    ahead_ihosts: Mapping[str, int]
 
     def legs_on(self, dpvs: Collection[str]) -> set[str]:
         """The ids of the legs on these dpvs."""
@@ -63,6 +64,7 @@ def load_view(connection: Connection, name: str) -> View | None:
         tuple(rows.jobs_of(connection, name)),
         leaving,
         ahead.find(connection, dlv.id),
+        ahead.find_ihosts(connection, dlv.id),
     )
 
 

@@ -210,6 +210,9 @@ its id, that of one that is gone perhaps; `epoch`: in which the ihost has it no 
 ahead = Table("ahead_dpvs", TABLES, _key("dlv", 36), _key("dpv"), _number("epoch"))
 """Dpvs that know an epoch of a dlv, by its id, that was never recorded here."""
 
+ahead_ihosts = Table("ahead_ihosts", TABLES, _key("dlv", 36), _key("ihost"), _number("epoch"))
+"""Ihosts that do. Nothing is done about the dlv while there is one."""
+
 leases = Table("leases", TABLES, _key("name"), _text("holder"), _number("turns"))
 """Who does a work that one at a time is enough for. `turns`: grows while the holder is at it."""
 

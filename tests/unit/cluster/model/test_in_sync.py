@@ -316,6 +316,16 @@ def test_an_epoch_that_was_never_recorded_is_overtaken_without_the_legs_of_who_k
         in_sync.overtake(dlv, 20, ["d1"])
 
 
+def test_what_an_ihost_may_have_written_to_is_neither_clean_nor_blank() -> None:
+    legs = tuple(replace(leg, status="ready") for leg in used().legs)
+    groups = tuple(replace(group, blank=True) for group in used().groups)
+    dlv = replace(used(), attachment=None, clean=True, legs=legs, groups=groups)
+    assert in_sync.overtake(dlv, 20, []).dlv.clean
+    after = in_sync.overtake(dlv, 20, [], was_written=True).dlv
+    assert (after.epoch, after.clean, members(after)) == (21, False, members(dlv))
+    assert not any(group.blank for group in after.groups)
+
+
 def test_a_leg_is_exchanged_only_when_it_is_in_no_set() -> None:
     dlv = used(without=("d0",))
     new = replace(dlv.legs_of(DATA)[0], id="new", dpv="d7")

@@ -414,7 +414,7 @@ def test_an_ihost_that_knows_more_than_the_record_is_left_alone(world: World) ->
     world.ihost.agent.put(replace(wish, epoch=wish.epoch + 5))
     world.go(4 * PATIENCE)
     assert world.dlv().epoch == dlv.epoch
-    assert f"in epoch {dlv.epoch + 5} here" in world.dlv().reason
+    assert f"in epoch {dlv.epoch + 5} there" in world.dlv().reason
 
 
 def lose_silently(world: World, name: str) -> None:
