@@ -13,7 +13,7 @@ CLIENT = {
     "dpvs": Lazy("drystone.cli.cluster.hosts:dpvs", "Servers that export slices of their disks."),
     "dvgs": Lazy("drystone.cli.cluster.dvgs:dvgs", "Groups of dpvs, which volumes are made out of."),
     "ihosts": Lazy("drystone.cli.cluster.hosts:ihosts", "Servers that volumes are attached to."),
-    "dlvs": Lazy("drystone.cli.cluster.dlvs:dlvs", "Volumes: create, attach, resize, roll back, delete."),
+    "dlvs": Lazy("drystone.cli.cluster.dlvs:dlvs", "Volumes: create, attach, resize, clone, roll back, delete."),
     "snapshots": Lazy("drystone.cli.cluster.snapshots:snapshots", "Snapshots of volumes."),
     "backups": Lazy("drystone.cli.cluster.backups:backups", "Backups of volumes, while they are attached."),
     "attachments": Lazy("drystone.cli.cluster.attachments:attachments", "Where volumes are."),

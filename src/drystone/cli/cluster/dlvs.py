@@ -8,6 +8,7 @@ import click
 
 from drystone.base.sizes import format_size
 from drystone.cli.cluster.asking import find_all, print_list, read_as, write
+from drystone.cli.cluster.clones import clone
 from drystone.cli.cluster.help import ClusterCommand
 from drystone.cli.cluster.options import (
     DLV,
@@ -36,6 +37,7 @@ def dlvs() -> None:
 
 dlvs.add_command(resize)
 dlvs.add_command(rollback)
+dlvs.add_command(clone)
 
 
 @dlvs.command("create", cls=ClusterCommand)
@@ -146,6 +148,7 @@ def _print(dlv: Dlv) -> None:
             ("given out", format_size(sum(each.size for each in dlv.groups if each.role == "data"))),
             ("ihost", _spell_place(dlv)),
             *_spell_rollback(dlv),
+            *([("copied from", dlv.source.name)] if dlv.source is not None else []),
             ("copies", dlv.mirrors),
             ("epoch", dlv.epoch),
             ("id", dlv.id),

@@ -78,12 +78,25 @@ class FileSystemSeen(Struct, frozen=True):
     problem: str
 
 
+class CloneSeen(Struct, frozen=True):
+    """How far a clone is copied.
+
+    :ivar copied: regions, of `regions`. :ivar region: bytes. :ivar is_durable: all of them are, and on disk.
+    """
+
+    copied: int
+    regions: int
+    region: int
+    is_durable: bool
+
+
 class VolumeSeen(Struct, frozen=True):
     """What an ihost has of a dlv.
 
     :ivar device: path of the final device, "" for none. :ivar stopped: why nothing is done about it, "" when it is.
     :ivar pool: None where there is none, or it cannot tell: its metadata cannot be read, or a mirror holds its writes.
     :ivar filesystem: None where none is to grow, or it is not done yet.
+    :ivar clone: None where nothing is copied, or it cannot tell.
     """
 
     dlv: str
@@ -95,6 +108,7 @@ class VolumeSeen(Struct, frozen=True):
     stopped: str = ""
     pool: PoolSeen | None = None
     filesystem: FileSystemSeen | None = None
+    clone: CloneSeen | None = None
 
 
 class Survey(Struct, frozen=True):

@@ -28,14 +28,14 @@ from drystone.base.errors import (
     RefusedError,
     UnavailableError,
 )
-from drystone.cluster.agents.answers import PoolSeen, Survey, VolumeSeen
+from drystone.cluster.agents.answers import Survey, VolumeSeen
 from drystone.cluster.agents.asides import Asides
-from drystone.cluster.agents.backups import is_of_backup
 from drystone.cluster.agents.boot import read_boot
+from drystone.cluster.agents.clones import find_snapshot, see_clone
 from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.failures import Failures
 from drystone.cluster.agents.growing import Growths, fill_device
-from drystone.cluster.agents.legs import LUN, chap_of, is_leg_target, uuid_of_leg, wwid_of_leg
+from drystone.cluster.agents.legs import LUN, chap_of, is_leg_target, wwid_of_leg
 from drystone.cluster.agents.logs import LogDevices, LogNote, begins_anew, device_name, find_log, log_bytes
 from drystone.cluster.agents.losses import find_losses, legs_of_live
 from drystone.cluster.agents.notes import Notes
@@ -43,7 +43,9 @@ from drystone.cluster.agents.swap import fail_all, swaps
 from drystone.cluster.agents.timeouts import LONE_SECONDS, MIRRORED, SessionTimeouts
 from drystone.cluster.agents.turns import PATIENCE, Turns
 from drystone.cluster.agents.views import (
+    Above,
     LiveMirror,
+    find_leg_number,
     find_leg_session,
     see_disk,
     see_mirror,
@@ -56,6 +58,7 @@ from drystone.cluster.agents.volume_note import (
     check_wish,
     final_name,
     is_repeated,
+    is_unknown,
     legs_in,
     log_user,
     lower_of,
@@ -65,7 +68,7 @@ from drystone.cluster.agents.volume_note import (
     take,
 )
 from drystone.cluster.model.calls import Disk, VolumeWish
-from drystone.cluster.model.tables import leg_path
+from drystone.cluster.model.tables import leg_path, snapshot_path
 from drystone.dvm.state import State, resolve_paths
 from drystone.kernel.blockdev import flush_disk
 from drystone.kernel.dm.nodes import make_node, node_path, remove_node
@@ -121,7 +124,7 @@ class IhostAgent:
         self._swapping = Turns()
         self._measure = measure
         self._before_leaving = before_leaving
-        self._above: Asides[tuple[State, PoolSeen | None]] = Asides(answer_seconds)
+        self._above: Asides[Above] = Asides(answer_seconds)
         self._growths = growths or Growths(partial(fill_device, devices.dm))
 
     @property
@@ -223,7 +226,7 @@ class IhostAgent:
         sessions = [each for each in self._initiator.sessions() if is_leg_target(each.target)]
         unknown = [
             *(f"session {each.target}" for each in sessions if each.target not in targets),
-            *(f"device {each.name}" for each in self._devices.entries() if _is_unknown(each.uuid, uuids)),
+            *(f"device {each.name}" for each in self._devices.entries() if is_unknown(each.uuid, uuids)),
             *(f"log {each}" for each in self._logs.names() if each not in logs),
         ]
         return Survey({dlv: note.wish.epoch for dlv, note in notes.items()}, troubles, tuple(unknown))
@@ -367,17 +370,16 @@ class IhostAgent:
         return see_mirrors(self._devices.dm, note.uuids)
 
     def _numbers(self, note: VolumeNote) -> Callable[[str], DeviceNumber]:
-        """Finds what tables name by path: the disks of legs, and logs."""
+        """Finds what tables name by path: the disks of legs, logs, the snapshot that a clone is copied from."""
         sessions = self._initiator.sessions()
         disks = {leg_path(each.leg): each for each in note.wish.disks}
+        source = note.wish.source
 
         def find(path: str) -> DeviceNumber:
+            if source is not None and path == snapshot_path(source.dlv, source.thin_id):
+                return find_snapshot(self._devices, source)
             if path in disks:
-                session = find_leg_session(sessions, disks[path])
-                for disk in session.disks if session else ():
-                    if disk.lun == LUN and disk.wwid == wwid_of_leg(disks[path].leg):
-                        return disk.number
-                raise UnavailableError(f"leg {disks[path].leg} is not here", hint="is its dpv up?")
+                return find_leg_number(sessions, disks[path])
             noted = note.log(path)
             if noted is None:
                 raise NotFoundError(f"the log {path} was never begun")
@@ -467,7 +469,7 @@ class IhostAgent:
         is_held = any(each.handles_errors and each.holds for each in mirrors)
         above = None if is_held else self._above.ask(wish.dlv, lambda: self._see_all(note))
         if above is None:
-            above = self._devices.observe({device.uuid for device in lower_of(wish.state).devices}), None
+            above = self._devices.observe({device.uuid for device in lower_of(wish.state).devices}), None, None
         final = final_name(wish)
         legs = mirrors_of(wish)
         return VolumeSeen(
@@ -478,12 +480,14 @@ class IhostAgent:
             tuple(see_mirror(each, legs.get(each.name, ())) for each in mirrors),
             above[0],
             self._find_reason(note),
-            above[1],
-            self._growths.find(wish.dlv, wish.fill),
+            pool=above[1],
+            filesystem=self._growths.find(wish.dlv, wish.fill),
+            clone=above[2],
         )
 
-    def _see_all(self, note: VolumeNote) -> tuple[State, PoolSeen | None]:
-        return self._devices.observe(note.uuids), see_pool(self._devices.dm, f"{PREFIX}{note.wish.dlv}-pool")
+    def _see_all(self, note: VolumeNote) -> Above:
+        dlv, dm = note.wish.dlv, self._devices.dm
+        return self._devices.observe(note.uuids), see_pool(dm, f"{PREFIX}{dlv}-pool"), see_clone(dm, dlv)
 
     def _find_reason(self, note: VolumeNote) -> str:
         """Why nothing is done about a dlv; "" when it is."""
@@ -492,8 +496,3 @@ class IhostAgent:
         except RefusedError as error:
             return error.message
         return ""
-
-
-def _is_unknown(uuid: str, known: Collection[str]) -> bool:
-    """Whether a device is of no dlv here; those of a dpv on the same host are its agent's, and backups have theirs."""
-    return uuid not in known and not uuid.startswith(uuid_of_leg("")) and not is_of_backup(uuid)

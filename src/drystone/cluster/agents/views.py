@@ -7,12 +7,14 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-from drystone.base.errors import KernelError
-from drystone.cluster.agents.answers import DiskSeen, MirrorSeen, PoolSeen
-from drystone.cluster.agents.legs import LUN
+from drystone.base.errors import KernelError, UnavailableError
+from drystone.cluster.agents.answers import CloneSeen, DiskSeen, MirrorSeen, PoolSeen
+from drystone.cluster.agents.legs import LUN, wwid_of_leg
 from drystone.cluster.model.calls import Disk
+from drystone.dvm.state import State
 from drystone.kernel.dm.abc import DeviceMapper
 from drystone.kernel.dm.legs import Mirror
+from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.dm.statuses import MirrorStatus, ThinPoolStatus
 from drystone.kernel.dm.targets import parse_target
 from drystone.kernel.iscsi.abc import Session, find_session
@@ -22,6 +24,9 @@ _OFFLINE = "transport-offline"
 """The state of a disk whose session was lost for longer than its replacement timeout: all I/O fails."""
 
 _RUNNING = "running"
+
+Above = tuple[State, PoolSeen | None, CloneSeen | None]
+"""Devices of a volume with those above its mirrors, and what is known of its pool and its clone."""
 
 
 class LiveMirror(Struct, frozen=True):
@@ -114,6 +119,15 @@ def numbers_of(session: Session | None) -> set[str]:
 def find_leg_session(sessions: Collection[Session], disk: Disk) -> Session | None:
     """The session of a leg."""
     return find_session(sessions, disk.target, Portal.parse(disk.portal))
+
+
+def find_leg_number(sessions: Collection[Session], disk: Disk) -> DeviceNumber:
+    """The disk that a leg is. :raises UnavailableError: it is not here."""
+    session = find_leg_session(sessions, disk)
+    for each in session.disks if session else ():
+        if each.lun == LUN and each.wwid == wwid_of_leg(disk.leg):
+            return each.number
+    raise UnavailableError(f"leg {disk.leg} is not here", hint="is its dpv up?")
 
 
 def is_at_work(session: Session | None) -> bool:

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from drystone.base.errors import NotFoundError, RefusedError, UsageError
 from drystone.base.names import check_name
+from drystone.cluster.agents.backups import is_of_backup
+from drystone.cluster.agents.clones import check_source
 from drystone.cluster.agents.devices import PREFIX, check_devices, devices_of
-from drystone.cluster.agents.legs import chap_of
+from drystone.cluster.agents.legs import chap_of, uuid_of_leg
 from drystone.cluster.agents.logs import LogNote
 from drystone.cluster.agents.notes import check_epoch
 from drystone.cluster.agents.swap import lower_names, mirror_of, without_sync
@@ -133,7 +135,8 @@ def check_wish(wish: VolumeWish) -> None:
         name = path.removeprefix(beginning)
         if not path.startswith(beginning) or _MIRROR.fullmatch(name) is None or paths.count(path) > 1:
             raise UsageError(f"{path!r} is no log of dlv {wish.dlv}, or is there twice")
-    check_devices(wish.state, f"{PREFIX}{wish.dlv}-", [*(leg_path(leg) for leg in legs), *paths])
+    allowed = [*(leg_path(leg) for leg in legs), *paths, *check_source(wish)]
+    check_devices(wish.state, f"{PREFIX}{wish.dlv}-", allowed)
     for path in paths:
         log_user(wish.state, path)
 
@@ -210,6 +213,11 @@ def final_name(wish: VolumeWish) -> str:
     """The device that the volume's user opens; "" when none is wished."""
     uuid = f"{PREFIX}{wish.dlv}-volume"
     return next((device.name for device in wish.state.devices if device.uuid == uuid), "")
+
+
+def is_unknown(uuid: str, known: Collection[str]) -> bool:
+    """Whether a device is of no dlv here; those of a dpv on the same host are its agent's, and backups have theirs."""
+    return uuid not in known and not uuid.startswith(uuid_of_leg("")) and not is_of_backup(uuid)
 
 
 def _legs_of(device: Device) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from drystone.base.errors import BusyError, RefusedError
+from drystone.cluster.api.clones import check_leaving, check_place, hold_source
 from drystone.cluster.api.desk import GONE, Desk, DryRun, Key, Named, answers, give, known, told
 from drystone.cluster.api.documents import AttachmentState, AttachmentWish, Preview
 from drystone.cluster.model.calls import export_calls, volume_call, volume_wish
@@ -41,7 +42,8 @@ def plan(connection: Connection, name: str, wanted: AttachmentWish) -> tuple[Dlv
     """The dlv, what it becomes when it is to be attached, and the ihost.
 
     :raises NotFoundError: there is no such dlv, or no such ihost.
-    :raises BusyError: it is elsewhere. :raises RefusedError: the ihost is not available.
+    :raises BusyError: it is elsewhere. :raises RefusedError: the ihost is not available; or it is a clone, and its
+        source is not there.
     """
     dlv = rows.load_dlv(connection, known(name, "dlv"))
     ihost = rows.load_ihost(connection, wanted.ihost)
@@ -52,6 +54,7 @@ def plan(connection: Connection, name: str, wanted: AttachmentWish) -> tuple[Dlv
         return dlv, dlv, ihost
     if ihost.status != "available":
         raise RefusedError(f"ihost {ihost.name} is {ihost.status}: {ihost.reason}")
+    check_place(connection, dlv, ihost.name)
     reason = f"to be attached to {ihost.name} by the agents of its dpvs, then by that of {ihost.name}"
     after = replace(dlv, wanted=ihost.name, status="attaching", reason=reason, epoch=dlv.epoch + 1)
     return dlv, after, ihost
@@ -78,6 +81,7 @@ def ask_for(work: Work, name: str, wanted: AttachmentWish) -> Answer:
     if after is not dlv:
         if dlv.status != "detached":
             raise BusyError(f"dlv {name} is {dlv.status}: {dlv.reason}", hint="wait until it is detached")
+        hold_source(work, dlv, ihost.name)
         after = rows.save_dlv(work.connection, dlv, after)
         work.tell("attaching", "dlv", name, f"to ihost {ihost.name}")
     return told(state_of(after), 202)
@@ -87,6 +91,7 @@ def give_up(work: Work, name: str, *, force: bool) -> Answer:
     """Record that it is to be nowhere. 204 when it is.
 
     :raises NotFoundError: there is no such dlv. :raises RefusedError: by force, from an ihost that is available.
+    :raises BusyError: a clone is copied from it there.
     """
     dlv = rows.load_dlv(work.connection, known(name, "dlv"))
     if dlv.attachment is None:
@@ -95,6 +100,7 @@ def give_up(work: Work, name: str, *, force: bool) -> Answer:
             rows.save_dlv(work.connection, dlv, after)
             work.tell("detached", "dlv", name, "before it was attached")
         return GONE
+    check_leaving(work.connection, dlv)
     ihost = rows.load_ihost(work.connection, dlv.attachment.ihost)
     if force and ihost.status == "available":
         raise RefusedError(

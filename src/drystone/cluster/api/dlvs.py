@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from drystone.base.errors import BusyError, ExistsError
 from drystone.base.names import check_name, new_uuid
+from drystone.cluster.api.clones import check_unused
 from drystone.cluster.api.desk import (
     GONE,
     After,
@@ -88,12 +89,13 @@ def create(work: Work, wanted: NewDlv) -> Answer:
 def plan_removal(connection: Connection, name: str) -> tuple[Dlv, Dlv | None]:
     """The dlv, and what it becomes when it is deleted: None when no agent was told of it, so that it is gone at once.
 
-    :raises NotFoundError: there is none. :raises BusyError: it is attached, or to be.
+    :raises NotFoundError: there is none. :raises BusyError: it is attached, or to be, or a clone is copied from it.
     """
     dlv = rows.load_dlv(connection, known(name, "dlv"))
     if dlv.attachment is not None or dlv.wanted:
         where = dlv.wanted if dlv.attachment is None else dlv.attachment.ihost
         raise BusyError(f"dlv {name} is attached to {where}", hint="detach it first")
+    check_unused(connection, dlv, "deleted")
     if all(leg.status == "planned" for leg in dlv.legs):
         return dlv, None
     if dlv.status == "deleting":

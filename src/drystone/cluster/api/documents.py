@@ -86,6 +86,21 @@ class NewDlv(Struct, frozen=True, forbid_unknown_fields=True):
     block: Annotated[int, Meta(ge=128, le=2_097_152, multiple_of=128)] = SECTORS_A_BLOCK
 
 
+class NewClone(Struct, frozen=True, forbid_unknown_fields=True):
+    """A clone to be made of a dlv, of the size that this has; what is not said is as with the source.
+
+    :ivar snapshot: of the source, that it is a copy of; when not said, of one that is made for it.
+    :ivar initial_size: bytes of its first data group at least; its size when not given.
+    """
+
+    name: DlvName
+    snapshot: Name | None = None
+    dvg: Name | None = None
+    initial_size: Some | None = None
+    mirrors: Annotated[int, Meta(ge=1, le=MOST_MIRRORS)] | None = None
+    stripes: Annotated[int, Meta(ge=1, le=MOST_STRIPES)] | None = None
+
+
 class NewSnapshot(Struct, frozen=True, forbid_unknown_fields=True):
     """A snapshot to be made of a dlv."""
 

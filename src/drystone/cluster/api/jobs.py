@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from drystone.base.errors import RefusedError
-from drystone.cluster.api import rollbacks
+from drystone.cluster.api import clones, rollbacks
 from drystone.cluster.api.desk import (
     After,
     Descending,
@@ -47,13 +47,16 @@ def start(work: Work, name: str, wanted: Extension) -> Answer:
 
 
 def cancel(work: Work, job_id: str) -> Answer:
-    """Give the group back, or let the volume stay as it is, while no agent was told of it; then it is canceled.
+    """Give the group back, or let the volume stay as it is, while no agent was told of it; then it is canceled. A clone
+    is deleted.
 
     :raises NotFoundError: there is no such job. :raises RefusedError: it is too late, or another group came after it.
     """
     job = rows.load_job(work.connection, known(job_id, "job"))
     if job.status in {"canceling", "canceled"}:
         return told(job, 202)
+    if job.kind == "clone":
+        return clones.cancel(work, job)
     if job.kind in {"failover", "move"}:
         raise RefusedError(f"job {job.id} puts legs of dlv {job.dlv} elsewhere", hint="let the job finish")
     if job.kind == "resize":
@@ -103,7 +106,7 @@ def make_handlers(desk: Desk) -> list[ControllerRouterHandler]:
     @post("/jobs/{name:str}/cancel", status_code=202, responses=answers({202: Job}, 400, 404, 409),
           operation_id="cancelJob")  # fmt: skip
     async def canceled(request: AnyRequest, name: Named, key: Key = None) -> Response[bytes]:
-        """Cancel a job of which no agent was told."""
+        """Cancel a job of which no agent was told; or a clone that is not copied yet, which is deleted then."""
         return await desk.write(request, key, None, lambda work: cancel(work, name))
 
     return [extended, listed, one, canceled]

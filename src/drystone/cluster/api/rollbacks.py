@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from drystone.base.names import new_uuid
-from drystone.cluster.api import snapshots
+from drystone.cluster.api.clones import find_snapshot
 from drystone.cluster.api.desk import Desk, DryRun, Key, Named, answers, give, known, told
 from drystone.cluster.api.documents import Preview, RollbackWish
 from drystone.cluster.model.dlv import Dlv
@@ -27,7 +27,7 @@ def plan(connection: Connection, name: str, wanted: RollbackWish) -> tuple[Dlv, 
     :raises NotFoundError: there is no such dlv or snapshot. Raises as `resizing.plan_rollback`.
     """
     dlv = rows.load_dlv(connection, known(name, "dlv"))
-    return dlv, plan_rollback(dlv, snapshots.find(dlv, wanted.snapshot))
+    return dlv, plan_rollback(dlv, find_snapshot(dlv, wanted.snapshot))
 
 
 def preview(connection: Connection, name: str, wanted: RollbackWish) -> Preview:

@@ -8,24 +8,16 @@ from litestar.types import ControllerRouterHandler
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from drystone.base.errors import BusyError, ExhaustedError, ExistsError, NotFoundError
+from drystone.base.errors import BusyError, ExistsError
 from drystone.base.names import check_name, new_uuid
+from drystone.cluster.api.clones import check_unused, find_snapshot
 from drystone.cluster.api.desk import GONE, Desk, Key, Named, answers, give, known, told
 from drystone.cluster.api.documents import NewSnapshot, Snapshots
-from drystone.cluster.model.dlv import Dlv, Snapshot
+from drystone.cluster.model.dlv import Snapshot, free_thin_id
 from drystone.cluster.state import rows
 from drystone.cluster.state.answers import Answer
 from drystone.cluster.state.database import Work
-from drystone.dvm.thin_pool import LARGEST_ID
 from drystone.wire.application import AnyRequest
-
-
-def find(dlv: Dlv, name: str) -> Snapshot:
-    """:raises NotFoundError: the dlv has no such snapshot."""
-    found = next((each for each in dlv.snapshots if each.name == name), None)
-    if found is None:
-        raise NotFoundError(f"dlv {dlv.name} has no snapshot {name[:100]!r}")
-    return found
 
 
 def make(work: Work, dlv_name: str, wanted: NewSnapshot) -> Answer:
@@ -40,10 +32,10 @@ def make(work: Work, dlv_name: str, wanted: NewSnapshot) -> Answer:
         raise ExistsError(f"dlv {dlv.name} has a snapshot {wanted.name!r}")
     if dlv.status in {"deleting", "failed"}:
         raise BusyError(f"dlv {dlv.name} is {dlv.status}")
-    thin_id = dlv.next_thin_id
-    if thin_id > LARGEST_ID:
-        raise ExhaustedError(f"the thin ids of dlv {dlv.name} ran out", hint="delete its newest snapshots")
+    thin_id = free_thin_id(dlv)
     reason = "the agent of its ihost was not told yet" if dlv.attachment else "its dlv is attached nowhere"
+    if dlv.source is not None:
+        reason = "its dlv is a clone: it is made when all of that is copied"
     snapshot = Snapshot(id=new_uuid(), name=wanted.name, thin_id=thin_id, size=dlv.size, reason=reason)
     rows.save_dlv(work.connection, dlv, replace(dlv, snapshots=(*dlv.snapshots, snapshot)))
     work.tell("planned", "snapshot", f"{dlv.name}@{snapshot.name}")
@@ -51,9 +43,13 @@ def make(work: Work, dlv_name: str, wanted: NewSnapshot) -> Answer:
 
 
 def remove(work: Work, dlv_name: str, name: str) -> Answer:
-    """Delete it: at once when the pool was not told of it. :raises NotFoundError: there is none."""
+    """Delete it: at once when the pool was not told of it.
+
+    :raises NotFoundError: there is none. :raises BusyError: a clone is copied from it.
+    """
     dlv = rows.load_dlv(work.connection, known(dlv_name, "dlv"))
-    snapshot = find(dlv, name)
+    snapshot = find_snapshot(dlv, name)
+    check_unused(work.connection, dlv, "deleted", snapshot)
     others = tuple(each for each in dlv.snapshots if each is not snapshot)
     if snapshot.status == "planned":
         rows.save_dlv(work.connection, dlv, replace(dlv, snapshots=others))
@@ -90,7 +86,7 @@ def make_handlers(desk: Desk) -> list[ControllerRouterHandler]:
         """One snapshot of a dlv."""
 
         def look(connection: Connection) -> Snapshot:
-            return find(rows.load_dlv(connection, known(name, "dlv")), snapshot)
+            return find_snapshot(rows.load_dlv(connection, known(name, "dlv")), snapshot)
 
         return give(await desk.read(look))
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
+from drystone.cluster.model.cloning import is_copying
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.model.extents import EXTENT
@@ -66,11 +67,19 @@ class Log(Struct, frozen=True):
     bits: Bits
 
 
+class SnapshotKey(Struct, frozen=True):
+    """A snapshot of another dlv at the same ihost. :ivar dlv: its id. :ivar thin_id: of the snapshot, in its pool."""
+
+    dlv: str
+    thin_id: int
+
+
 class VolumeWish(Struct, frozen=True, tag_field="kind", tag="volume"):
     """What an ihost is to have of a dlv.
 
     :ivar attachment: the epoch in which the dlv was given to it: the logs in its memory are of one attachment.
     :ivar fill: not 0: the file system on the final device is to grow to its size, once for each number.
+    :ivar source: what it is copied from, None when from nothing.
     """
 
     dlv: str
@@ -80,6 +89,7 @@ class VolumeWish(Struct, frozen=True, tag_field="kind", tag="volume"):
     logs: tuple[Log, ...]
     state: State
     fill: int = 0
+    source: SnapshotKey | None = None
 
 
 class Call(Struct, frozen=True):
@@ -160,7 +170,17 @@ def volume_wish(
     state = ihost_state(dlv, {each.mirror: each for each in assemblies})
     logs = tuple(log for each in assemblies for log in _logs(dlv, each))
     assert dlv.attachment is not None, "attached"
-    return VolumeWish(dlv.id, dlv.epoch, dlv.attachment.epoch, disks, logs, state, dlv.fill)
+    source = SnapshotKey(dlv.source.dlv, dlv.source.thin_id) if dlv.source and is_copying(dlv) else None
+    return VolumeWish(
+        dlv=dlv.id,
+        epoch=dlv.epoch,
+        attachment=dlv.attachment.epoch,
+        disks=disks,
+        logs=logs,
+        state=state,
+        fill=dlv.fill,
+        source=source,
+    )
 
 
 def volume_call(dlv: Dlv, wish: VolumeWish, ihost: Ihost) -> Call:

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from drystone.base.errors import ExhaustedError
 from drystone.cluster.model.extents import EXTENT
 
 DlvStatus = Literal["creating", "detached", "attaching", "attached", "detaching", "fencing", "deleting", "failed"]
@@ -17,6 +18,8 @@ DlvStatus = Literal["creating", "detached", "attaching", "attached", "detaching"
 LegStatus = Literal["planned", "creating", "ready", "deleting"]
 """`planned`: no agent was told of it. `creating`, `deleting`: one was told, or may have been. `ready`: it said so."""
 SnapshotStatus = Literal["planned", "creating", "available", "deleting", "failed"]
+SourceStatus = Literal["copying", "whole"]
+"""`whole`: the source is needed no more, and the ihost is told to do without it."""
 Role = Literal["metadata", "data"]
 
 _FLAT = 2
@@ -24,6 +27,10 @@ _FLAT = 2
 
 VOLUME_ID = 0
 """The thin id that a new volume has in its pool; snapshots, and the volume after a rollback, have those from 1 on."""
+COPIED_ID = (1 << 24) - 1
+"""In the pool of a clone, the thin id of what notes which regions are copied: the last one that there is. No snapshot
+has it, and no volume.
+"""
 
 
 class MirrorKey(NamedTuple):
@@ -87,7 +94,11 @@ class Group(Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """A snapshot in the volume's pool. :ivar thin_id: its id there. :ivar size: bytes, the volume's at that time."""
+    """A snapshot in the volume's pool. :ivar thin_id: its id there. :ivar size: bytes, the volume's at that time.
+
+    :ivar opened: it is a device of the ihost, read-only, while the dlv is attached and the snapshot there.
+    :ivar temporary: it goes when nothing is copied from it any more.
+    """
 
     id: str
     name: str
@@ -95,6 +106,21 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     size: int
     status: SnapshotStatus = "planned"
     reason: str = ""
+    opened: bool = False
+    temporary: bool = False
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """What a clone is copied from.
+
+    :ivar dlv: its id, :ivar name: and its name. :ivar snapshot: the id of the snapshot, :ivar thin_id: in its pool.
+    """
+
+    dlv: str
+    name: str
+    snapshot: str
+    thin_id: int
+    status: SourceStatus = "copying"
 
 
 class Rollback(Struct, frozen=True, kw_only=True):
@@ -128,6 +154,7 @@ class Dlv(Struct, frozen=True, kw_only=True):
     :ivar transaction_id: of the thin pool, and :ivar messages: that lead there from the one before.
     :ivar thin_id: the volume's own, in its pool. :ivar rollback: one that the pool was not told of yet.
     :ivar fill: the epoch in which it was asked that the file system on it grows to its size; 0: nobody asks for it.
+    :ivar source: what it is copied from, None: it is no clone, or has all of it.
     """
 
     id: str
@@ -154,6 +181,7 @@ class Dlv(Struct, frozen=True, kw_only=True):
     snapshots: tuple[Snapshot, ...] = ()
     wanted: str = ""
     attachment: Attachment | None = None
+    source: Source | None = None
 
     def legs_of(self, mirror: MirrorKey) -> tuple[Leg, ...]:
         """The legs of a mirror, in the order of their places."""
@@ -174,3 +202,10 @@ class Dlv(Struct, frozen=True, kw_only=True):
         if self.rollback is not None:
             ids.append(self.rollback.thin_id)
         return 1 + max(ids)
+
+
+def free_thin_id(dlv: Dlv) -> int:
+    """For another snapshot of a dlv, or for the volume after a rollback. :raises ExhaustedError: they ran out."""
+    if dlv.next_thin_id >= COPIED_ID:
+        raise ExhaustedError(f"the thin ids of dlv {dlv.name} ran out", hint="delete its newest snapshots")
+    return dlv.next_thin_id

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from drystone.base.errors import RefusedError
 
-JobKind = Literal["extend", "failover", "move", "resize", "rollback"]
+JobKind = Literal["extend", "failover", "move", "resize", "rollback", "clone"]
 JobStatus = Literal["creating", "processing", "finishing", "finished", "canceling", "canceled", "failed"]
 ENDED: tuple[JobStatus, ...] = ("finished", "canceled", "failed")
 
@@ -34,6 +34,7 @@ class Job(Struct, frozen=True, kw_only=True):
     :ivar leg: id of the one that a `failover` puts in the place of a lost one, or that a `move` puts in the place of
         one that is given up once the new one has joined.
     :ivar fill: of a `resize` that the file system is to follow: the dlv's `fill` that it waits for; else 0.
+    :ivar done: bytes that are copied, of :ivar total:, where that is counted: by a `clone`.
     """
 
     id: str
@@ -44,6 +45,8 @@ class Job(Struct, frozen=True, kw_only=True):
     reason: str = ""
     leg: str = ""
     fill: int = 0
+    done: int = 0
+    total: int = 0
 
 
 def check_step(job: Job, status: JobStatus) -> None:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from drystone.base.errors import BusyError, ExhaustedError, RefusedError
+from drystone.base.errors import BusyError, RefusedError
 from drystone.base.sizes import format_size
-from drystone.cluster.model.dlv import Dlv, Rollback, Snapshot
+from drystone.cluster.model.dlv import Dlv, Rollback, Snapshot, free_thin_id
 from drystone.cluster.model.layout import check_shape
-from drystone.dvm.thin_pool import LARGEST_ID
 
 
 def resize(dlv: Dlv, size: int, *, grow_filesystem: bool) -> Dlv:
     """A dlv of `size` bytes. Its pool is not touched: that grows when more is written than it has room for.
 
     :param grow_filesystem: what is on it is to follow, also when the size is the one that it has.
-    :raises UsageError: no volume can have that size. :raises BusyError: it is being deleted.
+    :raises UsageError: no volume can have that size. :raises BusyError: it is being deleted; it is a clone that has not
+        all yet; a snapshot that a clone is to be copied from is not made yet, and would hold what is larger than that.
     :raises RefusedError: it is larger, or as large.
     """
     check_shape(size, min(size, dlv.initial_size), dlv.mirrors, dlv.stripes)
     if dlv.status in {"deleting", "failed"}:
         raise BusyError(f"dlv {dlv.name} is {dlv.status}")
+    _refuse_clone(dlv)
+    for each in dlv.snapshots:
+        if each.temporary and each.status in {"planned", "creating"}:
+            raise BusyError(
+                f"snapshot {dlv.name}@{each.name}, that a clone is to be copied from, is {each.status}",
+                hint="try again when it is made",
+            )
     if size < dlv.size:
         raise RefusedError(
             f"dlv {dlv.name} has {format_size(dlv.size)} and is not made smaller",
@@ -40,8 +47,8 @@ def resize(dlv: Dlv, size: int, *, grow_filesystem: bool) -> Dlv:
 def plan_rollback(dlv: Dlv, snapshot: Snapshot) -> Dlv:
     """A dlv that its pool will be told to roll back, with its next attachment. Its size stays.
 
-    :raises BusyError: it is attached or to be, or not made yet; it is to be rolled back already; the snapshot is not
-        there yet, or not for long. :raises ExhaustedError: thin ids ran out.
+    :raises BusyError: it is attached or to be, or not made yet; it is to be rolled back already; it is a clone that has
+        not all yet; the snapshot is not there yet, or not for long. :raises ExhaustedError: thin ids ran out.
     """
     holder = dlv.wanted if dlv.attachment is None else dlv.attachment.ihost
     if holder:
@@ -51,6 +58,7 @@ def plan_rollback(dlv: Dlv, snapshot: Snapshot) -> Dlv:
         )
     if dlv.status != "detached":
         raise BusyError(f"dlv {dlv.name} is {dlv.status}", hint="wait until it is detached")
+    _refuse_clone(dlv)
     if dlv.rollback is not None:
         raise BusyError(
             f"dlv {dlv.name} is to be rolled back to {name_of(dlv, dlv.rollback)} already",
@@ -60,9 +68,11 @@ def plan_rollback(dlv: Dlv, snapshot: Snapshot) -> Dlv:
         raise BusyError(
             f"snapshot {dlv.name}@{snapshot.name} is {snapshot.status}", hint="roll back to one that is available"
         )
-    if dlv.next_thin_id > LARGEST_ID:
-        raise ExhaustedError(f"the thin ids of dlv {dlv.name} ran out", hint="delete its newest snapshots")
-    return replace(dlv, rollback=Rollback(snapshot=snapshot.id, thin_id=dlv.next_thin_id))
+    if snapshot.temporary:
+        raise BusyError(
+            f"snapshot {dlv.name}@{snapshot.name} goes with the copying of a clone", hint="roll back to one that stays"
+        )
+    return replace(dlv, rollback=Rollback(snapshot=snapshot.id, thin_id=free_thin_id(dlv)))
 
 
 def tell_rollback(dlv: Dlv, rollback: Rollback) -> Dlv:
@@ -91,6 +101,14 @@ def withdraw_rollback(dlv: Dlv) -> Dlv:
     if dlv.rollback is None:
         raise RefusedError(f"the pool of dlv {dlv.name} is told of its rollback", hint="let the job finish")
     return replace(dlv, rollback=None, epoch=dlv.epoch + 1)
+
+
+def _refuse_clone(dlv: Dlv) -> None:
+    if dlv.source is not None:
+        raise BusyError(
+            f"dlv {dlv.name} is a clone that is being copied from dlv {dlv.source.name}",
+            hint="wait until its job is finished",
+        )
 
 
 def name_of(dlv: Dlv, rollback: Rollback) -> str:

@@ -15,24 +15,34 @@ A mirror, by what is known of its legs (see in_sync):
                            there were. When one of those fails, `whole` alone is swapped: the device above it has
                            writes in it that `whole` holds, and could not be suspended
 
+Between the thin device of a clone and its final device stands a dm-clone, until all is copied (see cloning).
+
 Devices outside of the document are paths that the agent turns into numbers: /dev/drystone/leg/ID, the iSCSI disk of a
-leg; /dev/drystone/log/DLV/MIRROR, the device with a mirror's log; /dev/drystone/slice/ID, the slice of a dpv's disk.
+leg; /dev/drystone/log/DLV/MIRROR, the device with a mirror's log; /dev/drystone/slice/ID, the slice of a dpv's disk;
+/dev/drystone/snapshot/DLV/THIN, a snapshot of another dlv.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from drystone.base.sizes import SECTOR
-from drystone.cluster.model.dlv import Dlv, Group, Leg, MirrorKey, Role
+from drystone.cluster.model import cloning
+from drystone.cluster.model.dlv import COPIED_ID, Dlv, Group, Leg, MirrorKey, Role, Source
 from drystone.cluster.model.extents import EXTENT
 from drystone.cluster.model.in_sync import Assembly
+from drystone.dvm.clone import BATCH, THRESHOLD
 from drystone.dvm.state import Device, Line, State, Transaction
 from drystone.kernel.dm import legs as dm
+from drystone.kernel.dm.clone import Clone
 from drystone.kernel.dm.targets import Error, Linear, Target, Thin, ThinPool
 
 REGION = 2048
 """Sectors of a region of a mirror: 1 MiB."""
+CLONE_PART = "clone"
+"""The part of a dlv that its dm-clone is: its UUID ends so."""
 LOW_WATER = 4 * EXTENT
 """Bytes of a pool that are free when it asks for another group."""
 
@@ -54,6 +64,11 @@ def slice_path(leg: str) -> str:
     return f"/dev/drystone/slice/{leg}"
 
 
+def snapshot_path(dlv: str, thin_id: int) -> str:
+    """Where the agent of the ihost finds a snapshot of another dlv."""
+    return f"/dev/drystone/snapshot/{dlv}/{thin_id}"
+
+
 def dpv_state(legs: Collection[Leg]) -> State:
     """A linear device for each leg on a dpv: other layers are put under it by a reload."""
     return State(
@@ -65,8 +80,8 @@ def dpv_state(legs: Collection[Leg]) -> State:
     )  # fmt: skip
 
 
-def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly], open_snapshots: Collection[int] = ()) -> State:
-    """All devices of an attached dlv, and of those of its snapshots (their thin ids) that are open too.
+def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly]) -> State:
+    """All devices of an attached dlv, and of those of its snapshots that are opened.
 
     The volume and its snapshots are devices `...:thinN`, N the thin id. A group of which there are no assemblies is not
     in use yet. While a rollback is to be told to the pool, nobody can open the volume: there is no device for it.
@@ -87,19 +102,51 @@ def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly], open_snapsho
     data = sum(group.size for group in groups if group.role == "data") // SECTOR
     transaction = Transaction(dlv.transaction_id, dlv.messages)
     devices.append(_part(dlv, "pool", data // dlv.block * dlv.block, pool, transaction))
-    thins = [(dlv.thin_id, dlv.size)] if dlv.rollback is None else []
-    thins += [(each.thin_id, each.size) for each in dlv.snapshots if each.thin_id in open_snapshots]
-    for thin_id, size in thins:
-        devices.append(_part(dlv, f"thin{thin_id}", size // SECTOR, Thin(_reference(dlv, "pool"), thin_id)))
     if dlv.rollback is None:
-        final = Linear(_reference(dlv, f"thin{dlv.thin_id}"))
-        devices.append(_device(f"drystone-dlv-{dlv.name}", f"{dlv.id}-volume", dlv.size // SECTOR, final))
+        devices.append(_thin(dlv, dlv.thin_id, dlv.size))
+    for each in dlv.snapshots:
+        if each.opened and each.status in {"creating", "available"}:
+            devices.append(replace(_thin(dlv, each.thin_id, each.size), read_only=True))
+    if dlv.rollback is None:
+        devices += _final(dlv)
     return State(tuple(devices))
 
 
 def is_plain(dlv: Dlv, assembly: Assembly) -> bool:
     """Whether a mirror has one copy, and none on its way: it is linear, and has no log."""
     return dlv.mirrors == 1 and len(assembly.sources) == 1 and not assembly.targets
+
+
+def thin_part(thin_id: int) -> str:
+    """The part of a dlv that a thin device in its pool is: its UUID ends so."""
+    return f"thin{thin_id}"
+
+
+def _thin(dlv: Dlv, thin_id: int, size: int) -> Device:
+    return _part(dlv, thin_part(thin_id), size // SECTOR, Thin(_reference(dlv, "pool"), thin_id))
+
+
+def _final(dlv: Dlv) -> list[Device]:
+    """The device that the volume's user opens, after the dm-clone under it, if there is one."""
+    devices, below = [], thin_part(dlv.thin_id)
+    if dlv.source is not None and cloning.is_copying(dlv):
+        devices, below = _clone(dlv, dlv.source), CLONE_PART
+    final = Linear(_reference(dlv, below))
+    return [*devices, _device(f"drystone-dlv-{dlv.name}", f"{dlv.id}-volume", dlv.size // SECTOR, final)]
+
+
+def _clone(dlv: Dlv, source: Source) -> list[Device]:
+    """The dm-clone over the volume's thin device, after the one with its notes."""
+    target = Clone(
+        _reference(dlv, thin_part(COPIED_ID)),
+        _reference(dlv, thin_part(dlv.thin_id)),
+        snapshot_path(source.dlv, source.thin_id),
+        cloning.region_of(dlv.size),
+        threshold=THRESHOLD,
+        batch=BATCH,
+    )
+    notes = _thin(dlv, COPIED_ID, cloning.notes_size(dlv.size))
+    return [notes, _part(dlv, CLONE_PART, dlv.size // SECTOR, target)]
 
 
 def _mirror(dlv: Dlv, assembly: Assembly, group: Group) -> list[Device]:

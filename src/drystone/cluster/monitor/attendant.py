@@ -9,18 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Literal, NamedTuple, Protocol, overload
 
 from drystone.base.errors import DamagedError, DrystoneError, ExhaustedError, MismatchError, NotFoundError, RefusedError
-from drystone.cluster.agents.answers import LegsSeen, PoolSeen, Survey, VolumeSeen
-from drystone.cluster.agents.client import Seen
+from drystone.cluster.agents.answers import LegsSeen, PoolSeen, VolumeSeen
 from drystone.cluster.model import in_sync
-from drystone.cluster.model.calls import LegsWish, VolumeWish, withdrawal_of_volume
+from drystone.cluster.model.calls import VolumeWish, withdrawal_of_volume
 from drystone.cluster.model.dlv import Dlv, DlvStatus, MirrorKey
 from drystone.cluster.model.dpv import Ihost
 from drystone.cluster.model.in_sync import Assembly
 from drystone.cluster.model.tables import mirror_name
-from drystone.cluster.monitor import decide, old_record, resizing
+from drystone.cluster.monitor import cloning, decide, old_record, resizing
+from drystone.cluster.monitor.agent import Agent, Confirmed, Told
 from drystone.cluster.monitor.decide import Decision
 from drystone.cluster.monitor.growth import find_need
 from drystone.cluster.monitor.memory import Host, Memory
@@ -36,45 +35,6 @@ CALLER = "monitor"
 """Who events are of."""
 _MOST_STEPS = 32
 """Of a dlv in a round; the rest is for the next one."""
-
-
-class Agent(Protocol):
-    """An agent as `cluster.agents.client` has it."""
-
-    @overload
-    def put(self, wish: LegsWish) -> LegsSeen: ...
-
-    @overload
-    def put(self, wish: VolumeWish) -> VolumeSeen: ...
-
-    def look(self, dlv: str, kind: type[Seen]) -> Seen: ...
-
-    def survey(self) -> Survey: ...
-
-
-class Confirmed(NamedTuple):
-    """:ivar dpvs: names of those that have what is wished of them in this epoch. :ivar troubles: of the others.
-
-    :ivar ahead: of those that know something newer than the record, or something else of its epoch. None of them is
-        gone on without: its leg may be the one with all acknowledged writes.
-    :ivar missing: legs (ids) that were made once, and that their dpvs do not have any more.
-    """
-
-    dpvs: frozenset[str]
-    troubles: dict[str, str]
-    ahead: dict[str, str]
-    missing: frozenset[str]
-
-
-class Told(NamedTuple):
-    """What became of a call of an ihost. `stopped`: the attachment is of another boot, or void, or the ihost knows
-    nothing of it. `spent`: it knows another wish of this epoch which is the record's own too, or is refused one that
-    it cannot begin. `ahead`: what it knows was never recorded here. `refused`: its pool did not take a message, and
-    what comes after that was not done.
-    """
-
-    outcome: Literal["done", "failed", "stopped", "spent", "ahead", "refused"]
-    why: str = ""
 
 
 class Attendant:
@@ -110,14 +70,16 @@ class Attendant:
             step = self._steps.get(view.dlv.status) if view else None
             if view is None or step is None:
                 return
-            decision = self._hold_old_record(view) or step(view) or decide.advance(view)
+            decision = self._hold_old_record(view) or cloning.drop(view) or step(view) or decide.advance(view)
             seen = self._see(view) if decision is None else None
-            decision = decision or self._lose_unreachable(view, seen) or resizing.settle_filesystem(view, seen)
+            decision = decision or self._lose_unreachable(view, seen)
+            decision = decision or cloning.follow(view, seen) or resizing.settle_filesystem(view, seen)
             if decision is not None:
                 if not self._record(view, decision) or decision.waits:
                     return
             elif not self._give_space(view, seen.pool if seen else None):
                 self._clear_shut(view)
+                self._count(view, seen)
                 return
 
     # What is recorded
@@ -182,6 +144,19 @@ class Attendant:
             return self._look(self._agent_at(view.ihost.address), view.dlv.id)
         except DrystoneError:
             return None
+
+    def _count(self, view: View, seen: VolumeSeen | None) -> None:
+        """Record how far its job is, unless somebody changed the job meanwhile."""
+        step = cloning.count(view, seen)
+        if step is None:
+            return
+        before, after = step
+
+        def change(work: Work) -> None:
+            if rows.find_jobs(work.connection, [before.id]) == [before]:
+                rows.save_job(work.connection, before, after)
+
+        self._database.change(change, caller=CALLER)
 
     # Agents
 
@@ -325,11 +300,11 @@ class Attendant:
         if (said := decide.announce(view)) is not None:
             return said
         confirmed = self._tell_dpvs(view)
-        return (
-            decide.make_anew(view, confirmed.missing)
-            or decide.make_ready(view, confirmed.dpvs)
-            or decide.finish_creation(view, confirmed.troubles)
-        )
+        if (made := decide.make_anew(view, confirmed.missing) or decide.make_ready(view, confirmed.dpvs)) is not None:
+            return made
+        if cloning.is_made(view):
+            return cloning.place(view)
+        return decide.finish_creation(view, confirmed.troubles)
 
     def _keep(self, view: View) -> Decision | None:
         if (said := decide.announce(view)) is not None:
@@ -355,6 +330,8 @@ class Attendant:
         told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(view.dlv.id, view.dlv.epoch, view.dlv.epoch))
         if told.outcome != "done":
             return self._stand_still(view, told)
+        if obstacle := cloning.find_obstacle(view):
+            return decide.wait(view.dlv, obstacle)
         confirmed = self._tell_dpvs(view)
         if confirmed.ahead:
             return self._block(view, confirmed)
@@ -389,7 +366,8 @@ class Attendant:
             return self._lose_unreachable(view, self._see(view)) or decide.wait(view.dlv, told.why)
         if told.outcome in {"spent", "ahead"}:
             return self._stand_still(view, told)
-        return resizing.go_on(view) or decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed))
+        gone_on = resizing.go_on(view) or cloning.improve(view)
+        return gone_on or decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed))
 
     def _hold_old_record(self, view: View) -> Decision | None:
         def is_silent(ihost: str) -> bool:

@@ -20,7 +20,7 @@ from drystone.cluster.model.dlv import Dlv, Snapshot
 from drystone.cluster.model.dpv import Ihost
 from drystone.cluster.model.job import ENDED
 from drystone.cluster.monitor.attendant import CALLER
-from drystone.cluster.state import backups, rows
+from drystone.cluster.state import backups, clones, rows
 from drystone.cluster.state.database import Database, Work
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ class BackupAttendant:
         if dlv is None or snapshot is None or snapshot.status in {"deleting", "failed"}:
             return replace(backup, status="failed", reason="its dlv, or its snapshot, was deleted")
         if snapshot.status != "available":
-            return replace(backup, reason=f"its snapshot is {snapshot.status}")
+            why = f": {snapshot.reason}" if snapshot.reason else ""
+            return replace(backup, reason=f"its snapshot is {snapshot.status}{why}"[:1000])
         if dlv.status != "attached" or ihost is None:
             return replace(backup, reason=f"it goes on when dlv {dlv.name} is attached, which is {dlv.status}")
         wish = BackupWish(
@@ -103,6 +104,12 @@ def _load(connection: Connection, backup_id: str) -> tuple[Backup, Dlv | None, I
     return backup, dlv, rows.load_ihost(connection, dlv.attachment.ihost)
 
 
+def _names_in_use(connection: Connection, dlv: Dlv) -> set[str]:
+    """The snapshots that clones are copied from, or that the dlv is to go back to."""
+    used = clones.snapshots_in_use(connection, dlv.id) | ({dlv.rollback.snapshot} if dlv.rollback else set())
+    return {each.name for each in dlv.snapshots if each.id in used}
+
+
 def _find_snapshot(backup: Backup, dlv: Dlv | None) -> Snapshot | None:
     return next((each for each in dlv.snapshots if each.name == backup.snapshot), None) if dlv else None
 
@@ -127,6 +134,8 @@ def _save(work: Work, before: Backup, after: Backup) -> None:
             for each in others
             if each.id != after.id and each.repository == after.repository and each.status in ENDED
         }
+    # What is in use stays until the next backup ends.
+    unwanted -= _names_in_use(work.connection, dlv)
     reason = "the pool is to be told when its dlv is attached"
     kept = tuple(
         replace(each, status="deleting", reason=reason) if each.name in unwanted and each.status != "planned" else each

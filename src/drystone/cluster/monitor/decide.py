@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from drystone.base.errors import RefusedError
 from drystone.cluster.agents.answers import VolumeSeen
 from drystone.cluster.model import in_sync
+from drystone.cluster.model.cloning import is_copying
 from drystone.cluster.model.dlv import Dlv, DlvStatus, Leg, Snapshot
 from drystone.cluster.model.in_sync import Assembly, Change
 from drystone.cluster.model.job import Job, JobStatus
@@ -237,6 +238,8 @@ def _settle_snapshots(view: View) -> Decision | None:
 def _tell_snapshots(view: View) -> Decision | None:
     """One transaction of the pool for all snapshots that are to be made or deleted."""
     dlv = view.dlv
+    if dlv.source is not None:  # what is not copied yet is in no snapshot of its pool
+        return None
     # Those that were asked for after a rollback are of what the volume holds then.
     end = dlv.next_thin_id if dlv.rollback is None else dlv.rollback.thin_id
     wanted = [each for each in dlv.snapshots if each.status == "planned" and each.thin_id < end]
@@ -350,9 +353,13 @@ def advance(view: View) -> Decision | None:
     steps = [(job, found) for job in view.jobs if (found := _next_status(view, job)) is not None]
     if not steps:
         return None
-    jobs = tuple((job, replace(job, status=status, reason=reason)) for job, (status, reason) in steps)
+    jobs = tuple((job, _step(job, status, reason)) for job, (status, reason) in steps)
     events = tuple((after.status, "job", after.id, after.reason) for _, after in jobs)
     return Decision(view.dlv, events=events, jobs=jobs)
+
+
+def _step(job: Job, status: JobStatus, reason: str) -> Job:
+    return replace(job, status=status, reason=reason, done=job.total if status == "finishing" else job.done)
 
 
 def _next_status(view: View, job: Job) -> tuple[JobStatus, str] | None:
@@ -362,6 +369,13 @@ def _next_status(view: View, job: Job) -> tuple[JobStatus, str] | None:
         at_work = is_used or all(leg.status == "ready" for leg in legs)
         # Without an ihost it is in use from the next attachment on.
         is_done = is_used or (at_work and view.dlv.attachment is None)
+    elif job.kind == "clone":
+        snapshot = view.source_snapshot if job.status in {"creating", "processing"} else None
+        if snapshot is not None and snapshot.status == "failed":
+            return "failed", f"snapshot {snapshot.name} of its source failed: delete dlv {view.dlv.name}"
+        legs = list(view.dlv.legs)
+        at_work = not is_copying(view.dlv)
+        is_done = view.dlv.source is None
     elif job.kind in {"failover", "move"}:
         legs = [leg for leg in view.dlv.legs if leg.id == job.leg]
         at_work = any(leg.status == "ready" and (leg.copying or leg.in_sync) for leg in legs)

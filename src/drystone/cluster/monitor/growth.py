@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from drystone.base.sizes import SECTOR
 from drystone.cluster.agents.answers import PoolSeen
+from drystone.cluster.model.cloning import room_for_notes
 from drystone.cluster.model.dlv import Dlv, Role
 from drystone.cluster.model.job import Job
 from drystone.cluster.model.tables import LOW_WATER
@@ -28,14 +29,15 @@ def find_need(dlv: Dlv, pool: PoolSeen | None, jobs: Collection[Job]) -> Need | 
     """What a pool is short of; None: nothing, or a group is on its way.
 
     Of data, when less than the low water is free, and more could be written than there is room for: the volume once,
-    and once more for each snapshot. Of metadata, when less than a quarter is free. The new group is as large as the
-    first one.
+    once more for each snapshot, and what a clone notes. Of metadata, when less than a quarter is free. The new group is
+    as large as the first one.
     """
     if pool is None or any(job.kind == "extend" for job in jobs):
         return None
     block = dlv.block * SECTOR
     room = pool.data_blocks * block
-    if (pool.data_blocks - pool.used_data) * block <= LOW_WATER and room < dlv.size * (1 + len(dlv.snapshots)):
+    most = dlv.size * (1 + len(dlv.snapshots)) + (room_for_notes(dlv.size, dlv.block) if dlv.source else 0)
+    if (pool.data_blocks - pool.used_data) * block <= LOW_WATER and room < most:
         return Need("data", _first(dlv, "data"))
     is_short = 4 * (pool.metadata_blocks - pool.used_metadata) < pool.metadata_blocks
     if is_short and pool.metadata_blocks * _METADATA_BLOCK < _LARGEST_METADATA:

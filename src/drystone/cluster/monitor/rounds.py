@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 
 from drystone.base.errors import DrystoneError
 from drystone.cluster.model.dpv import Dpv, Ihost
-from drystone.cluster.monitor.attendant import CALLER, Agent, Attendant
+from drystone.cluster.monitor.agent import Agent
+from drystone.cluster.monitor.attendant import CALLER, Attendant
 from drystone.cluster.monitor.backups import Agent as BackupAgent
 from drystone.cluster.monitor.backups import BackupAttendant
 from drystone.cluster.monitor.hosts import Hosts

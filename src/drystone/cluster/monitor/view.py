@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 
 from drystone.base.errors import NotFoundError
 from drystone.cluster.model.calls import LegsWish, VolumeWish, export_calls, volume_wish, withdrawal_of_legs
-from drystone.cluster.model.dlv import Dlv, Leg
+from drystone.cluster.model.dlv import Dlv, Leg, Snapshot
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.model.in_sync import Assembly
 from drystone.cluster.model.job import Job
-from drystone.cluster.state import ahead, dropped, rows
+from drystone.cluster.state import ahead, clones, dropped, rows
 
 
 class View(NamedTuple):
@@ -22,6 +22,7 @@ class View(NamedTuple):
     :ivar shut: ihosts that were shut out, and may have it still; not the one that it is to be attached to again.
     :ivar jobs: those that have not ended. :ivar leaving: names of the dpvs that are to give up legs. :ivar ahead: those
         that were seen to know an epoch that was never recorded here, and that epoch. :ivar ahead_ihosts: likewise.
+    :ivar source: the dlv that it is copied from. :ivar copied: its snapshots that others are copied from, by their ids.
     """
 
     dlv: Dlv
@@ -33,10 +34,19 @@ class View(NamedTuple):
     leaving: frozenset[str]
     ahead: Mapping[str, int]
     ahead_ihosts: Mapping[str, int]
+    source: Dlv | None
+    copied: frozenset[str]
 
     def legs_on(self, dpvs: Collection[str]) -> set[str]:
         """The ids of the legs on these dpvs."""
         return {leg.id for leg in self.dlv.legs if leg.dpv in dpvs}
+
+    @property
+    def source_snapshot(self) -> Snapshot | None:
+        """The snapshot that it is copied from."""
+        if self.dlv.source is None or self.source is None:
+            return None
+        return next((each for each in self.source.snapshots if each.id == self.dlv.source.snapshot), None)
 
     def leg(self, leg: str) -> Leg | None:
         """The leg of that id."""
@@ -65,6 +75,8 @@ def load_view(connection: Connection, name: str) -> View | None:
         leaving,
         ahead.find(connection, dlv.id),
         ahead.find_ihosts(connection, dlv.id),
+        None if dlv.source is None else rows.load_dlv(connection, dlv.source.name),
+        clones.snapshots_in_use(connection, dlv.id),
     )
 
 

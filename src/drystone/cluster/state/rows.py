@@ -13,7 +13,7 @@ from drystone.base.errors import NotFoundError
 from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, Rollback, Snapshot
 from drystone.cluster.model.dpv import Dpv, Dvg, Ihost
 from drystone.cluster.model.job import ENDED, Job
-from drystone.cluster.state import schema
+from drystone.cluster.state import clones, schema
 from drystone.cluster.state.database import LostRaceError
 
 _SECRET_BYTES = 24
@@ -208,6 +208,7 @@ def find_dlvs(connection: Connection, names: Collection[str]) -> list[Dlv]:
     groups = _parts(connection, schema.groups, Group, ids, "number")
     legs = _parts(connection, schema.legs, Leg, ids, "group", "stripe", "place")
     snapshots = _parts(connection, schema.snapshots, Snapshot, ids, "thin_id")
+    sources = clones.find(connection, ids)
     return [
         Dlv(
             **{name: row[name] for name in _DLV_COLUMNS},
@@ -220,6 +221,7 @@ def find_dlvs(connection: Connection, names: Collection[str]) -> list[Dlv]:
             rollback=None
             if row["rollback_snapshot"] is None
             else Rollback(snapshot=row["rollback_snapshot"], thin_id=row["rollback_thin_id"]),
+            source=sources.get(row["id"]),
         )
         for row in rows
     ]
@@ -293,6 +295,7 @@ def add_dlv(connection: Connection, dlv: Dlv) -> None:
     _save_parts(connection, schema.groups, dlv.id, (), dlv.groups, "number")
     _save_parts(connection, schema.legs, dlv.id, (), dlv.legs, "id")
     _save_parts(connection, schema.snapshots, dlv.id, (), dlv.snapshots, "id")
+    clones.save(connection, dlv.id, None, dlv.source)
 
 
 def save_dlv(connection: Connection, before: Dlv, after: Dlv) -> Dlv:
@@ -308,12 +311,13 @@ def save_dlv(connection: Connection, before: Dlv, after: Dlv) -> Dlv:
     _save_parts(connection, schema.groups, before.id, before.groups, after.groups, "number")
     _save_parts(connection, schema.legs, before.id, before.legs, after.legs, "id")
     _save_parts(connection, schema.snapshots, before.id, before.snapshots, after.snapshots, "id")
+    clones.save(connection, before.id, before.source, after.source)
     return saved
 
 
 def remove_dlv(connection: Connection, dlv: Dlv) -> None:
     """It and all that it is made of. :raises LostRaceError: it changed since it was read."""
-    for parts in (schema.snapshots, schema.legs, schema.groups):
+    for parts in (schema.snapshots, schema.legs, schema.groups, schema.clones):
         connection.execute(delete(parts).where(parts.c.dlv == dlv.id))
     table = schema.dlvs
     same = (table.c.id == dlv.id, table.c.version == dlv.version, table.c.epoch == dlv.epoch)
@@ -392,6 +396,6 @@ def save_job(connection: Connection, before: Job, after: Job) -> None:
     """:raises LostRaceError: it is in another state than `before`."""
     table = schema.jobs
     query = update(table).where(table.c.id == before.id, table.c.status == before.status)
-    changed = {"status": after.status, "reason": after.reason}
+    changed = {"status": after.status, "reason": after.reason, "done": after.done, "total": after.total}
     if connection.execute(query.values(**changed)).rowcount != 1:
         raise LostRaceError(before.id)

@@ -151,8 +151,21 @@ snapshots = Table(
     _number("size"),
     _text("status", 20),
     _text("reason", 1000),
+    Column("opened", Boolean, nullable=False, server_default=false()),
+    Column("temporary", Boolean, nullable=False, server_default=false()),
     Unique("dlv", "name"),
 )
+
+clones = Table(
+    "clones",
+    TABLES,
+    _refers("dlv", "dlvs.id", 36, key=True),
+    Column("source", exact(36), ForeignKey("dlvs.id"), nullable=False, index=True),
+    _text("snapshot", 36),
+    _number("thin_id"),
+    _text("status", 20),
+)
+"""What clones are copied from: `source` is the id of a dlv, `snapshot` that of its snapshot."""
 
 jobs = Table(
     "jobs",
@@ -165,6 +178,8 @@ jobs = Table(
     _text("reason", 1000),
     Column("leg", exact(36), nullable=False, server_default=""),
     _zero("fill"),
+    _zero("done"),
+    _zero("total"),
 )
 """`dlv` is a name: a job is remembered longer than its dlv."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,6 @@ from drystone.cluster.model.in_sync import Assembly
 from drystone.kernel.dm.log import LoggedCall
 from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
-from drystone.kernel.dm.simulated.thin_metadata import ThinMetadata
 from drystone.kernel.iscsi.abc import Session, Timeouts, find_session
 from drystone.kernel.iscsi.names import Chap, Portal
 from drystone.kernel.iscsi.simulated import SimulatedInitiator
@@ -161,21 +160,21 @@ class DpvHost:
 class AttachedInitiator(SimulatedInitiator):
     """An initiator whose disks a simulated device-mapper has. Its changes are steps.
 
-    Mirrors here write to their first leg alone. So what a leg holds when it is left is what its pool committed last,
-    wherever that lies, and it is there when the leg is logged in to again. :ivar kept: that, by the leg's target.
-
     :ivar offline: targets whose disks have failed for good. :ivar stuck: those whose session does not end.
+    :ivar kept: what is on legs without a session, by target and sector.
     """
 
-    def __init__(self, hosts: Collection[DpvHost], dm: SimulatedDeviceMapper, steps: Steps) -> None:
+    def __init__(
+        self, hosts: Collection[DpvHost], dm: SimulatedDeviceMapper, steps: Steps, kept: dict[str, dict[int, object]]
+    ) -> None:
         super().__init__({}, HOST)
         self._hosts = tuple(hosts)
+        self.kept = kept
         self._dm = dm
         self._steps = steps
         self.offline: set[str] = set()
         self.stuck: set[str] = set()
         self.refusing = False
-        self.kept: dict[str, ThinMetadata] = {}
         self.before_login: Callable[[], None] = lambda: None
 
     def sessions(self) -> list[Session]:
@@ -198,9 +197,7 @@ class AttachedInitiator(SimulatedInitiator):
             for disk in session.disks:
                 if disk.number not in self._dm.machine.disks:
                     self._dm.add_disk(disk.number, disk.size // 512)
-                    self._dm.machine.contents.pop((disk.number, 0), None)
-                    if session.target in self.kept:
-                        self._dm.machine.contents[disk.number, 0] = self.kept[session.target]
+                    self._place(disk.number, self.kept.get(session.target, {}))
         self._steps.step()
 
     def set_replacement(self, target: str, portal: Portal, seconds: int) -> None:
@@ -223,18 +220,19 @@ class AttachedInitiator(SimulatedInitiator):
         """A dpv that was started anew has another kernel."""
         self.doors = {host.portal: host.lio for host in self._hosts}
 
-    def kept_all(self) -> dict[str, ThinMetadata]:
-        """What all legs hold, as this host ends."""
-        for session in super().sessions():
-            self.keep(session.target)
-        return self.kept
+    def keep(self, *targets: str) -> None:
+        """What is on their disks outlives the session. Another disk may get its number."""
+        for session in self.sessions():
+            for disk in session.disks if session.target in targets else ():
+                machine = self._dm.machine
+                here = {sector: each for (at, sector), each in machine.contents.items() if at == disk.number}
+                self.kept[session.target] = here
 
-    def keep(self, target: str) -> None:
-        """Note what a leg holds."""
-        contents = (*self._dm.machine.contents.values(), *self.kept.values())
-        found = [each for each in contents if isinstance(each, ThinMetadata)]
-        if found:
-            self.kept[target] = max(found, key=lambda each: (each.transaction_id, each.time, each.next_block))
+    def _place(self, number: DeviceNumber, content: Mapping[int, object]) -> None:
+        contents = self._dm.machine.contents
+        for place in [place for place in contents if place[0] == number]:
+            del contents[place]
+        contents.update({(number, sector): each for sector, each in content.items()})
 
 
 class IhostHost:
@@ -255,19 +253,24 @@ class IhostHost:
         self.before_node: Callable[[int], None] = lambda _: None
         self.grown: list[str] = []
         self.before_growth: Callable[[], None] = lambda: None
+        self.kept: dict[str, dict[int, object]] = {}
         self.boot()
 
+    dm: FailingMirrors
+    initiator: AttachedInitiator
+
     def boot(self) -> None:
-        """A kernel without a device, session or log, and its agent."""
+        """A kernel without a device, session or log, and its agent. What pools have committed is on the legs."""
+        if self.boots:
+            self.dm.spread()
+            self.initiator.keep(*self.legs())
         self.boots += 1
-        kept = self.initiator.kept_all() if self.boots > 1 else {}
         self.dm = FailingMirrors()
         for host in self.hosts:
             for iqn, admitted in host.admitted().items():
                 if HOST in admitted:
                     host.lio.log_out(HOST, iqn)
-        self.initiator: AttachedInitiator = AttachedInitiator(self.hosts, self.dm, self.steps)
-        self.initiator.kept = kept
+        self.initiator = AttachedInitiator(self.hosts, self.dm, self.steps, self.kept)
         self.logs = FakeLogs(self.dm, self.steps)
         self.nodes: dict[str, DeviceNumber] = {}
         self.restart()
@@ -303,6 +306,7 @@ class IhostHost:
             call()
         except Crash:
             self.dm, self.initiator, self.logs, self.nodes = self._frozen
+            self.kept = self.initiator.kept
         else:
             return False
         finally:

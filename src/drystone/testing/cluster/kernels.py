@@ -13,6 +13,7 @@ from msgspec import structs
 
 from drystone.cluster.agents.slices import Slice, Slices
 from drystone.kernel.dm.abc import DeviceEntry, DeviceInfo, Ref, TableLine, TargetStatus
+from drystone.kernel.dm.legs import Mirror
 from drystone.kernel.dm.log import LoggedCall, LoggedDeviceMapper
 from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.dm.simulated import SimulatedDeviceMapper
@@ -155,6 +156,8 @@ class FailingMirrors(SimulatedDeviceMapper):
     While a live mirror with `handle_errors` has a failed leg, what is above it may not be suspended: it would hang.
     `after_status` is called with the name of a mirror whose status was told. `before_pool`: before a pool's status.
     `refusals`: of so many lists of devices. `pool_failed`: thin devices do not say what they are on.
+    `hydrated`: regions that clones say that they have, None for all. `commit_fails`: of their notes. What is on the
+    first leg of a mirror comes to the others when the mirror goes.
     """
 
     def __init__(self, *, machine: Machine | None = None, letters: dict[DeviceNumber, str] | None = None) -> None:
@@ -165,9 +168,35 @@ class FailingMirrors(SimulatedDeviceMapper):
         self.before_pool: Callable[[], None] = lambda: None
         self.refusals = 0
         self.pool_failed = False
+        self.hydrated: int | None = None
+        self.commit_fails = False
 
     def copy(self) -> FailingMirrors:
-        return FailingMirrors(machine=self.machine.copy(), letters=self.letters)
+        found = FailingMirrors(machine=self.machine.copy(), letters=self.letters)
+        found.hydrated, found.commit_fails = self.hydrated, self.commit_fails
+        return found
+
+    def remove(self, ref: Ref, *, deferred: bool = False) -> None:
+        self._spread(self.info(ref).name)
+        super().remove(ref, deferred=deferred)
+
+    def spread(self) -> None:
+        """Have all legs of mirrors have what their first one has."""
+        for entry in self.list_devices():
+            self._spread(entry.name)
+
+    def _spread(self, name: str) -> None:
+        device = next(each for each in self.machine.devices.values() if each.name == name)
+        if name in self.unsynced or device.live is None or [each.kind for each in device.live.targets] != ["mirror"]:
+            return
+        words = device.live.targets[0].value
+        assert isinstance(words, Mirror)
+        first, *others = device.live.targets[0].numbers[-len(words.legs) :]
+        content = {sector: each for (at, sector), each in self.machine.contents.items() if at == first}
+        for other in others if first in self.machine.disks else ():
+            if other in self.letters or other not in self.machine.disks:
+                continue
+            self.machine.contents.update({(other, sector): each for sector, each in content.items()})
 
     def finish(self, name: str) -> None:
         """All regions of a mirror are copied."""
@@ -211,6 +240,12 @@ class FailingMirrors(SimulatedDeviceMapper):
                 words[words.index("1", 2) - 1] = f"0/{status.regions}"
             return [structs.replace(found[0], text=" ".join(words))]
         assert not found or found[0].target != "thin-pool" or not self._holds(), "it would hang"
+        if [each.target for each in found] == ["clone"] and self.hydrated is not None:
+            words = found[0].text.split()
+            words[3] = f"{self.hydrated}/{words[3].partition('/')[2]}"
+            return [structs.replace(found[0], text=" ".join(words))]
+        if [each.target for each in found] == ["clone"] and self.commit_fails and not no_flush:
+            return [structs.replace(found[0], text=found[0].text.removesuffix("rw") + "ro")]
         return found
 
     def suspend(self, ref: Ref, *, no_flush: bool = False, lock_fs: bool = True) -> DeviceInfo:

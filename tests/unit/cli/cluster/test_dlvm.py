@@ -6,10 +6,14 @@ from collections.abc import Callable
 
 import click
 import pytest
+from msgspec.structs import replace
 
 from drystone.base.errors import TimedOutError, UnavailableError
 from drystone.cli.cluster.dlvs import dlvs
 from drystone.cli.cluster.progress import printable
+from drystone.cluster.model import in_sync
+from drystone.cluster.state import rows
+from drystone.cluster.state.database import Work
 from drystone.testing.cluster.client import AGENT, GIB, VIEWER
 from drystone.testing.cluster.command_line import CommandLine
 from drystone.testing.cluster.sender import InProcess, fail
@@ -69,6 +73,23 @@ def test_tables(fast: CommandLine) -> None:
         done = fast.run(*words)
         assert (done.code, done.err) == (0, ""), words
         assert all(each in done.out for each in cells), done.out
+
+
+def test_a_clone_is_asked_for_and_shown(fast: CommandLine) -> None:
+    assert fast.run("dlvs", "clone", "db", "new").err.endswith("hint: attach dlv db first\n")
+
+    def attached(work: Work) -> None:
+        dlv = rows.load_dlv(work.connection, "db")
+        after = in_sync.attach(dlv, "h1", {leg.id for leg in dlv.legs}).dlv
+        rows.save_dlv(work.connection, dlv, replace(after, status="attached", wanted="h1"))
+
+    fast.client.desk.database.change(attached)
+    plan = fast.must("dlvs", "clone", "db", "new", "--dry-run")
+    assert plan["dlv"]["source"]["name"] == "db"
+    job = fast.must("dlvs", "clone", "db", "new", "--mirrors", "1", "--initial-size", "512m")
+    assert (job["kind"], job["dlv"]) == ("clone", "new")
+    assert "copied from  db" in fast.run("dlvs", "show", "new").out
+    assert fast.must("jobs", "cancel", job["id"])["status"] == "canceling"
 
 
 def test_lists_are_filtered_and_of_any_length(fast: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

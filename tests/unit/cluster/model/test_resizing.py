@@ -8,13 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from drystone.base.errors import BusyError, ExhaustedError, RefusedError, UsageError
-from drystone.cluster.model.dlv import Attachment, Dlv, Rollback, Snapshot
+from drystone.cluster.model.dlv import COPIED_ID, Attachment, Dlv, Rollback, Snapshot, Source
 from drystone.cluster.model.layout import LARGEST_SIZE
 from drystone.cluster.model.resizing import plan_rollback, resize, tell_rollback, withdraw_rollback
-from drystone.dvm.thin_pool import LARGEST_ID
 
 GIB = 1 << 30
 MONDAY = Snapshot(id="m", name="monday", thin_id=1, size=GIB, status="available")
+FOR_CLONE = replace(MONDAY, id="c", name="clone-1", thin_id=2, temporary=True)
+SOURCE = Source(dlv="o", name="old", snapshot="s", thin_id=1)
 DLV = Dlv(
     id="i", name="db", dvg="g", size=GIB, initial_size=GIB, mirrors=2, stripes=1, chunk=128, block=128,
     status="detached", epoch=5, transaction_id=2, snapshots=(MONDAY,),
@@ -37,6 +38,10 @@ def test_a_larger_size_is_of_the_next_epoch_and_a_file_system_follows_once() -> 
         (LARGEST_SIZE + 4096, {}, UsageError, "multiple of 4096"),
         (0, {}, UsageError, "multiple of 4096"),
         (2 * GIB, {"status": "deleting"}, BusyError, "is deleting"),
+        (2 * GIB, {"source": SOURCE}, BusyError, "is a clone that is being copied from dlv old"),
+        (2 * GIB, {"source": replace(SOURCE, status="whole")}, BusyError, "is a clone"),
+        (2 * GIB, {"snapshots": (replace(FOR_CLONE, status="planned"),)}, BusyError, "db@clone-1, .* is planned"),
+        (2 * GIB, {"snapshots": (replace(FOR_CLONE, status="creating"),)}, BusyError, "db@clone-1, .* is creating"),
     ],
 )
 def test_no_other_size_is_taken(size: int, changes: Any, error: type[Exception], text: str) -> None:
@@ -69,7 +74,9 @@ def test_a_rollback_is_planned_and_told_in_one_transaction() -> None:
         ({"status": "creating"}, BusyError, "is creating"),
         ({"status": "deleting"}, BusyError, "is deleting"),
         ({"rollback": Rollback(snapshot="m", thin_id=2)}, BusyError, "to monday already"),
-        ({"thin_id": LARGEST_ID}, ExhaustedError, "ran out"),
+        ({"thin_id": COPIED_ID - 1}, ExhaustedError, "ran out"),
+        ({"source": SOURCE}, BusyError, "is a clone that is being copied from dlv old"),
+        ({"source": replace(SOURCE, status="whole")}, BusyError, "is a clone"),
     ],
 )
 def test_a_volume_that_could_be_open_or_is_not_there_is_not_rolled_back(
@@ -83,3 +90,15 @@ def test_a_volume_that_could_be_open_or_is_not_there_is_not_rolled_back(
 def test_nor_to_a_snapshot_that_is_not_there_for_sure(status: Any) -> None:
     with pytest.raises(BusyError, match=f"db@monday is {status}"):
         plan_rollback(DLV, replace(MONDAY, status=status))
+
+
+def test_nor_to_a_snapshot_that_goes_with_the_copying_of_a_clone() -> None:
+    with pytest.raises(BusyError, match="db@clone-1 goes with"):
+        plan_rollback(DLV, FOR_CLONE)
+
+
+def test_a_source_gets_larger_once_the_snapshot_for_its_clone_is_made() -> None:
+    """Made later, that would hold a file system that does not fit into the clone."""
+    assert resize(replace(DLV, snapshots=(FOR_CLONE,)), 2 * GIB, grow_filesystem=True).size == 2 * GIB
+    planned = replace(MONDAY, status="planned")
+    assert resize(replace(DLV, snapshots=(planned,)), 2 * GIB, grow_filesystem=True).size == 2 * GIB

@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
-from drystone.cluster.model.dlv import Dlv, Group, Leg, MirrorKey, Snapshot
+from drystone.cluster.model.cloning import MESSAGES, complete
+from drystone.cluster.model.dlv import Dlv, Group, Leg, MirrorKey, Rollback, Snapshot, SnapshotStatus, Source
 from drystone.cluster.model.in_sync import Assembly, Bits, attach
 from drystone.cluster.model.layout import LONGEST_DLV_NAME
 from drystone.cluster.model.tables import REGION, dpv_state, ihost_state
@@ -165,16 +167,57 @@ def test_device_mapper_takes_the_state_and_then_nothing_is_left_to_do(mirrors: i
     assert not activate(observe(dm), plain).instructions
 
 
-def test_a_snapshot_that_is_open_is_a_device_of_its_own() -> None:
-    dlv = make_dlv(2)
-    snapshot = Snapshot(id="s", name="monday", thin_id=3, size=4096)
-    state = ihost_state(
-        Dlv(**{**{name: getattr(dlv, name) for name in dlv.__struct_fields__}, "snapshots": (snapshot,)}),
-        every(dlv), [3],
-    )  # fmt: skip
-    found = state.find("drystone-dlv-db:thin3")
-    assert found is not None
-    assert [(line.length, line.params) for line in found.table] == [(8, "{drystone-dlv-db:pool} 3")]
+def test_a_snapshot_that_is_opened_is_a_device_of_its_own_once_the_pool_was_told_of_it() -> None:
+    statuses: list[SnapshotStatus] = ["planned", "creating", "available", "deleting"]
+    snapshots = tuple(
+        Snapshot(id=status, name=status, thin_id=at + 1, size=4096, status=status, opened=True)
+        for at, status in enumerate(statuses)
+    )
+    closed = Snapshot(id="closed", name="closed", thin_id=9, size=4096, status="available")
+    dlv = replace(make_dlv(2), snapshots=(*snapshots, closed))
+    found = {each.name: each for each in ihost_state(dlv, every(dlv)).devices if ":thin" in each.name}
+    assert {*found} == {f"drystone-dlv-db:thin{number}" for number in (0, 2, 3)}
+    device = found["drystone-dlv-db:thin3"]
+    assert [(line.length, line.params) for line in device.table] == [(8, "{drystone-dlv-db:pool} 3")]
+    assert (device.read_only, found["drystone-dlv-db:thin0"].read_only) == (True, False)
+
+
+def test_while_a_rollback_is_pending_there_are_the_opened_snapshots_and_no_volume() -> None:
+    snapshot = Snapshot(id="s", name="monday", thin_id=1, size=4096, status="available", opened=True)
+    dlv = replace(make_dlv(2), thin_id=2, snapshots=(snapshot,))
+    assert {"drystone-dlv-db", "drystone-dlv-db:thin2"} < {each.name for each in ihost_state(dlv, every(dlv)).devices}
+    back = replace(dlv, rollback=Rollback(snapshot="s", thin_id=3))
+    names = {each.name for each in ihost_state(back, every(back)).devices}
+    assert "drystone-dlv-db:thin1" in names
+    assert names.isdisjoint({"drystone-dlv-db", "drystone-dlv-db:thin2", "drystone-dlv-db:thin3"})
+
+
+def test_between_a_clone_and_its_user_stands_a_dm_clone_until_it_is_whole() -> None:
+    source = Source(dlv="other", name="old", snapshot="s", thin_id=5)
+    dlv = replace(make_dlv(2), size=1 << 28, source=source, messages=MESSAGES)
+    before = ihost_state(dlv, every(dlv))
+    tables = {each.name.partition(":")[2]: each.table[0].params for each in before.devices}
+    assert tables[""] == "{drystone-dlv-db:clone} 0"
+    assert tables["clone"] == (
+        "{drystone-dlv-db:thin16777215} {drystone-dlv-db:thin0} /dev/drystone/snapshot/other/5 128 0 4 "
+        "hydration_threshold 16 hydration_batch_size 4"
+    )
+    dm, _ = realize(before)
+    whole = complete(dlv)
+    after = ihost_state(whole, every(whole))
+    assert {each.name for each in before.devices} - {each.name for each in after.devices} == {
+        "drystone-dlv-db:clone", "drystone-dlv-db:thin16777215",
+    }  # fmt: skip
+    disks = Disks()
+    resolve_paths(before, disks.number)
+    assert bring(dm, resolve_paths(after, disks.number)) == "done"
+    volume = observe(dm).find("drystone-dlv-db")
+    assert volume is not None
+    assert volume.table[0].params == "{drystone-dlv-db:thin0} 0"
+    pool = observe(dm).find("drystone-dlv-db:pool")
+    assert pool is not None
+    assert pool.transaction is not None
+    assert pool.transaction.transaction_id == 2
 
 
 def test_a_leg_is_linear_on_its_dpv() -> None:

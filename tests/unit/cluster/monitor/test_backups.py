@@ -133,6 +133,21 @@ def test_one_waits_for_a_dlv_that_is_detached_and_ends_with_one_that_is_deleted(
     assert show(attached, backup)["status"] == "failed"
 
 
+def test_a_snapshot_that_a_volume_is_to_go_back_to_outlives_its_backup(attached: World) -> None:
+    attached.backups.hangs = True
+    backup = ask(attached)
+    attached.go(3)
+    attached.client.must("DELETE", "/dlvs/db/attachment")
+    attached.go()
+    attached.client.must("POST", "/dlvs/db/rollback", {"snapshot": backup["snapshot"]})
+    attached.client.must("POST", f"/backups/{backup['id']}/cancel")
+    attached.go()
+    assert show(attached, backup)["status"] == "canceled"
+    assert [each.status for each in attached.dlv().snapshots] == ["available"]
+    attached.attach()
+    assert (attached.dlv().rollback, attached.dlv().thin_id) == (None, 2)
+
+
 def test_a_hint_has_a_backup_looked_at(attached: World) -> None:
     backup = ask(attached)
     for _ in range(3):

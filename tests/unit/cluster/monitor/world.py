@@ -229,9 +229,9 @@ class World:
         there = {*self.ihost.legs().values()}
         self.ihost.dm.letters = {key: each for key, each in self.ihost.dm.letters.items() if key in there}
 
-    def dlv(self) -> Dlv:
-        """`db`, as it is recorded."""
-        return self.client.desk.database.read(lambda connection: rows.load_dlv(connection, "db"))
+    def dlv(self, name: str = "db") -> Dlv:
+        """A dlv as it is recorded."""
+        return self.client.desk.database.read(lambda connection: rows.load_dlv(connection, name))
 
     def make(self, **wanted: object) -> Dlv:
         """Create `db`, and have it made."""

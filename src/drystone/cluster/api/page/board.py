@@ -52,9 +52,9 @@ class GroupCard(NamedTuple):
 
 
 class DlvCard(NamedTuple):
-    """A volume. :ivar place: where it is attached, or is to be, in words. :ivar good: copies of its worst mirror.
+    """A volume. :ivar place: where it is attached, or is to be, and what it is copied from, in words.
 
-    :ivar can_fail_over: its ihost may be given up by force.
+    :ivar good: copies of its worst mirror. :ivar can_fail_over: its ihost may be given up by force.
     """
 
     dlv: Dlv
@@ -211,6 +211,11 @@ def draw_dlv(dlv: Dlv, dpvs: Mapping[str, Dpv], ihosts: Mapping[str, Ihost], job
 
 
 def _say_place(dlv: Dlv, ihosts: Mapping[str, Ihost]) -> str:
+    copied = f"; being copied from {dlv.source.name}" if dlv.source is not None else ""
+    return _say_holder(dlv, ihosts) + copied
+
+
+def _say_holder(dlv: Dlv, ihosts: Mapping[str, Ihost]) -> str:
     holder = dlv.attachment.ihost if dlv.attachment else ""
     if not holder:
         return f"to be attached to {dlv.wanted}" if dlv.wanted else "attached nowhere"

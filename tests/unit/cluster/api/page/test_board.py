@@ -6,11 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from drystone.cluster.api.page.board import Board, Found, Level, draw_leg, judge, make_board
-from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg
+from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, Source
 from drystone.cluster.model.dpv import Dpv, Dvg, HostStatus, Ihost
 from drystone.cluster.model.extents import EXTENT
 
 AWAY: HostStatus = "unavailable"
+SOURCE = Source(dlv="old-id", name="old", snapshot="s", thin_id=1)
 
 
 def make_dpv(name: str, status: HostStatus = "available", **more: object) -> Dpv:
@@ -116,6 +117,7 @@ def test_what_is_not_made_yet_is_in_no_trouble() -> None:
         ({"wanted": "h1", "status": "attaching"}, "to be attached to h1", False),
         ({"wanted": "h1", "attachment": Attachment(ihost="h1", epoch=2)}, "at h1", True),
         ({"attachment": Attachment(ihost="h2", epoch=2)}, "at h2, which does not answer", True),
+        ({"source": SOURCE}, "attached nowhere; being copied from old", False),
         (
             {"attachment": Attachment(ihost="h2", epoch=2), "status": "fencing", "wanted": "h1"},
             "at h2, which does not answer; to be at h1",
