@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -32,6 +33,20 @@ def talk(words: list[str], answers: list[str]) -> tuple[int, str, str]:
     command = ["setsid", "--ctty", "--wait", sys.executable, "-m", "drystone.cli.main", "backup", *words]
     process = subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True, env=environ)
     os.close(theirs)
+    try:
+        return _answer(process, ours, answers)
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(ours)
+
+
+def _asks(terminal: int, seen: str) -> bool:
+    """Whether a question is all there: what is typed before the terminal shows nothing any more is thrown away."""
+    return seen.rstrip(" ").endswith(":") and not termios.tcgetattr(terminal)[3] & termios.ECHO
+
+
+def _answer(process: subprocess.Popen[str], ours: int, answers: list[str]) -> tuple[int, str, str]:
     seen = ""
     answered = 0
     limit = time.monotonic() + _PATIENCE
@@ -41,12 +56,11 @@ def talk(words: list[str], answers: list[str]) -> tuple[int, str, str]:
                 seen += os.read(ours, 4096).decode()
             except OSError:  # the terminal's last user has gone
                 break
-        if answered < len(answers) and seen.rstrip(" ").endswith(":"):
+        if answered < len(answers) and _asks(ours, seen):
             os.write(ours, f"{answers[answered]}\n".encode())
             seen += "\n"
             answered += 1
     out, _ = process.communicate(timeout=_PATIENCE)
-    os.close(ours)
     assert answered == len(answers), seen
     return process.returncode, out, seen
 

@@ -83,7 +83,7 @@ def test_what_a_killed_server_answered_is_there_and_was_done_once(servers: tuple
 def test_a_server_that_is_told_to_ends_in_order(servers: tuple[ApiProcess, ApiProcess]) -> None:
     one, two = servers
     assert one.stop() == 0
-    assert two.must("GET", "/health") == {"database": "answers"}
+    assert two.must("GET", "/health") == {"database": "answers", "queue": "database"}
 
 
 def test_an_address_that_cannot_be_had_is_told() -> None:
