@@ -21,6 +21,8 @@ PAUSE = 0.2
 """Seconds between two looks."""
 _LIMIT = 500
 """Events that are read at once: those before are for the next round."""
+_FIRST = 20
+"""Of the first look: what was recorded after the first round had looked, and before this, waits for no other round."""
 
 
 class EventHints:
@@ -49,9 +51,10 @@ class EventHints:
     def _look_after(self, seen: int | None) -> Callable[[Connection], tuple[int, list[Hint]]]:
         def look(connection: Connection) -> tuple[int, list[Hint]]:
             newest: int = connection.execute(select(func.max(schema.event_counter.c.value))).scalar() or 0
-            if seen is None or newest <= seen:
+            if newest == seen:
                 return newest, []
-            found = find_events(connection, after=max(seen, newest - _LIMIT), limit=_LIMIT)
+            after = max(0, newest - _FIRST) if seen is None else max(seen, newest - _LIMIT)
+            found = find_events(connection, after=after, limit=_LIMIT)
             return newest, hints_of(each for each in found if each["caller"] != self._caller)
 
         return look
