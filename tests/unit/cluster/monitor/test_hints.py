@@ -161,7 +161,7 @@ def test_the_database_hints_at_what_others_recorded(world: World) -> None:
         stop.set()
         thread.join(10)
     assert Hint("dlv", f"db{turn}") in found
-    assert len([hint for hint in found if hint.kind == "dlv"]) <= turn + 2, "what the monitor recorded itself is no news"
+    assert len([hint for hint in found if hint.kind == "dlv"]) <= turn + 2, "its own records are no news"
 
 
 def test_events_are_told_of_after_their_commit(world: World) -> None:
