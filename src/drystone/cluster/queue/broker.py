@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import time
 import urllib.parse
 from typing import Any, Protocol
@@ -57,8 +56,10 @@ def check_url(url: str) -> str:
             hint="amqp://USER:PASSWORD@HOST/VHOST, amqps://..., redis://:PASSWORD@HOST/NUMBER or rediss://...",
         )
     for library in ("kombu", "redis" if scheme.startswith("redis") else "amqp"):
-        if importlib.util.find_spec(library) is None:
-            raise UnsupportedError(f"the queue needs {library}", hint="pip install 'drystone[cluster]'")
+        try:
+            importlib.import_module(library)  # not find_spec: kombu, once imported, has none
+        except ImportError as error:
+            raise UnsupportedError(f"the queue needs {library}", hint="pip install 'drystone[cluster]'") from error
     return url
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import pytest
 
-from drystone.base.errors import UsageError
+from drystone.base.errors import UnsupportedError, UsageError
 from drystone.cluster.queue.broker import check_url
 
 
@@ -13,6 +16,17 @@ from drystone.cluster.queue.broker import check_url
 )
 def test_urls_of_brokers_pass(url: str) -> None:
     assert check_url(url) == url
+
+
+def test_urls_pass_once_the_library_is_there_too() -> None:
+    importlib.import_module("kombu")  # which puts a module of its own in its place, one without a __spec__
+    assert check_url("amqps://host//") == "amqps://host//"
+
+
+def test_a_broker_without_its_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kombu", None)
+    with pytest.raises(UnsupportedError, match="the queue needs kombu"):
+        check_url("amqps://host//")
 
 
 @pytest.mark.parametrize(
