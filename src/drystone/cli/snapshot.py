@@ -9,8 +9,8 @@ import click
 
 from drystone.cli.output import json_option, print_json, print_pairs, print_table
 from drystone.cli.preview import dry_run_option, print_previews
-from drystone.cli.volume import delete_each, print_result
-from drystone.cli.volume_daemon import call, read_object, socket_option
+from drystone.cli.volume.asking import call, print_result, read_object, socket_option
+from drystone.cli.volume.delete import delete_each
 from drystone.wire.client import Answer
 
 

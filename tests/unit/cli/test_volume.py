@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from drystone.base.errors import UnavailableError
 from drystone.cli.main import drystone
-from drystone.cli.volume import delete_each
+from drystone.cli.volume.delete import delete_each
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from drystone.base.installing import UNITS, install_services
 from drystone.cli.convoy import DEFAULT_SOCKET
 from drystone.cli.volume import volume
+from drystone.cli.volume.daemon import daemon
 from drystone.volumes.boot.install import CONFIGURATION, PLUGIN, SOCKET, UNIT, describe
 
 PROGRAM = shutil.which("true") or "/bin/true"
@@ -36,7 +37,7 @@ def test_the_unit_and_each_example_call_a_daemon_that_there_is(tmp_path: Path) -
     examples = [each.removeprefix("# OPTIONS=") for each in lines if each.startswith("# OPTIONS=")]
     assert len(examples) == 2
     for example in examples:
-        found = volume.commands["daemon"].make_context("daemon", daemon_words(example)).params
+        found = daemon.make_context("daemon", daemon_words(example)).params
         assert found["socket"] == SOCKET
         assert found["drivers"]
         assert found["driver_opts"]

@@ -10,7 +10,7 @@ import click
 
 from drystone.base.errors import DrystoneError
 from drystone.cli.convoy import DEFAULT_SOCKET
-from drystone.cli.output import Function
+from drystone.cli.output import Function, print_json
 from drystone.wire.client import Answer, UnixClient
 
 
@@ -38,3 +38,11 @@ def read_object(answer: Answer) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DrystoneError("the daemon's answer is no object")
     return document
+
+
+def print_result(answer: Answer) -> None:
+    """What a command that makes something prints: an object as JSON, a text as it is."""
+    if answer.content_type == "application/json":
+        print_json(answer.document())
+    elif answer.text:
+        click.echo(answer.text.rstrip("\n"))

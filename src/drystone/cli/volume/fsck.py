@@ -8,7 +8,7 @@ import click
 
 from drystone.base.errors import DrystoneError, MismatchError, UsageError
 from drystone.cli.output import json_option, print_json
-from drystone.cli.volume_daemon import call, socket_option
+from drystone.cli.volume.asking import call, socket_option
 
 
 @click.command()
