@@ -9,6 +9,7 @@ import click
 from drystone.base.sizes import format_size
 from drystone.cli.cluster.asking import find_all, print_list, print_one, write
 from drystone.cli.cluster.help import ClusterCommand
+from drystone.cli.cluster.marks import make_mark, make_removal
 from drystone.cli.cluster.moves import evacuate
 from drystone.cli.cluster.options import (
     DPV,
@@ -21,7 +22,6 @@ from drystone.cli.cluster.options import (
     Writing,
     api_options,
     lasting_options,
-    write_options,
 )
 from drystone.cli.output import json_option
 
@@ -121,69 +121,6 @@ def show_dpv(where: Where, name: str, as_json: bool) -> None:
     print_one(where, place("dpvs", name), Dpv, (*_DPV_COLUMNS, "portal"), row, as_json=as_json)
 
 
-@dpvs.command("available", cls=ClusterCommand)
-@click.argument("name", type=DPV)
-@click.option("--reason", type=Words(), default="", help="For the events.")
-@api_options
-@write_options
-@json_option
-def mark_dpv_available(where: Where, writing: Writing, name: str, reason: str, as_json: bool) -> None:
-    """Have space given out of the dpv NAME.
-
-    \b
-    Example:
-      dlvm dpvs available d1 --reason "disk replaced"
-    """
-    _mark(where, writing, "dpv", name, "available", reason, as_json=as_json)
-
-
-@dpvs.command("unavailable", cls=ClusterCommand)
-@click.argument("name", type=DPV)
-@click.option("--reason", type=Words(), default="", help="For the events.")
-@api_options
-@write_options
-@json_option
-def mark_dpv_unavailable(where: Where, writing: Writing, name: str, reason: str, as_json: bool) -> None:
-    """Have no space given out of the dpv NAME any more. What is on it stays.
-
-    \b
-    Example:
-      dlvm dpvs unavailable d1 --reason "to be repaired"
-    """
-    _mark(where, writing, "dpv", name, "unavailable", reason, as_json=as_json)
-
-
-dpvs.add_command(evacuate)
-
-
-@dpvs.command("delete", cls=ClusterCommand)
-@click.argument("name", type=DPV)
-@api_options
-@write_options
-@json_option
-def delete_dpv(where: Where, writing: Writing, name: str, as_json: bool) -> None:
-    """Forget the dpv NAME, which is in no dvg and has no legs.
-
-    \b
-    Example:
-      dlvm dpvs delete d1
-    """
-    _delete(where, writing, "dpv", name, as_json=as_json)
-
-
-def _mark(where: Where, writing: Writing, kind: str, name: str, status: str, reason: str, *, as_json: bool) -> None:
-    from drystone.cluster.client.api import Request, place
-
-    request = Request("POST", place(f"{kind}s", name, status), body={"reason": reason})
-    write(where, writing, request, f"{kind} {name}", as_json=as_json)
-
-
-def _delete(where: Where, writing: Writing, kind: str, name: str, *, as_json: bool) -> None:
-    from drystone.cluster.client.api import Request, place
-
-    write(where, writing, Request("DELETE", place(f"{kind}s", name)), f"{kind} {name}", as_json=as_json)
-
-
 @click.group()
 def ihosts() -> None:
     """Servers that volumes are attached to: registered, made available, forgotten."""
@@ -249,48 +186,24 @@ def show_ihost(where: Where, name: str, as_json: bool) -> None:
     print_one(where, place("ihosts", name), Ihost, _IHOST_COLUMNS, _row_of_ihost, as_json=as_json)
 
 
-@ihosts.command("available", cls=ClusterCommand)
-@click.argument("name", type=IHOST)
-@click.option("--reason", type=Words(), default="", help="For the events.")
-@api_options
-@write_options
-@json_option
-def mark_ihost_available(where: Where, writing: Writing, name: str, reason: str, as_json: bool) -> None:
-    """Have dlvs attached to the ihost NAME.
-
-    \b
-    Example:
-      dlvm ihosts available h1
-    """
-    _mark(where, writing, "ihost", name, "available", reason, as_json=as_json)
-
-
-@ihosts.command("unavailable", cls=ClusterCommand)
-@click.argument("name", type=IHOST)
-@click.option("--reason", type=Words(), default="", help="For the events.")
-@api_options
-@write_options
-@json_option
-def mark_ihost_unavailable(where: Where, writing: Writing, name: str, reason: str, as_json: bool) -> None:
-    """Have no more dlvs attached to the ihost NAME; those that are stay.
-
-    \b
-    Example:
-      dlvm ihosts unavailable h1 --reason "it does not answer"
-    """
-    _mark(where, writing, "ihost", name, "unavailable", reason, as_json=as_json)
-
-
-@ihosts.command("delete", cls=ClusterCommand)
-@click.argument("name", type=IHOST)
-@api_options
-@write_options
-@json_option
-def delete_ihost(where: Where, writing: Writing, name: str, as_json: bool) -> None:
-    """Forget the ihost NAME, which no dlv is attached to.
-
-    \b
-    Example:
-      dlvm ihosts delete h1
-    """
-    _delete(where, writing, "ihost", name, as_json=as_json)
+dpvs.add_command(make_mark("dpv", "available", "Have space given out of the dpv NAME.", 'd1 --reason "disk replaced"'))
+dpvs.add_command(
+    make_mark(
+        "dpv",
+        "unavailable",
+        "Have no space given out of the dpv NAME any more. What is on it stays.",
+        'd1 --reason "to be repaired"',
+    )
+)
+dpvs.add_command(evacuate)
+dpvs.add_command(make_removal("dpv", "Forget the dpv NAME, which is in no dvg and has no legs.", "d1"))
+ihosts.add_command(make_mark("ihost", "available", "Have dlvs attached to the ihost NAME.", "h1"))
+ihosts.add_command(
+    make_mark(
+        "ihost",
+        "unavailable",
+        "Have no more dlvs attached to the ihost NAME; those that are stay.",
+        'h1 --reason "it does not answer"',
+    )
+)
+ihosts.add_command(make_removal("ihost", "Forget the ihost NAME, which no dlv is attached to.", "h1"))

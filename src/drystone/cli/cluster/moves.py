@@ -36,18 +36,8 @@ def evacuate(where: Where, writing: Writing, name: str, cancels: bool, as_json: 
       dlvm dpvs evacuate d1 --wait --timeout 0
       dlvm dpvs evacuate d1 --cancel
     """
-    from drystone.cluster.client.api import Request, place
-    from drystone.cluster.client.waiting import Goal
-
-    what = f"evacuation of dpv {name}"
-    if cancels:
-        _cancel(where, writing, Request("POST", place("dpvs", name, "evacuation", "cancel")), what, as_json=as_json)
-        return
-    request = Request("POST", place("dpvs", name, "evacuate"))
-    if writing.dry_run:
-        _print_moves(where, request, as_json=as_json)
-        return
-    write(where, writing, request, what, goal=Goal("evacuation", name, "finished"), as_json=as_json)
+    goal = ("dpv", name, "evacuate", "evacuation")
+    _move(where, writing, goal, cancels=cancels, as_json=as_json)
 
 
 @click.command("rebalance", cls=ClusterCommand)
@@ -66,24 +56,27 @@ def rebalance(where: Where, writing: Writing, name: str, cancels: bool, as_json:
       dlvm dvgs rebalance fast --wait --timeout 0
       dlvm dvgs rebalance fast --cancel
     """
+    goal = ("dvg", name, "rebalance", "balance")
+    _move(where, writing, goal, cancels=cancels, as_json=as_json)
+
+
+def _move(where: Where, writing: Writing, wished: tuple[str, str, str, str], *, cancels: bool, as_json: bool) -> None:
+    """Have moves begun, shown or ended. :param wished: whose, its name, the verb, and what the API calls it then."""
     from drystone.cluster.client.api import Request, place
     from drystone.cluster.client.waiting import Goal
 
-    what = f"balance of dvg {name}"
-    if cancels:
-        _cancel(where, writing, Request("POST", place("dvgs", name, "balance", "cancel")), what, as_json=as_json)
-        return
-    request = Request("POST", place("dvgs", name, "rebalance"))
-    if writing.dry_run:
-        _print_moves(where, request, as_json=as_json)
-        return
-    write(where, writing, request, what, goal=Goal("balance", name, "finished"), as_json=as_json)
-
-
-def _cancel(where: Where, writing: Writing, request: Request, what: str, *, as_json: bool) -> None:
-    if writing.waits:
+    kind, name, verb, state = wished
+    what = f"{state} of {kind} {name}"
+    request = Request("POST", place(f"{kind}s", name, verb))
+    if cancels and writing.waits:
         raise UsageError("there is nothing to wait for", hint="use --cancel without --wait")
-    write(where, writing, request, what, as_json=as_json)
+    if cancels:
+        ending = Request("POST", place(f"{kind}s", name, state, "cancel"))
+        write(where, writing, ending, what, as_json=as_json)
+    elif writing.dry_run:
+        _print_moves(where, request, as_json=as_json)
+    else:
+        write(where, writing, request, what, goal=Goal(state, name, "finished"), as_json=as_json)
 
 
 def _print_moves(where: Where, request: Request, *, as_json: bool) -> None:

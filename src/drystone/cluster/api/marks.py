@@ -52,24 +52,17 @@ def make_handlers(desk: Desk, kind: Kind[Host]) -> list[ControllerRouterHandler]
     responses = answers({200: kind.document}, 400, 404, 409)
     place, operation = f"/{kind.name}s/{{name:str}}", f"make{kind.name.capitalize()}"
 
-    @post(
-        f"{place}/available",
-        status_code=200,
-        responses=responses,
-        operation_id=f"{operation}Available",
-        description=kind.available,
-    )
-    async def available(request: AnyRequest, name: Named, data: JSONBody[Reason], key: Key = None) -> Response[bytes]:
-        return await desk.write(request, key, data, lambda work: mark(work, kind, name, "available", data.reason))
+    def make(status: HostStatus, text: str) -> ControllerRouterHandler:
+        @post(
+            f"{place}/{status}",
+            status_code=200,
+            responses=responses,
+            operation_id=f"{operation}{status.capitalize()}",
+            description=text,
+        )
+        async def marked(request: AnyRequest, name: Named, data: JSONBody[Reason], key: Key = None) -> Response[bytes]:
+            return await desk.write(request, key, data, lambda work: mark(work, kind, name, status, data.reason))
 
-    @post(
-        f"{place}/unavailable",
-        status_code=200,
-        responses=responses,
-        operation_id=f"{operation}Unavailable",
-        description=kind.unavailable,
-    )
-    async def unavailable(request: AnyRequest, name: Named, data: JSONBody[Reason], key: Key = None) -> Response[bytes]:
-        return await desk.write(request, key, data, lambda work: mark(work, kind, name, "unavailable", data.reason))
+        return marked
 
-    return [available, unavailable]
+    return [make("available", kind.available), make("unavailable", kind.unavailable)]
