@@ -70,11 +70,12 @@ def rollback(where: Where, writing: Writing, name: str, snapshot: str, yes: bool
       dlvm dlvs detach db --wait && dlvm dlvs rollback db monday --yes && dlvm dlvs attach db h1 --wait
     """
     from drystone.cluster.client.api import Request, place
+    from drystone.cluster.client.waiting import Goal
 
     request = Request("POST", place("dlvs", name, "rollback"), body={"snapshot": snapshot})
     if not yes and not writing.dry_run:
         _ask(where, request, name, snapshot)
-    write(where, writing, request, f"dlv {name}", previews=True, as_json=as_json)
+    write(where, writing, request, "job", goal=Goal("job", "", "finished"), previews=True, as_json=as_json)
 
 
 def _ask(where: Where, request: Request, name: str, snapshot: str) -> None:

@@ -12,6 +12,7 @@ from drystone.base.errors import TimedOutError, UnavailableError
 from drystone.cli.cluster.dlvs import dlvs
 from drystone.cli.cluster.progress import printable
 from drystone.cluster.model import in_sync
+from drystone.cluster.model.dlv import Snapshot
 from drystone.cluster.state import rows
 from drystone.cluster.state.database import Work
 from drystone.testing.cluster.client import AGENT, GIB, VIEWER
@@ -73,6 +74,20 @@ def test_tables(fast: CommandLine) -> None:
         done = fast.run(*words)
         assert (done.code, done.err) == (0, ""), words
         assert all(each in done.out for each in cells), done.out
+
+
+def test_a_rollback_is_shown_as_the_job_by_which_it_is_taken_back(fast: CommandLine) -> None:
+    def settled(work: Work) -> None:
+        dlv = rows.load_dlv(work.connection, "db")
+        kept = Snapshot(id="s1", name="monday", thin_id=1, size=dlv.size, status="available")
+        legs = tuple(replace(leg, status="ready") for leg in dlv.legs)
+        rows.save_dlv(work.connection, dlv, replace(dlv, status="detached", snapshots=(kept,), legs=legs))
+
+    fast.client.desk.database.change(settled)
+    done = fast.run("dlvs", "rollback", "db", "monday", "--yes")
+    job = fast.must("jobs", "list", "--dlv", "db")[0]
+    assert done.out == f"job {job['id']}: creating, the next attachment does it\n"
+    assert f"dlvm wait job {job['id']} finished" in done.err
 
 
 def test_a_clone_is_asked_for_and_shown(fast: CommandLine) -> None:

@@ -24,6 +24,8 @@ class Kept(Generic[Value]):
         self._lock = asyncio.Lock()
         self._until = 0.0
         self._value: Value | None = None
+        self._forgotten = 0
+        """How often: what was begun before the last time may be of before a change."""
 
     async def get(self) -> Value:
         """The value as it is now, or was a moment ago. What `make` raises is raised, and it is tried anew next time."""
@@ -31,12 +33,14 @@ class Kept(Generic[Value]):
             loop = asyncio.get_running_loop()
             began = loop.time()
             if self._value is None or began >= self._until:
+                forgotten = self._forgotten
                 self._value = await self._make()
                 ended = loop.time()
-                if self._kept:
+                if self._kept and forgotten == self._forgotten:
                     self._until = ended + max(self._kept, (ended - began) * _PAUSES)
             return self._value
 
     def forget(self) -> None:
-        """Have it made anew when it is asked for next."""
+        """Have it made anew when it is asked for next, also when one is being made now."""
+        self._forgotten += 1
         self._until = 0.0

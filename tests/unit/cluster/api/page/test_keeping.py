@@ -62,3 +62,18 @@ def test_nothing_is_kept_for_no_time() -> None:
         return await kept.get(), await kept.get()
 
     assert asyncio.run(ask()) == (6, 7)
+
+
+def test_what_is_forgotten_while_it_is_made_is_not_given_again() -> None:
+    """It was read before the change that it is forgotten for."""
+
+    async def ask() -> tuple[int, int]:
+        made = Made(0.01)
+        made.count = 5
+        kept = Kept(made, kept=60.0)
+        making = asyncio.create_task(kept.get())
+        await asyncio.sleep(0)
+        kept.forget()
+        return await making, await kept.get()
+
+    assert asyncio.run(ask()) == (6, 7)
