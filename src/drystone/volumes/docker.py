@@ -124,9 +124,8 @@ class DockerPlugin:
     def get(self, wanted: NameRequest) -> dict[str, object]:
         """What `docker volume inspect` shows: `Status` is the driver's own."""
         volume = self._service.get_named(wanted.name)
-        facts = self._service.inspect(volume.uuid)["DriverInfo"]
-        document = _document(volume)
-        return {"Volume": {**document, "CreatedAt": volume.created, "Status": facts}}
+        status = self._service.driver_info(volume)
+        return {"Volume": {**_document(volume), "CreatedAt": volume.created, "Status": status}}
 
     def list(self) -> dict[str, object]:
         """All volumes, whoever made them."""
@@ -179,6 +178,13 @@ def make_plugin_handlers(plugin: DockerPlugin, api: Api) -> list[ControllerRoute
             log.warning("%s: %s", request.url.path, error)
             return _answer({"Err": f"{error.message} ({error.hint})" if error.hint else error.message})
 
+    def route(name: str, kind: type[Kind], call: Callable[[Kind], dict[str, object]]) -> ControllerRouterHandler:
+        @post(f"/VolumeDriver.{name}", name=name, status_code=200)
+        async def handle(request: AnyRequest) -> Response[bytes]:
+            return await answer(request, kind, call)
+
+        return handle
+
     @post("/Plugin.Activate", status_code=200)
     async def activate() -> Response[bytes]:
         return _answer({"Implements": ["VolumeDriver"]})
@@ -187,35 +193,21 @@ def make_plugin_handlers(plugin: DockerPlugin, api: Api) -> list[ControllerRoute
     async def capabilities() -> Response[bytes]:
         return _answer({"Capabilities": {"Scope": "local"}})
 
-    @post("/VolumeDriver.Create", status_code=200)
-    async def create(request: AnyRequest) -> Response[bytes]:
-        return await answer(request, CreateRequest, plugin.create)
-
-    @post("/VolumeDriver.Remove", status_code=200)
-    async def remove(request: AnyRequest) -> Response[bytes]:
-        return await answer(request, NameRequest, plugin.remove)
-
-    @post("/VolumeDriver.Mount", status_code=200)
-    async def mount(request: AnyRequest) -> Response[bytes]:
-        return await answer(request, HolderRequest, plugin.mount)
-
-    @post("/VolumeDriver.Unmount", status_code=200)
-    async def unmount(request: AnyRequest) -> Response[bytes]:
-        return await answer(request, HolderRequest, plugin.unmount)
-
-    @post("/VolumeDriver.Path", status_code=200)
-    async def path(request: AnyRequest) -> Response[bytes]:
-        return await answer(request, NameRequest, plugin.path)
-
-    @post("/VolumeDriver.Get", status_code=200)
-    async def get(request: AnyRequest) -> Response[bytes]:
-        return await answer(request, NameRequest, plugin.get)
-
     @post("/VolumeDriver.List", status_code=200)
     async def list_() -> Response[bytes]:
         return _answer(await api.look(plugin.list))
 
-    return [activate, capabilities, create, remove, mount, unmount, path, get, list_]
+    return [
+        activate,
+        capabilities,
+        list_,
+        route("Create", CreateRequest, plugin.create),
+        route("Remove", NameRequest, plugin.remove),
+        route("Mount", HolderRequest, plugin.mount),
+        route("Unmount", HolderRequest, plugin.unmount),
+        route("Path", NameRequest, plugin.path),
+        route("Get", NameRequest, plugin.get),
+    ]
 
 
 def _answer(document: dict[str, object]) -> Response[bytes]:

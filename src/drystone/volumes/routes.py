@@ -17,6 +17,7 @@ from litestar.types import ControllerRouterHandler
 
 from drystone.base.documents import decode
 from drystone.base.names import new_uuid
+from drystone.volumes import previews
 from drystone.volumes.backups import Backups
 from drystone.volumes.documents import (
     BackupRequest,
@@ -82,7 +83,7 @@ class Api:
         )
         origin = self.backups.origin(wanted.backup_url, wanted.endpoint) if wanted.backup_url else None
         if wanted.dry_run:
-            return _previews(self.service.preview_create(wish, wanted.driver_name, origin))
+            return _previews(previews.preview_create(self.service, wish, wanted.driver_name, origin))
         volume = self.service.create(wish, wanted.driver_name, origin)
         return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.uuid)
 
@@ -90,8 +91,11 @@ class Api:
         """DELETE /volumes/."""
         if wanted.dry_run:
             return _previews(
-                self.service.preview_delete(
-                    wanted.volume_uuid, keep_data=wanted.reference_only, refuse_snapshots=wanted.refuse_snapshots
+                previews.preview_delete(
+                    self.service,
+                    wanted.volume_uuid,
+                    keep_data=wanted.reference_only,
+                    refuse_snapshots=wanted.refuse_snapshots,
                 )
             )
         self.service.delete(
@@ -102,28 +106,28 @@ class Api:
     def mount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/mount."""
         if wanted.dry_run:
-            return _previews(self.service.preview_mount(wanted.volume_uuid, wanted.mount_point))
+            return _previews(previews.preview_mount(self.service, wanted.volume_uuid, wanted.mount_point))
         volume = self.service.mount(wanted.volume_uuid, wanted.mount_point)
         return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.mount_point)
 
     def umount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/umount."""
         if wanted.dry_run:
-            return _previews(self.service.preview_umount(wanted.volume_uuid, force=wanted.force))
+            return _previews(previews.preview_umount(self.service, wanted.volume_uuid, force=wanted.force))
         self.service.umount(wanted.volume_uuid, force=wanted.force)
         return _text("")
 
     def create_snapshot(self, wanted: CreateSnapshot) -> Response[bytes]:
         """POST /snapshots/create."""
         if wanted.dry_run:
-            return _previews(self.service.preview_snapshot(wanted.volume_uuid, wanted.name))
+            return _previews(previews.preview_snapshot(self.service, wanted.volume_uuid, wanted.name))
         snapshot = self.service.create_snapshot(wanted.volume_uuid, wanted.name)
         return _json(self.service.inspect_snapshot(snapshot.uuid)) if wanted.verbose else _text(snapshot.uuid)
 
     def delete_snapshot(self, wanted: SnapshotRequest) -> Response[bytes]:
         """DELETE /snapshots/."""
         if wanted.dry_run:
-            return _previews(self.service.preview_delete_snapshot(wanted.snapshot_uuid))
+            return _previews(previews.preview_delete_snapshot(self.service, wanted.snapshot_uuid))
         self.service.delete_snapshot(wanted.snapshot_uuid)
         return _text("")
 

@@ -17,7 +17,7 @@ from drystone.base.errors import BusyError, DrystoneError, NotFoundError, Refuse
 from drystone.base.names import check_name, find_by_reference, new_uuid
 from drystone.volumes.catalogue import Catalogue, Operation
 from drystone.volumes.documents import snapshot_document, volume_document
-from drystone.volumes.driver import Change, Driver, Fill, Preview, Snapshot, Volume, Wish
+from drystone.volumes.driver import Driver, Fill, Snapshot, Volume, Wish
 from drystone.volumes.locks import Uses, VolumeLocks
 from drystone.volumes.reconcile import reconcile, remount
 
@@ -158,6 +158,11 @@ class VolumeService:
         pairs += [(each.uuid, each.name) for each in self.catalogue.list_snapshots()]
         return find_by_reference(reference, pairs, "volume or snapshot")
 
+    def driver_info(self, volume: Volume) -> dict[str, str]:
+        """What its driver says of a volume; nothing when that does not run."""
+        driver = self.drivers.get(volume.driver)
+        return driver.volume_info(volume) if driver else {}
+
     def driver_of(self, name: str) -> Driver:
         """:raises UnavailableError: the daemon was started without it."""
         driver = self.drivers.get(name)
@@ -186,7 +191,7 @@ class VolumeService:
         driver = self.drivers[volume.driver]
         with self.locks.hold(volume.uuid):
             operation = self.catalogue.begin_create(volume)
-            with self._undone(operation, lambda: driver.delete_volume(volume)):
+            with self.undone(operation, lambda: driver.delete_volume(volume)):
                 driver.create_volume(volume, origin.fill if origin else None)
                 self.catalogue.finish_create(operation)
         log.info("created volume %s (%s)", volume.name, volume.uuid)
@@ -203,7 +208,7 @@ class VolumeService:
             volume = self.find_volume(reference)
             driver = self.driver_of(volume.driver)
             snapshots = self.catalogue.list_snapshots(volume.uuid)
-            self._check_deletable(volume, snapshots, refuse_snapshots=refuse_snapshots)
+            self.check_deletable(volume, snapshots, refuse_snapshots=refuse_snapshots)
             if keep_data:
                 driver.delete_volume(volume, keep_data=True)
                 self.catalogue.forget_volume(volume)
@@ -211,7 +216,7 @@ class VolumeService:
             for snapshot in snapshots:
                 self._delete_snapshot(driver, volume, snapshot)
             operation = self.catalogue.begin_delete(volume)
-            with self._undone(operation):
+            with self.undone(operation):
                 driver.delete_volume(volume)
             self.catalogue.finish_delete(operation)
         log.info("deleted volume %s (%s)", volume.name, volume.uuid)
@@ -221,15 +226,15 @@ class VolumeService:
 
         :param holder: who wants it; "" for whoever asks by hand. :raises BusyError: it is mounted elsewhere.
         """
-        _check_mount_point(mount_point)
+        check_mount_point(mount_point)
         with self.locks.hold(self.find_volume(reference).uuid):
             volume = self.find_volume(reference)
             driver = self.driver_of(volume.driver)
-            if _is_mounted(driver, volume, mount_point):
+            if is_mounted(driver, volume, mount_point):
                 self.catalogue.add_holder(volume, holder)
                 return volume
             operation = self.catalogue.begin_mount(replace(volume, mount_point=mount_point), holder)
-            with self._undone(operation):
+            with self.undone(operation):
                 place = driver.mount(volume, mount_point)
             # A failure from here on leaves it mounted; mounting again, or the next start, writes that down.
             self.catalogue.finish_mount(operation, place)
@@ -244,8 +249,8 @@ class VolumeService:
         with self.locks.hold(self.find_volume(reference).uuid):
             volume = self.find_volume(reference)
             if not force:
-                self._check_umountable(volume)
-            _check_mounted(volume)
+                self.check_umountable(volume)
+            check_mounted(volume)
             self.driver_of(volume.driver).umount(volume)
             self.catalogue.set_umounted(volume)
 
@@ -285,7 +290,7 @@ class VolumeService:
             volume, snapshot = self.plan_snapshot(reference, name)
             driver = self.driver_of(volume.driver)
             operation = self.catalogue.begin_create_snapshot(volume, snapshot)
-            with self._undone(operation, lambda: driver.delete_snapshot(volume, snapshot)):
+            with self.undone(operation, lambda: driver.delete_snapshot(volume, snapshot)):
                 driver.create_snapshot(volume, snapshot)
                 self.catalogue.finish_create_snapshot(operation)
         return snapshot
@@ -319,74 +324,22 @@ class VolumeService:
                 kept.enter_context(self.uses.using(*(each.uuid for each in (snapshot, base) if each)))
             yield Reading(driver, volume, snapshot, base)
 
-    # What would happen
-
-    def preview_delete(
-        self, reference: str, *, keep_data: bool = False, refuse_snapshots: bool = False
-    ) -> tuple[Preview, ...]:
-        """What `delete` would do, its refusals included: a part a snapshot, then the volume's.
-
-        Each part is compiled from the state as it is now, so all name the same transaction.
-        """
-        volume = self.find_volume(reference)
-        driver = self.driver_of(volume.driver)
-        snapshots = self.catalogue.list_snapshots(volume.uuid)
-        self._check_deletable(volume, snapshots, refuse_snapshots=refuse_snapshots)
-        if keep_data:
-            return (driver.preview(Change("forget", volume)),)
-        parts = [(f"snapshot {each.name}", Change("snapshot-delete", volume, each)) for each in snapshots]
-        parts.append((f"volume {volume.name}", Change("delete", volume)))
-        return tuple(replace(driver.preview(change), title=title) for title, change in parts)
-
-    def preview_mount(self, reference: str, mount_point: str) -> tuple[Preview, ...]:
-        """What `mount` would do."""
-        _check_mount_point(mount_point)
-        volume = self.find_volume(reference)
-        driver = self.driver_of(volume.driver)
-        if _is_mounted(driver, volume, mount_point):
-            return (Preview("", (f"nothing: it is mounted at {volume.mount_point} already",)),)
-        return (driver.preview(Change("mount", volume, None, mount_point)),)
-
-    def preview_umount(self, reference: str, *, force: bool = False) -> tuple[Preview, ...]:
-        """What `umount` would do."""
-        volume = self.find_volume(reference)
-        if not force:
-            self._check_umountable(volume)
-        _check_mounted(volume)
-        return (self.driver_of(volume.driver).preview(Change("umount", volume)),)
-
-    def preview_delete_snapshot(self, reference: str) -> tuple[Preview, ...]:
-        """What `delete_snapshot` would do."""
-        snapshot = self.find_snapshot(reference)
-        self.uses.check_free(snapshot.uuid, f"snapshot {snapshot.name}")
-        volume = self.catalogue.get_volume(snapshot.volume)
-        return (self.driver_of(volume.driver).preview(Change("snapshot-delete", volume, snapshot)),)
-
-    def preview_create(self, wish: Wish, driver_name: str, origin: Origin | None) -> tuple[Preview, ...]:
-        """What `create` would do."""
-        volume = self.plan(wish, driver_name, origin)
-        return (self.drivers[volume.driver].preview(Change("create", volume, restored=origin is not None)),)
-
-    def preview_snapshot(self, reference: str, name: str) -> tuple[Preview, ...]:
-        """What `create_snapshot` would do."""
-        volume, snapshot = self.plan_snapshot(reference, name)
-        return (self.driver_of(volume.driver).preview(Change("snapshot-create", volume, snapshot)),)
-
     # Underneath
 
     def _now(self) -> str:
         return self.clock.now().isoformat(timespec="seconds")
 
     def _describe(self, volume: Volume, snapshots: list[Snapshot]) -> dict[str, object]:
-        driver = self.drivers.get(volume.driver)
-        info = driver.volume_info(volume) if driver else {}
-        return volume_document(volume, info, [(each, self._snapshot_info(volume, each)) for each in snapshots])
+        return volume_document(
+            volume, self.driver_info(volume), [(each, self._snapshot_info(volume, each)) for each in snapshots]
+        )
 
     def _snapshot_info(self, volume: Volume, snapshot: Snapshot) -> dict[str, str]:
         driver = self.drivers.get(volume.driver)
         return driver.snapshot_info(volume, snapshot) if driver else {}
 
-    def _check_deletable(self, volume: Volume, snapshots: list[Snapshot], *, refuse_snapshots: bool) -> None:
+    def check_deletable(self, volume: Volume, snapshots: list[Snapshot], *, refuse_snapshots: bool) -> None:
+        """:raises BusyError: it is mounted, or a snapshot is read. :raises RefusedError: it has snapshots."""
         if volume.mount_point:
             raise BusyError(f"volume {volume.name} is mounted at {volume.mount_point}", hint="unmount it first")
         if snapshots and refuse_snapshots:
@@ -399,7 +352,7 @@ class VolumeService:
         for snapshot in snapshots:
             self.uses.check_free(snapshot.uuid, f"snapshot {snapshot.name}")
 
-    def _check_umountable(self, volume: Volume) -> None:
+    def check_umountable(self, volume: Volume) -> None:
         """:raises BusyError: containers have it."""
         containers = [each for each in self.catalogue.list_holders(volume.uuid) if each]
         if containers:
@@ -411,12 +364,12 @@ class VolumeService:
 
     def _delete_snapshot(self, driver: Driver, volume: Volume, snapshot: Snapshot) -> None:
         operation = self.catalogue.begin_delete_snapshot(volume, snapshot)
-        with self._undone(operation):
+        with self.undone(operation):
             driver.delete_snapshot(volume, snapshot)
         self.catalogue.finish_delete_snapshot(operation)
 
     @contextlib.contextmanager
-    def _undone(self, operation: Operation, undo: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def undone(self, operation: Operation, undo: Callable[[], None] = lambda: None) -> Iterator[None]:
         """The supervisor of an operation under way: whatever fails in it is undone, and its line struck out.
 
         Every Exception, because a driver may be anybody's: a defect in it must not keep a name reserved until the next
@@ -439,7 +392,7 @@ class VolumeService:
             raise
 
 
-def _is_mounted(driver: Driver, volume: Volume, mount_point: str) -> bool:
+def is_mounted(driver: Driver, volume: Volume, mount_point: str) -> bool:
     """Whether it is mounted where it is wanted. :raises BusyError: it is mounted elsewhere."""
     if not volume.mount_point or not driver.is_mounted(volume, volume.mount_point):
         return False
@@ -448,13 +401,13 @@ def _is_mounted(driver: Driver, volume: Volume, mount_point: str) -> bool:
     return True
 
 
-def _check_mount_point(mount_point: str) -> None:
+def check_mount_point(mount_point: str) -> None:
     """:raises UsageError: it is neither "" nor an absolute path."""
     if mount_point and (not Path(mount_point).is_absolute() or "\0" in mount_point):
         raise UsageError(f"mount point {mount_point!r} is no absolute path")
 
 
-def _check_mounted(volume: Volume) -> None:
+def check_mounted(volume: Volume) -> None:
     """:raises UsageError: it is not."""
     if not volume.mount_point:
         raise UsageError(f"volume {volume.name} is not mounted")

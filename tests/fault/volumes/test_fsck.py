@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from drystone.base.errors import DamagedError, DrystoneError
+from drystone.base.errors import BusyError, DamagedError, DrystoneError, KernelError
 from drystone.dvm.metadata_snapshot import POOL, take_snapshot
 from drystone.kernel.dm.abc import Uuid
 from drystone.kernel.dm.statuses import ThinPoolStatus
@@ -183,3 +183,24 @@ def test_a_pool_that_failed_or_needs_a_check_is_told_of(world: World, monkeypatc
     assert {each.kind for each in repair(world.service)} == {"needs-check", "transaction"}
     monkeypatch.setattr(ThinPool, "_status", fails)
     assert the_one(examine(world.service)).kind == "pool-failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (DamagedError("block 7 has a wrong checksum"), "pool-failed"),
+        (KernelError("read", 5, device="convoy-pool"), "pool-failed"),
+        (BusyError("another process reads it"), "not-looked-at"),
+    ],
+    ids=["damaged", "kernel", "busy"],
+)
+def test_ids_that_cannot_be_read_do_not_end_the_look(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: DrystoneError, kind: str
+) -> None:
+    def fail(path: str, held_root: int) -> set[int]:
+        raise error
+
+    monkeypatch.setattr(world.host, "list_thin_ids", fail)
+    lose_node(world)
+    assert [each.kind for each in examine(world.service)] == [kind, "no-node"]
+    assert world.host.held_root() is None

@@ -93,6 +93,20 @@ def test_mounts_are_remembered(catalogue: Catalogue) -> None:
     assert catalogue.get_volume("u1").mount_point == ""
 
 
+def test_what_was_mounted_before_there_were_holders_is_held_by_hand(tmp_path: Path) -> None:
+    """A catalogue of version 1 is migrated: nobody but a person, or the next request of Docker's, unmounts it."""
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path, isolation_level=None) as old:
+        old.executescript(f"{migrations()[0]}\nPRAGMA user_version = 1;")
+        rows = [("u1", "db", "/mnt/db"), ("u2", "idle", "")]
+        old.executemany("INSERT INTO volumes VALUES (?, ?, 'vfs', 0, 'x', ?, '{}')", rows)
+    old.close()
+    migrated = Catalogue(path, SystemClock())
+    migrated.open()
+    assert {each.name: migrated.list_holders(each.uuid) for each in migrated.list_volumes()} == {"db": [""], "idle": []}
+    migrated.close()
+
+
 def test_pools(catalogue: Catalogue) -> None:
     assert catalogue.get_pool("p") is None
     pool = Pool("p", "uuid", 128, 4096, 0, 1)

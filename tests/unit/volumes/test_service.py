@@ -21,6 +21,7 @@ from drystone.base.errors import (
     UsageError,
 )
 from drystone.base.names import new_uuid
+from drystone.volumes import previews
 from drystone.volumes.catalogue import Catalogue
 from drystone.volumes.driver import Fill, Preview, Setting, Snapshot, Volume, Wish
 from drystone.volumes.drivers.vfs import FACTORY, VfsDriver
@@ -306,22 +307,22 @@ def test_previews_change_nothing(world: World) -> None:
     world.create("db")
     world.service.create_snapshot("db", "monday")
     before = (world.files(), world.service.list_volumes())
-    (made,) = words(world.service.preview_create(Wish("u", "other"), "", None))
+    (made,) = words(previews.preview_create(world.service, Wish("u", "other"), "", None))
     assert made.startswith("mkdir ")
-    made, imaged = words(world.service.preview_create(Wish("u", "other", 4096, vm=True), "", None))
+    made, imaged = words(previews.preview_create(world.service, Wish("u", "other", 4096, vm=True), "", None))
     assert imaged.startswith("truncate -s 4096 ")
-    (packed,) = words(world.service.preview_snapshot("db", "tuesday"))
+    (packed,) = words(previews.preview_snapshot(world.service, "db", "tuesday"))
     assert packed.startswith("tar ")
-    (mounted,) = words(world.service.preview_mount("db", ""))
+    (mounted,) = words(previews.preview_mount(world.service, "db", ""))
     assert mounted.endswith("nothing is mounted")
-    shown = world.service.preview_delete("db")
+    shown = previews.preview_delete(world.service, "db")
     assert [each.title for each in shown] == ["snapshot monday", "volume db"]
     archive, folder = words(shown)
     assert archive.startswith("rm /")
     assert folder.startswith("rm -r /")
-    (kept,) = words(world.service.preview_delete("db", keep_data=True))
+    (kept,) = words(previews.preview_delete(world.service, "db", keep_data=True))
     assert kept.endswith("stays as it is")
-    assert words(world.service.preview_delete_snapshot("monday")) == [archive]
+    assert words(previews.preview_delete_snapshot(world.service, "monday")) == [archive]
     assert (world.files(), world.service.list_volumes()) == before
 
 
@@ -329,18 +330,18 @@ def test_previews_refuse_what_the_change_would_refuse(world: World) -> None:
     world.create("db")
     world.service.create_snapshot("db", "monday")
     with pytest.raises(ExistsError):
-        world.service.preview_create(Wish("u", "db"), "", None)
+        previews.preview_create(world.service, Wish("u", "db"), "", None)
     with pytest.raises(ExistsError):
-        world.service.preview_snapshot("db", "monday")
+        previews.preview_snapshot(world.service, "db", "monday")
     with pytest.raises(UsageError, match="is not mounted"):
-        world.service.preview_umount("db")
+        previews.preview_umount(world.service, "db")
     with pytest.raises(RefusedError):
-        world.service.preview_delete("db", refuse_snapshots=True)
+        previews.preview_delete(world.service, "db", refuse_snapshots=True)
     place = world.service.mount("db").mount_point
-    assert words(world.service.preview_mount("db", "")) == [f"nothing: it is mounted at {place} already"]
-    assert words(world.service.preview_umount("db")) == ["nothing is mounted"]
+    assert words(previews.preview_mount(world.service, "db", "")) == [f"nothing: it is mounted at {place} already"]
+    assert words(previews.preview_umount(world.service, "db")) == ["nothing is mounted"]
     with pytest.raises(BusyError):
-        world.service.preview_delete("db")
+        previews.preview_delete(world.service, "db")
 
 
 def test_of_many_creations_of_one_name_one_is_made(world: World) -> None:

@@ -2,6 +2,9 @@
 
 The catalogue is read before and after looking. What it says both times, and no operation of its journal is about, was
 so in between, and must be there; what neither it nor the journal says at either time, nobody of us made.
+
+Looking takes a metadata snapshot of the pool, from which the thin ids are read, and drops it. Of a pool that needs a
+check, that is read by somebody else, or whose metadata cannot be read, the rest is looked at all the same.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from drystone.base.errors import BusyError, DamagedError
+from drystone.base.errors import BusyError, DamagedError, KernelError, UnavailableError
 from drystone.base.sizes import SECTOR
 from drystone.volumes.driver import Finding, Known, Snapshot, Volume
 from drystone.volumes.drivers.host import Host
@@ -30,8 +33,14 @@ def find(pool: ThinPool, host: Host, metadata: str, known: Callable[[], Known]) 
     yield from _of_status(pool, seen)
     ids: set[int] | None = None
     if seen.status.held_root is None and not _is_read_only(seen):
-        with pool.reserved() as held_root:
-            ids = host.list_thin_ids(metadata, held_root)
+        try:
+            with pool.reserved() as held_root:
+                ids = host.list_thin_ids(metadata, held_root)
+        except BusyError as error:
+            yield Finding("not-looked-at", pool.name, error.message, "look again when it has ended")
+        except (DamagedError, KernelError, UnavailableError) as error:
+            text = f"its thin ids cannot be read: {error.message}"
+            yield Finding("pool-failed", pool.name, text, "stop the daemon, and see drystone thin check")
     both = _Both(before, known())
     if ids is not None:
         yield from _of_ids(pool, both, ids)

@@ -14,6 +14,7 @@ from drystone.dvm.check import check
 from drystone.dvm.program import Program, parse_program
 from drystone.dvm.text import render_text
 from drystone.testing.volume_host import DATA, METADATA, PatientClock, SimulatedHost
+from drystone.volumes import previews
 from drystone.volumes.catalogue import Catalogue
 from drystone.volumes.documents import preview_documents
 from drystone.volumes.driver import Preview, Setting, Wish
@@ -50,7 +51,7 @@ def read_program(preview: Preview) -> Program:
 
 def test_a_new_volume(service: VolumeService) -> None:
     before = service.list_volumes()
-    (shown,) = service.preview_create(Wish(new_uuid(), "other"), "", None)
+    (shown,) = previews.preview_create(service, Wish(new_uuid(), "other"), "", None)
     assert shown.title == ""
     assert shown.words[0] == "1. make thin device 3 in convoy-pool"
     assert shown.words[-1].startswith("then: mkfs.ext4 /dev/mapper/convoy-pool-")
@@ -60,34 +61,34 @@ def test_a_new_volume(service: VolumeService) -> None:
 
 def test_a_restored_volume_gets_no_file_system_of_its_own(service: VolumeService) -> None:
     origin = Origin("devicemapper", 1 << 20, {}, lambda _path: None)
-    (shown,) = service.preview_create(Wish(new_uuid(), "other"), "", origin)
+    (shown,) = previews.preview_create(service, Wish(new_uuid(), "other"), "", origin)
     assert shown.words[-1].startswith("then: the backup's content is written to /dev/mapper/convoy-pool-")
     read_program(shown)
 
 
 def test_snapshots(service: VolumeService) -> None:
-    (shown,) = service.preview_snapshot("db", "tuesday")
+    (shown,) = previews.preview_snapshot(service, "db", "tuesday")
     text = render_text(read_program(shown))
     assert text.index("suspend convoy-pool-") < text.index("create_snap 3 1") < text.index("resume convoy-pool-")
-    (shown,) = service.preview_delete_snapshot("monday")
+    (shown,) = previews.preview_delete_snapshot(service, "monday")
     assert 'message convoy-pool "delete 2"' in render_text(read_program(shown))
 
 
 def test_a_deletion_has_a_part_a_snapshot(service: VolumeService) -> None:
-    parts = service.preview_delete("db")
+    parts = previews.preview_delete(service, "db")
     assert [each.title for each in parts] == ["snapshot monday", "volume db"]
     first, second = (render_text(read_program(each)) for each in parts)
     assert ('"delete 2"' in first, '"delete 1"' in second) == (True, True)
     with pytest.raises(UnsupportedError):
-        service.preview_delete("db", keep_data=True)
+        previews.preview_delete(service, "db", keep_data=True)
 
 
 def test_mounts_have_no_program(service: VolumeService) -> None:
-    (shown,) = service.preview_mount("db", "/srv/db")
+    (shown,) = previews.preview_mount(service, "db", "/srv/db")
     assert shown.program is None
     assert shown.words[0].startswith("no program: mount /dev/mapper/convoy-pool-")
     assert shown.words[0].endswith(" /srv/db")
     service.mount("db")
-    (shown,) = service.preview_umount("db")
+    (shown,) = previews.preview_umount(service, "db")
     assert (len(shown.words), shown.program) == (1, None)
     assert shown.words[0].startswith("no program: umount /")
