@@ -46,6 +46,7 @@ BENCHMARKS = {
     "dm": Benchmark("dm_ioctl.py", lab=()),
     "metadata": Benchmark("metadata.py"),
     "dvm": Benchmark("dvm_peers.py", lab=("--memory", "2G")),
+    "volumes": Benchmark("volume_peers.py", lab=("--memory", "2G"), arguments=("--client", "convoy,curl")),
     "backup": Benchmark("backup.py", lab=("--memory", "2G")),
     "backup-peers": Benchmark("backup_peers.py", arguments=("--size", "512M")),
     "backup-growth": Benchmark(
