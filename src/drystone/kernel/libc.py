@@ -19,6 +19,8 @@ _FALLOCATE = _LIBC.fallocate64
 _FALLOCATE.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 _RENAMEAT2 = _LIBC.renameat2
 _RENAMEAT2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+_SYNC_FILE_RANGE = _LIBC.sync_file_range
+_SYNC_FILE_RANGE.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 
@@ -58,3 +60,8 @@ def rename_to_free(path: str, target: str) -> None:
 def fallocate(handle: int, mode: int, offset: int, length: int) -> None:
     """fallocate(2): `mode` of FALLOC_FL_ bits, offset and length in bytes."""
     _raise_if_failed(int(_FALLOCATE(handle, mode, offset, length)))
+
+
+def sync_file_range(handle: int, offset: int, length: int, flags: int) -> None:
+    """sync_file_range(2): `flags` of SYNC_FILE_RANGE_ bits, offset and length in bytes."""
+    _raise_if_failed(int(_SYNC_FILE_RANGE(handle, offset, length, flags)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from drystone.base.errors import DrystoneError, ExhaustedError, KernelError, UnavailableError
+from drystone.fleet.disk import incoming
 from drystone.testing.fleet.disk_faults import FaultyFiles
 from drystone.testing.fleet.disk_world import (
     FLEET,
@@ -35,6 +36,7 @@ STEPS: list[Step] = [
     lambda world: world.upload("h/up", (10, 20)),
     lambda world: world.remove("h/a/b"),
     lambda world: world.put("h/n/m", 7),
+    lambda world: world.put("h/long", 30, pieces=3),  # written back while it comes
 ]
 
 
@@ -43,6 +45,11 @@ KINDS: dict[int, type[DrystoneError]] = {
     errno.EIO: UnavailableError,
     errno.EMFILE: KernelError,
 }
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "WRITE_BACK", 10)
 
 
 def run(root: Path, at: int, number: int, *, for_good: bool) -> list[str]:
@@ -90,6 +97,7 @@ def test_every_call_fails(number: int, for_good: bool) -> None:
     with quick_folder() as folder:
         calls = run(folder / "none", -1, number, for_good=False)
         assert {"create", "write", "sync", "rename", "link", "unlink", "sync_folder", "copy"} <= set(calls)
+        assert {"begin_write_back", "await_write_back"} <= set(calls)
         for at in range(len(calls)):
             try:
                 run(folder / f"{at}", at, number, for_good=for_good)

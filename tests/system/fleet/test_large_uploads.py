@@ -1,4 +1,5 @@
-"""Uploads in parts where file systems cannot share blocks between files: to put the parts together takes long there."""
+"""Uploads that take longer to write than a change may take: in parts, where file systems cannot share blocks between
+files and the parts must be copied; and as one body, where disks are slow."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drystone.fleet.disk import assembling
+from drystone.fleet.disk import assembling, disk, incoming
 from drystone.fleet.disk.files import DiskFiles
 from drystone.fleet.documents import Placement
 from drystone.fleet.objects import PutOptions
@@ -17,6 +18,7 @@ from drystone.fleet.storage import links, shelf, upload_parts
 from drystone.fleet.storage.server import Running
 from drystone.testing.fleet.bodies import PIECE, BytesBody, make_bytes, put, read
 from drystone.testing.fleet.servers import FleetServers
+from drystone.testing.fleet.slow_files import SlowFiles
 
 PARTS, STEP = 10, 0.3
 """Parts of a MiB, and seconds that it takes to copy one."""
@@ -74,3 +76,27 @@ def test_parts_are_put_together_for_longer_than_a_change_or_a_step_on_a_disk_may
     paths = list(tmp_path.glob("s*/data_*/*/web/large"))
     assert [each.read_bytes() for each in paths] == [DATA, DATA]
     assert list(tmp_path.glob("s*/data_*/.drystone/temp/*")) == []
+
+
+def test_a_body_is_written_for_longer_than_a_change_or_a_step_on_a_disk_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4 s a copy, of which half may be left for the change."""
+    size = 4 * PARTS * PIECE
+    monkeypatch.setattr(disk, "DiskFiles", lambda root: SlowFiles(root, rate=size / 4))
+    monkeypatch.setattr(incoming, "WRITE_BACK", PIECE)
+    data = make_bytes(size, 6)
+
+    async def run() -> None:
+        async with FleetServers(tmp_path, servers=2, disks=1) as fleet:
+            server = fleet.server("s1")
+            await server.catalog.create_bucket("bucket", "owner", {})
+            await put(server.objects, "bucket", "web/first", b"x")
+            before = placement_of(server)
+            monkeypatch.setattr(links, "ANSWER_SECONDS", 2.0)
+            monkeypatch.setattr(shelf, "_SECONDS", 2.0)
+            await put(server.objects, "bucket", KEY, data)
+            assert placement_of(server) == before, "nobody was dropped"
+
+    asyncio.run(run())
+    assert [each.read_bytes() == data for each in tmp_path.glob("s*/data_*/*/web/large")] == [True, True]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from drystone.base.files import sync_folder, write_all
+from drystone.kernel.writeback import await_write_back, begin_write_back
 
 _NO_COPIES = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EXDEV})
 
@@ -34,6 +35,12 @@ class Files(Protocol):
 
     def copy(self, source: int, target: int, begin: int, count: int) -> None:
         """`count` bytes of one file, from `begin` on, to the position of another; shared on disk where it can."""
+
+    def begin_write_back(self, handle: int, begin: int, count: int) -> None:
+        """`count` bytes of a file, from `begin` on, are written to the disk while others come."""
+
+    def await_write_back(self, handle: int, begin: int, count: int) -> None:
+        """These were written: `sync` has so much less to do. Without it they are not durable."""
 
     def truncate(self, handle: int, size: int) -> None:
         """Cut a file to `size` bytes."""
@@ -102,6 +109,12 @@ class DiskFiles:
             if not copied:
                 raise OSError(errno.ENODATA, "a file is shorter than it was")
             at += copied
+
+    def begin_write_back(self, handle: int, begin: int, count: int) -> None:
+        begin_write_back(handle, begin, count)
+
+    def await_write_back(self, handle: int, begin: int, count: int) -> None:
+        await_write_back(handle, begin, count)
 
     def truncate(self, handle: int, size: int) -> None:
         os.ftruncate(handle, size)

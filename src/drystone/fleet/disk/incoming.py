@@ -13,7 +13,8 @@ from drystone.fleet.disk.files import Files
 from drystone.fleet.disk.health import Trouble
 from drystone.fleet.disk.sums import Summing, Sums
 
-_EARLY = 32 << 20
+WRITE_BACK = 8 << 20
+"""Bytes that are written to the disk while the next as many come: at the end, twice as many may be to be written."""
 
 
 class Incoming:
@@ -32,7 +33,7 @@ class Incoming:
         self._trouble = trouble
         self._summing = Summing(md5=md5, beside=beside)
         self._sums: Sums | None = None
-        self._started = 0
+        self._begun = self._written = 0
         self._is_taken = False
         self._using = threading.Lock()
         self.place = places.new_place(places.TEMP)
@@ -56,11 +57,17 @@ class Incoming:
             with self._trouble.told("write"):
                 self._files.write(self._handle, data)
             self._summing.update(data)
-            if self.size - self._started >= _EARLY:
-                # Write-back begins now, so that the sync at the end does not wait for all of it.
-                with contextlib.suppress(OSError):
-                    os.posix_fadvise(self._handle, self._started, self.size - self._started, os.POSIX_FADV_DONTNEED)
-                self._started = self.size
+            if self.size - self._begun >= WRITE_BACK:
+                self._write_back_early()
+
+    def _write_back_early(self) -> None:
+        """Have the disk begin with what came last, and wait for what came before that: whoever sends is held up where
+        the disk is slow, and not by the sync at the end, for which others wait."""
+        with self._trouble.told("write"):
+            self._files.begin_write_back(self._handle, self._begun, self.size - self._begun)
+            if self._begun > self._written:
+                self._files.await_write_back(self._handle, self._written, self._begun - self._written)
+        self._written, self._begun = self._begun, self.size
 
     def finish(self) -> Sums:
         """The sums of all that came. May be called again."""

@@ -52,6 +52,14 @@ class FaultyFiles(UnsyncedFiles):
         self._count("copy")
         super().copy(source, target, begin, count)
 
+    def begin_write_back(self, handle: int, begin: int, count: int) -> None:
+        self._count("begin_write_back")
+        super().begin_write_back(handle, begin, count)
+
+    def await_write_back(self, handle: int, begin: int, count: int) -> None:
+        self._count("await_write_back")
+        super().await_write_back(handle, begin, count)
+
     def set_time(self, handle: int, modified: float) -> None:
         self._count("set_time")
         super().set_time(handle, modified)

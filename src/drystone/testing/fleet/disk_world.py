@@ -79,10 +79,15 @@ class DiskWorld:
     next: State = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
 
-    def body(self, data: bytes) -> Incoming:
-        """A body that came."""
+    def body(self, data: bytes, pieces: int = 1) -> Incoming:
+        """A body that came, in so many pieces."""
         body = self.disk.receive(size=len(data))
-        body.write(data)
+        try:
+            for number in range(pieces):
+                body.write(data[len(data) * number // pieces : len(data) * (number + 1) // pieces])
+        except BaseException:
+            body.abandon()
+            raise
         return body
 
     def put_change(self, key: str, version: str, data: bytes | None, body: Incoming | None) -> Change:
@@ -95,10 +100,10 @@ class DiskWorld:
         info = ObjectInfo(key, sums.size, 1000.0 + seq % 1000, sums.md5 or "x-1", sums.digest, seq, version)
         return Change("put", PLACEMENT, info, seq)
 
-    def put(self, key: str, size: int = 20, version: str = "null", *, leads: bool = True) -> None:
-        """Put an object, as a leader does or as a member does."""
+    def put(self, key: str, size: int = 20, version: str = "null", *, leads: bool = True, pieces: int = 1) -> None:
+        """Put an object, as a leader does or as a member does. :param pieces: that its body comes in."""
         data = content(key, len(self.state), size)
-        body = self.body(data)
+        body = self.body(data, pieces)
         change = self.put_change(key, version, data, body)
         self.next = {**self.state, (key, version): Version(change.made, change.info.seq, data)}
         if leads:

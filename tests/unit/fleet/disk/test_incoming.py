@@ -1,7 +1,8 @@
-"""A body that is given up while it is written."""
+"""A body that is given up while it is written; and one that is written back while it comes."""
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from drystone.base.errors import UnavailableError
-from drystone.fleet.disk import places
+from drystone.fleet.disk import incoming, places
 from drystone.fleet.disk.files import DiskFiles
 from drystone.fleet.disk.health import Trouble
 from drystone.fleet.disk.incoming import Incoming
+from drystone.testing.fleet.slow_files import SlowFiles
 
 
 class HeldFiles(DiskFiles):
@@ -63,3 +65,38 @@ def test_nothing_is_written_to_one_that_was_given_up(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="given up"):
         body.secure(0.0)
     body.abandon()
+
+
+class FailingFiles(DiskFiles):
+    """What was written cannot be written back."""
+
+    def await_write_back(self, handle: int, begin: int, count: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def receive(root: Path, files: DiskFiles) -> Incoming:
+    (root / places.TEMP).mkdir(parents=True, exist_ok=True)
+    return Incoming(files, Trouble("data_1", root), md5=False, beside=None)
+
+
+def test_the_sync_at_the_end_has_little_left_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much came: others wait for it, for ten seconds."""
+    monkeypatch.setattr(incoming, "WRITE_BACK", 1000)
+    files = SlowFiles(tmp_path, rate=50_000.0)
+    body = receive(tmp_path, files)
+    for _ in range(40):
+        body.write(bytes(700))
+    body.secure(0.0)
+    assert files.longest_sync < 3 * 1400 / 50_000 + 0.05, "of 0.56 s for all of it"
+    assert (tmp_path / body.place).read_bytes() == bytes(28_000)
+
+
+def test_what_could_not_be_written_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel says so once: the sync at the end would know nothing of it."""
+    monkeypatch.setattr(incoming, "WRITE_BACK", 1000)
+    body = receive(tmp_path, FailingFiles(tmp_path))
+    body.write(bytes(1000))
+    with pytest.raises(UnavailableError):
+        body.write(bytes(1000))
+    body.abandon()
+    assert list((tmp_path / places.TEMP).iterdir()) == []
