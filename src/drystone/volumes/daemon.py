@@ -92,7 +92,10 @@ def _serve(service: VolumeService, handle: socket.socket, setting: DaemonSetting
     # Imported once the service is up: the web libraries take most of a start, and one that is refused should say so
     # at once.
     from drystone.volumes.backups import Backups
+    from drystone.volumes.care_routes import make_care_handlers
     from drystone.volumes.docker import DockerPlugin, make_plugin_handlers
+    from drystone.volumes.pool_care import list_pools
+    from drystone.volumes.pool_watch import PoolWatch
     from drystone.volumes.routes import Api, make_handlers
     from drystone.volumes.work import Work
     from drystone.wire.application import make_application
@@ -102,9 +105,10 @@ def _serve(service: VolumeService, handle: socket.socket, setting: DaemonSetting
     backups = Backups(service.clock, work, setting.credential)
     api = Api(service, backups, work)
     plugin = DockerPlugin(service, backups, with_snapshots=setting.with_snapshots)
-    handlers = [*make_handlers(api), *make_plugin_handlers(plugin, api)]
+    handlers = [*make_handlers(api), *make_care_handlers(api), *make_plugin_handlers(plugin, api)]
     try:
-        serve_unix(make_application(handlers), handle, setting.socket, ready)
+        with PoolWatch(lambda: list_pools(service)).watching():
+            serve_unix(make_application(handlers), handle, setting.socket, ready)
     finally:
         api.close()
 

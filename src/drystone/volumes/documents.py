@@ -83,6 +83,13 @@ class FsckRequest(msgspec.Struct, rename="pascal"):
     delete_unknown: bool = False
 
 
+class PoolRequest(msgspec.Struct, rename="pascal"):
+    """POST /pools/extend; `Driver` "" for the only one that has a pool."""
+
+    driver: str = ""
+    dry_run: bool = False
+
+
 class ListVolumes(msgspec.Struct, rename="pascal"):
     """GET /volumes/list; `Driver` "" for all."""
 

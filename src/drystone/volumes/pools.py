@@ -23,6 +23,11 @@ class Pool:
     transaction_id: int
     next_device: int
 
+    @property
+    def data_blocks(self) -> int:
+        """Blocks of the pool's data."""
+        return self.data_sectors // self.block_sectors
+
 
 class PoolRecords(Protocol):
     """Where pools are written down; the catalogue is one."""

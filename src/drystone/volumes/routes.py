@@ -83,14 +83,14 @@ class Api:
         )
         origin = self.backups.origin(wanted.backup_url, wanted.endpoint) if wanted.backup_url else None
         if wanted.dry_run:
-            return _previews(previews.preview_create(self.service, wish, wanted.driver_name, origin))
+            return answer_previews(previews.preview_create(self.service, wish, wanted.driver_name, origin))
         volume = self.service.create(wish, wanted.driver_name, origin)
-        return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.uuid)
+        return answer_json(self.service.inspect(volume.uuid)) if wanted.verbose else answer_text(volume.uuid)
 
     def delete(self, wanted: VolumeRequest) -> Response[bytes]:
         """DELETE /volumes/."""
         if wanted.dry_run:
-            return _previews(
+            return answer_previews(
                 previews.preview_delete(
                     self.service,
                     wanted.volume_uuid,
@@ -101,70 +101,75 @@ class Api:
         self.service.delete(
             wanted.volume_uuid, keep_data=wanted.reference_only, refuse_snapshots=wanted.refuse_snapshots
         )
-        return _text("")
+        return answer_text("")
 
     def mount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/mount."""
         if wanted.dry_run:
-            return _previews(previews.preview_mount(self.service, wanted.volume_uuid, wanted.mount_point))
+            return answer_previews(previews.preview_mount(self.service, wanted.volume_uuid, wanted.mount_point))
         volume = self.service.mount(wanted.volume_uuid, wanted.mount_point)
-        return _json(self.service.inspect(volume.uuid)) if wanted.verbose else _text(volume.mount_point)
+        return answer_json(self.service.inspect(volume.uuid)) if wanted.verbose else answer_text(volume.mount_point)
 
     def umount(self, wanted: VolumeRequest) -> Response[bytes]:
         """POST /volumes/umount."""
         if wanted.dry_run:
-            return _previews(previews.preview_umount(self.service, wanted.volume_uuid, force=wanted.force))
+            return answer_previews(previews.preview_umount(self.service, wanted.volume_uuid, force=wanted.force))
         self.service.umount(wanted.volume_uuid, force=wanted.force)
-        return _text("")
+        return answer_text("")
 
     def create_snapshot(self, wanted: CreateSnapshot) -> Response[bytes]:
         """POST /snapshots/create."""
         if wanted.dry_run:
-            return _previews(previews.preview_snapshot(self.service, wanted.volume_uuid, wanted.name))
+            return answer_previews(previews.preview_snapshot(self.service, wanted.volume_uuid, wanted.name))
         snapshot = self.service.create_snapshot(wanted.volume_uuid, wanted.name)
-        return _json(self.service.inspect_snapshot(snapshot.uuid)) if wanted.verbose else _text(snapshot.uuid)
+        return (
+            answer_json(self.service.inspect_snapshot(snapshot.uuid)) if wanted.verbose else answer_text(snapshot.uuid)
+        )
 
     def delete_snapshot(self, wanted: SnapshotRequest) -> Response[bytes]:
         """DELETE /snapshots/."""
         if wanted.dry_run:
-            return _previews(previews.preview_delete_snapshot(self.service, wanted.snapshot_uuid))
+            return answer_previews(previews.preview_delete_snapshot(self.service, wanted.snapshot_uuid))
         self.service.delete_snapshot(wanted.snapshot_uuid)
-        return _text("")
+        return answer_text("")
 
     def create_backup(self, wanted: BackupRequest) -> Response[bytes]:
         """POST /backups/create."""
         url = self.backups.create(self.service, wanted.snapshot_uuid, wanted.url, wanted.endpoint)
-        return _json(self.backups.inspect(url, wanted.endpoint)) if wanted.verbose else _text(url)
+        return answer_json(self.backups.inspect(url, wanted.endpoint)) if wanted.verbose else answer_text(url)
 
     def fsck(self, wanted: FsckRequest) -> Response[bytes]:
         """POST /fsck."""
         if not wanted.repair:
-            return _json(examine(self.service))
-        return _json(repair(self.service, delete_unknown=wanted.delete_unknown))
+            return answer_json(examine(self.service))
+        return answer_json(repair(self.service, delete_unknown=wanted.delete_unknown))
 
     def list_backups(self, wanted: BackupRequest) -> Response[bytes]:
         """GET /backups/list."""
-        return _json(self.backups.list(wanted.url, wanted.volume_uuid, wanted.volume_name, wanted.endpoint))
+        return answer_json(self.backups.list(wanted.url, wanted.volume_uuid, wanted.volume_name, wanted.endpoint))
 
     def delete_backup(self, wanted: BackupRequest) -> Response[bytes]:
         """DELETE /backups."""
         self.backups.delete(wanted.url, wanted.endpoint)
-        return _text("")
+        return answer_text("")
 
 
-def _json(document: object) -> Response[bytes]:
+def answer_json(document: object) -> Response[bytes]:
+    """A JSON answer."""
     return Response(msgspec.json.encode(document), status_code=200, media_type="application/json")
 
 
-def _text(text: str) -> Response[bytes]:
+def answer_text(text: str) -> Response[bytes]:
+    """A plain answer."""
     return Response(text.encode(), status_code=200, media_type="text/plain")
 
 
-def _previews(previews: Sequence[Preview]) -> Response[bytes]:
-    return _json(preview_documents(previews))
+def answer_previews(shown: Sequence[Preview]) -> Response[bytes]:
+    """The answer to a request with `DryRun`."""
+    return answer_json(preview_documents(shown))
 
 
-async def _read(request: AnyRequest, kind: type[Kind]) -> Kind:
+async def read_request(request: AnyRequest, kind: type[Kind]) -> Kind:
     """The body as a request; nothing at all is a request with nothing in it."""
     return decode(await request.body() or b"{}", kind, "request")
 
@@ -181,31 +186,31 @@ def _looking(api: Api) -> list[ControllerRouterHandler]:
 
     @get("/info")
     async def info() -> Response[bytes]:
-        return _json(await api.look(service.info))
+        return answer_json(await api.look(service.info))
 
     @get("/uuid")
     async def uuid(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, Reference)
-        return _json({"UUID": await api.look(lambda: service.find_uuid(wanted.key))})
+        wanted = await read_request(request, Reference)
+        return answer_json({"UUID": await api.look(lambda: service.find_uuid(wanted.key))})
 
     @get("/work")
     async def work() -> Response[bytes]:
-        return _json(api.work.list())
+        return answer_json(api.work.list())
 
     @get("/volumes/list")
     async def list_volumes(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, ListVolumes)
-        return _json(await api.look(lambda: service.list_volumes(wanted.driver)))
+        wanted = await read_request(request, ListVolumes)
+        return answer_json(await api.look(lambda: service.list_volumes(wanted.driver)))
 
     @get("/volumes/")
     async def inspect(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, VolumeRequest)
-        return _json(await api.look(lambda: service.inspect(wanted.volume_uuid)))
+        wanted = await read_request(request, VolumeRequest)
+        return answer_json(await api.look(lambda: service.inspect(wanted.volume_uuid)))
 
     @get("/snapshots/")
     async def inspect_snapshot(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, SnapshotRequest)
-        return _json(await api.look(lambda: service.inspect_snapshot(wanted.snapshot_uuid)))
+        wanted = await read_request(request, SnapshotRequest)
+        return answer_json(await api.look(lambda: service.inspect_snapshot(wanted.snapshot_uuid)))
 
     return [info, uuid, work, list_volumes, inspect, inspect_snapshot]
 
@@ -213,27 +218,27 @@ def _looking(api: Api) -> list[ControllerRouterHandler]:
 def _volumes(api: Api) -> list[ControllerRouterHandler]:
     @post("/volumes/create")
     async def create(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, CreateVolume)
+        wanted = await read_request(request, CreateVolume)
         return await api.do(lambda: api.create(wanted))
 
     @delete("/volumes/", status_code=200)
     async def remove(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, VolumeRequest)
+        wanted = await read_request(request, VolumeRequest)
         return await api.do(lambda: api.delete(wanted))
 
     @post("/volumes/mount")
     async def mount(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, VolumeRequest)
+        wanted = await read_request(request, VolumeRequest)
         return await api.do(lambda: api.mount(wanted))
 
     @post("/fsck", status_code=200)
     async def fsck(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, FsckRequest)
+        wanted = await read_request(request, FsckRequest)
         return await api.do(lambda: api.fsck(wanted))
 
     @post("/volumes/umount")
     async def umount(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, VolumeRequest)
+        wanted = await read_request(request, VolumeRequest)
         return await api.do(lambda: api.umount(wanted))
 
     return [create, remove, mount, umount, fsck]
@@ -242,12 +247,12 @@ def _volumes(api: Api) -> list[ControllerRouterHandler]:
 def _snapshots(api: Api) -> list[ControllerRouterHandler]:
     @post("/snapshots/create")
     async def create(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, CreateSnapshot)
+        wanted = await read_request(request, CreateSnapshot)
         return await api.do(lambda: api.create_snapshot(wanted))
 
     @delete("/snapshots/", status_code=200)
     async def remove(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, SnapshotRequest)
+        wanted = await read_request(request, SnapshotRequest)
         return await api.do(lambda: api.delete_snapshot(wanted))
 
     return [create, remove]
@@ -256,22 +261,22 @@ def _snapshots(api: Api) -> list[ControllerRouterHandler]:
 def _backups(api: Api) -> list[ControllerRouterHandler]:
     @post("/backups/create")
     async def create(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, BackupRequest)
+        wanted = await read_request(request, BackupRequest)
         return await api.do(lambda: api.create_backup(wanted))
 
     @get("/backups/list")
     async def list_backups(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, BackupRequest)
+        wanted = await read_request(request, BackupRequest)
         return await api.do(lambda: api.list_backups(wanted))
 
     @get("/backups/inspect")
     async def inspect(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, BackupRequest)
-        return _json(await api.do(lambda: api.backups.inspect(wanted.url, wanted.endpoint)))
+        wanted = await read_request(request, BackupRequest)
+        return answer_json(await api.do(lambda: api.backups.inspect(wanted.url, wanted.endpoint)))
 
     @delete("/backups", status_code=200)
     async def remove(request: AnyRequest) -> Response[bytes]:
-        wanted = await _read(request, BackupRequest)
+        wanted = await read_request(request, BackupRequest)
         return await api.do(lambda: api.delete_backup(wanted))
 
     return [create, list_backups, inspect, remove]

@@ -18,6 +18,7 @@ COMMANDS = {
     "mount": Lazy("drystone.cli.volume.mounts:mount", "Mount a volume; prints where."),
     "umount": Lazy("drystone.cli.volume.mounts:umount", "Unmount a volume."),
     "backup": Lazy("drystone.cli.volume.backup:backup", "Backups of snapshots of volumes."),
+    "pool": Lazy("drystone.cli.volume.pool:pool", "The pools that volumes take their room from."),
     "fsck": Lazy("drystone.cli.volume.fsck:fsck", "Hold the catalogue against what there is, and mend."),
 }
 

@@ -40,6 +40,14 @@ def read_object(answer: Answer) -> dict[str, Any]:
     return document
 
 
+def read_list(answer: Answer) -> list[dict[str, Any]]:
+    """The answer's JSON array. :raises DrystoneError: it is something else."""
+    document = answer.document()
+    if not isinstance(document, list):
+        raise DrystoneError("the daemon's answer is no list")
+    return document
+
+
 def print_result(answer: Answer) -> None:
     """What a command that makes something prints: an object as JSON, a text as it is."""
     if answer.content_type == "application/json":

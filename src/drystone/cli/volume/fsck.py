@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from drystone.base.errors import DrystoneError, MismatchError, UsageError
+from drystone.base.errors import MismatchError, UsageError
 from drystone.cli.output import json_option, print_json
-from drystone.cli.volume.asking import call, socket_option
+from drystone.cli.volume.asking import call, read_list, socket_option
 
 
 @click.command()
@@ -32,9 +32,7 @@ def fsck(repair: bool, delete_unknown: bool, as_json: bool, socket: str) -> None
     """
     if delete_unknown and not repair:
         raise UsageError("--delete-unknown goes with --repair")
-    found = call(socket, "POST", "/fsck", {"Repair": repair, "DeleteUnknown": delete_unknown}).document()
-    if not isinstance(found, list):
-        raise DrystoneError("the daemon's answer is no list")
+    found = read_list(call(socket, "POST", "/fsck", {"Repair": repair, "DeleteUnknown": delete_unknown}))
     if as_json:
         print_json({"differences": found})
     else:

@@ -23,10 +23,12 @@ from drystone.base.sizes import SECTOR, format_size, parse_size
 from drystone.dvm.describe import describe
 from drystone.dvm.program import Program
 from drystone.kernel.mounts import Mount
+from drystone.volumes.abilities import PoolGrowth, PoolReport
 from drystone.volumes.driver import Change, Fill, Finding, Known, Plan, Preview, Setting, Snapshot, Volume, Wish
 from drystone.volumes.drivers.adoption import adopt
-from drystone.volumes.drivers.host import Host, RealHost, mapper_path
+from drystone.volumes.drivers.host import BLOCK, Host, RealHost, mapper_path
 from drystone.volumes.drivers.pool_findings import find
+from drystone.volumes.drivers.pool_room import FAILED, judge
 from drystone.volumes.drivers.thin_pool import ThinDevice, ThinPool
 from drystone.volumes.locks import VolumeLocks
 from drystone.volumes.options import check_known
@@ -212,6 +214,36 @@ class DeviceMapperDriver:
 
     def examine(self, known: Callable[[], Known]) -> list[Finding]:
         return list(find(self._started(), self._host, self._options.metadata, known))
+
+    def pool_report(self) -> PoolReport:
+        pool = self._started()
+        try:
+            status = pool.look()
+        except DamagedError as error:
+            return PoolReport(pool.name, NAME, FAILED, error.message)
+        room = judge(status)
+        used, total = status.used_data * pool.block_bytes, status.total_data * pool.block_bytes
+        metadata = (status.used_metadata * BLOCK, status.total_metadata * BLOCK)
+        return PoolReport(pool.name, NAME, room.state, room.text, used, total, *metadata)
+
+    def preview_extension(self) -> Preview:
+        _, program = self._started().plan_extension(*self._device_sizes())
+        return _show(program)
+
+    def extend_pool(self) -> PoolGrowth:
+        done = self._started().extend(*self._device_sizes())
+        return PoolGrowth(
+            done.after.name,
+            NAME,
+            done.before.data_sectors * SECTOR,
+            done.after.data_sectors * SECTOR,
+            done.metadata_before * BLOCK,
+            done.metadata_after * BLOCK,
+        )
+
+    def _device_sizes(self) -> tuple[int, int]:
+        """Bytes of the data and of the metadata device, as they are now."""
+        return self._host.find_device(self._options.data).size, self._host.find_device(self._options.metadata).size
 
     def _started(self) -> ThinPool:
         if self._pool is None:

@@ -40,10 +40,9 @@ from drystone.kernel.dm.abc import DeviceNumber, Uuid
 from drystone.kernel.dm.statuses import ThinPoolStatus
 from drystone.kernel.dm.targets import ThinPool as PoolTarget
 from drystone.volumes.drivers.host import Host, mapper_path
+from drystone.volumes.drivers.pool_growth import Extension, compile_extension, plan_extension
+from drystone.volumes.drivers.pool_room import check_room, low_water
 from drystone.volumes.pools import Pool, PoolRecords
-
-_METADATA_FULL = 0.9
-"""The share of used metadata blocks from which on no new work is taken: the kernel needs some to write at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +96,6 @@ class ThinPool:
         """Bytes of the pool's data."""
         return self._record.data_sectors * 512
 
-    @property
-    def low_water(self) -> int:
-        """Free blocks below which no new work is taken: a twentieth of the pool."""
-        return max(1, self._record.data_sectors // self._record.block_sectors // 20)
-
     def device_name(self, key: str) -> str:
         """The dm name of the device of a volume or snapshot."""
         return f"{self.name}-{key}"
@@ -127,7 +121,9 @@ class ThinPool:
             pool = current.find(self.name)
             if pool is not None and pool.transaction is not None:
                 self.settle(pool.transaction.transaction_id)
-            target = PoolTarget(str(metadata), str(data), self._record.block_sectors, self.low_water)
+            target = PoolTarget(
+                str(metadata), str(data), self._record.block_sectors, low_water(self._record.data_blocks)
+            )
             line = Line(0, self._record.data_sectors, PoolTarget.kind, target.to_params())
             wanted = Device(
                 self.name, self._uuid("pool"), (line,), transaction=Transaction(self._record.transaction_id)
@@ -252,27 +248,37 @@ class ThinPool:
 
     def check_room(self) -> None:
         """:raises ExhaustedError: the pool is too full for new work. :raises DamagedError: it needs a check."""
-        status = self._status()
-        hint = "delete volumes or snapshots, or give the pool a larger device"
-        if status.needs_check or status.mode == "ro":
-            raise DamagedError(
-                f"pool {self.name} needs a check: the kernel takes no more changes", hint="see dmesg; thin_check"
-            )
-        free = status.total_data - status.used_data
-        if status.mode == "out_of_data_space" or free < self.low_water:
-            raise ExhaustedError(
-                f"pool {self.name} is full: {free} of {status.total_data} blocks are free, "
-                f"new work needs {self.low_water}",
-                hint=hint,
-                free_blocks=free,
-                total_blocks=status.total_data,
-            )
-        if status.used_metadata > status.total_metadata * _METADATA_FULL:
-            raise ExhaustedError(
-                f"the metadata of pool {self.name} is full: "
-                f"{status.used_metadata} of {status.total_metadata} blocks are used",
-                hint=hint,
-            )
+        check_room(self.name, self.look())
+
+    def look(self) -> ThinPoolStatus:
+        """Its status at this moment, without a commit. :raises DamagedError: the pool has failed."""
+        return self._status(no_flush=True)
+
+    def plan_extension(self, data: int, metadata: int) -> tuple[Extension, Program]:
+        """What `extend` would make of the pool on devices of so many bytes, and by which program."""
+        extension = plan_extension(self._record, self.look(), data, metadata)
+        pool = observe(self._host.dm, with_uuid(self._uuid("pool"))).find(self.name)
+        if pool is None:
+            raise UnavailableError(f"pool {self.name} is not active", hint="start the daemon again")
+        return extension, compile_extension(pool, extension)
+
+    def extend(self, data: int, metadata: int) -> Extension:
+        """Make the pool as large as devices of so many bytes; durable when it returns (drivers/pool_growth.py).
+
+        :raises RefusedError: it is so large already. :raises ExecutionError: the kernel refused; the record follows it.
+        """
+        with self._lock:
+            extension, program = self.plan_extension(data, metadata)
+            self._put(extension.after)
+            try:
+                self._run(program)
+                status = self.look()
+            except DrystoneError:
+                with contextlib.suppress(DrystoneError):  # a pool that says nothing may be larger: so is the record
+                    sectors = self.look().total_data * self._record.block_sectors
+                    self._put(replace(extension.before, data_sectors=max(extension.before.data_sectors, sectors)))
+                raise
+            return replace(extension, metadata_after=status.total_metadata)
 
     def compile(
         self,
