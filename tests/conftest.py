@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import signal
 
-from hypothesis import HealthCheck, settings
+import pytest
 
-# A busy machine is no defect: no test asserts a time, hypothesis' own limits included.
-settings.register_profile("drystone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("drystone")
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # not in a guest, where its import takes as long as a test
+        from hypothesis import HealthCheck, settings
+
+        # A busy machine is no defect: no test asserts a time, hypothesis' own limits included.
+        settings.register_profile("drystone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("drystone")
 
 
 def pytest_sessionstart() -> None:

@@ -27,7 +27,7 @@ from drystone.lab.markers import guest_options
 from drystone.lab.node import last_words
 
 _PROGRAM = Path(__file__).parent / "guest" / "tests.py"
-"""Run by its path: pytest in the guest must be the first to import our package, as it rewrites its plugin's asserts."""
+"""Run by its path: pytest in the guest must be the first to import our package, as it rewrites asserts in it."""
 _CONSOLE_LINES = 20
 _GRACE = 15.0
 """Seconds that a guest has, after a test's time limit, to report that itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,8 @@ def test_temporary_files_are_on_a_tmpfs(tmp_path: Path) -> None:
 def test_the_disks_have_a_cache_and_forced_writes(feature: str) -> None:
     text = Path("/sys/block/nbd0/queue", feature).read_text().strip()
     assert text == {"write_cache": "write back", "fua": "1"}[feature]
+
+
+def test_only_what_kernel_tests_need_is_imported(request: pytest.FixtureRequest) -> None:
+    assert request.config.pluginmanager.hasplugin("pytest_timeout")
+    assert not {"hypothesis", "schemathesis", "faker", "xdist", "anyio"} & sys.modules.keys()

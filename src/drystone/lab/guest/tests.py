@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-_WITHOUT = ("cacheprovider", "xdist", "faker", "anyio", "hypothesispytest")
-"""Plugins that kernel tests do without: nothing of them is kept, or they take seconds to import in a guest."""
+_PLUGINS = ("drystone.lab.fixtures", "pytest_timeout")
+"""The only plugins that kernel tests need of those that are installed: others take seconds to import in a guest."""
 
 
 class Reporter:
@@ -57,8 +57,9 @@ def main() -> int:
     os.dup2(nothing, 0)
     os.close(nothing)
     reporter = Reporter(out, answers)
-    without = [f"-pno:{name}" for name in _WITHOUT]
-    return int(pytest.main(["--quiet", *without, *order["options"], *order["nodes"]], plugins=[reporter]))
+    pytest.register_assert_rewrite("drystone.testing")
+    options = ["--quiet", "--disable-plugin-autoload", "-pno:cacheprovider", *(f"-p{name}" for name in _PLUGINS)]
+    return int(pytest.main([*options, *order["options"], *order["nodes"]], plugins=[reporter]))
 
 
 if __name__ == "__main__":
