@@ -3,6 +3,9 @@
 # Tests that run side by side: one more than there are processors, as many of them wait for servers and guests.
 WORKERS = $(shell n=$$(nproc); [ $$n -lt 3 ] && echo $$((n + 1)) || echo 4)
 
+# Images of Python set it. Each worker and each guest would then compile all tests for itself: half a minute, each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-cluster test check bench docs clean
 
 demo:
@@ -15,7 +18,7 @@ demo-cluster:
 
 test:
 	@scripts/set-up test
-	@scripts/check
+	@scripts/check tests
 	@.venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check:
