@@ -29,7 +29,7 @@ from drystone.fleet.calls import authorize
 from drystone.fleet.documents import Allocation, DrillResult, FleetMap, Heartbeat, Key, Report
 from drystone.fleet.mapping.database import AuditEntry, NotLeadingError
 from drystone.fleet.mapping.desk import Desk
-from drystone.fleet.mapping.epochs import is_short
+from drystone.fleet.mapping.shortage import Shortage
 from drystone.fleet.mapping.status import Status, fleet_status
 from drystone.wire.problems import CONTENT_TYPE, to_problem
 
@@ -100,6 +100,7 @@ class Routes:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._shortage = Shortage()
 
     def table(self) -> list[web.RouteDef]:
         """Which path goes where."""
@@ -248,8 +249,7 @@ class Routes:
 
     async def health(self, _request: web.Request) -> web.Response:
         mapper = self._desk.mapper
-        placements = tuple(mapper.model.placements.values())  # at once: the mapper's thread changes them
-        short = sum(map(is_short, placements))
+        short = self._shortage.count(mapper.model)
         return answer({"leads": mapper.leads(), "term": mapper.term, "short": short})
 
 
