@@ -1,13 +1,15 @@
 """The audit log's older entries, moved from the database to files, so that the database grows no more.
 
 An entry is deleted only once the file that has it is durable. Whoever is killed in between leaves it in both, and the
-next file has it again: entries have numbers, by which that is seen. Nothing ever deletes or changes a file. The newest
-entry stays in the database: SQLite gives the next one a number above the highest that is there.
+next file has it again: entries have numbers, by which that is seen. Nothing ever deletes or changes a file that has its
+name; what a killed process was making is swept. The newest entry stays in the database: SQLite gives the next one a
+number above the highest that is there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -28,8 +30,12 @@ log = logging.getLogger(__name__)
 BATCH = 10_000
 """Entries of one file, at most."""
 _DAY = 86_400.0
+_PASSING = ".passing."
+"""How the name of a file begins that is being made."""
 _EVERY = 3600.0
 _FIRST = 60.0
+_LEFT_SECONDS = _DAY
+"""Mappers of other machines may write to the same folder, whose clock may be another: so old is nobody's any more."""
 
 
 class ArchivedEntry(msgspec.Struct, frozen=True):
@@ -97,7 +103,7 @@ class Archive:
                 sync_folder(folder.parent)
         data = b"".join(msgspec.json.encode(each) + b"\n" for each in entries)
         begun = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(entries[0].at))
-        passing = self._folder / f".passing.{os.getpid()}.{os.urandom(4).hex()}"
+        passing = self._folder / f"{_PASSING}{os.getpid()}.{os.urandom(4).hex()}"
         replace_file(passing, data)
         number = 1
         try:
@@ -115,6 +121,20 @@ class Archive:
             passing.unlink(missing_ok=True)
             sync_folder(self._folder)  # whose name for it may be a killed process's, and not on the disk yet
 
+    def sweep(self, wall: float) -> int:
+        """Remove what killed processes left of files that they were making, a day later; how many there were.
+
+        :param wall: seconds since 1970. :raises OSError: the folder refuses.
+        """
+        removed = 0
+        for pattern in (f"{_PASSING}*", f".{_PASSING}*"):  # the other name is of `replace_file`
+            for path in self._folder.glob(pattern):
+                with contextlib.suppress(FileNotFoundError):  # another mapper did it
+                    if path.stat().st_mtime < wall - _LEFT_SECONDS:
+                        path.unlink()
+                        removed += 1
+        return removed
+
 
 class Archiver:
     """Moves entries while this process's mapper leads."""
@@ -129,6 +149,7 @@ class Archiver:
         await asyncio.sleep(_FIRST)
         while True:
             try:
+                await asyncio.to_thread(self._archive.sweep, time.time())
                 while await self.move():
                     pass
             except NotLeadingError:

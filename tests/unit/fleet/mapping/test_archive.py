@@ -84,6 +84,28 @@ def test_of_many_that_write_at_once_each_has_a_file_of_its_own(tmp_path: Path) -
     assert len({each.read_bytes() for each in files}) == len(files) == 160
 
 
+def test_what_a_killed_process_left_is_swept_a_day_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = Archive(tmp_path, 1, 1)
+    assert Archive(tmp_path / "none", 1, 1).sweep(0.0) == 0
+
+    def be_killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            archive.write(entries(0, 1))  # just before it removes the name that it made the file under
+        patch.setattr(Path, "rename", be_killed)
+        with pytest.raises(KeyboardInterrupt):
+            archive.write(entries(0, 2))  # while it makes it
+    assert sorted(each.name.partition("passing.")[0] for each in tmp_path.glob(".*")) == [".", ".."]
+    written = next(tmp_path.glob("*.jsonl")).read_bytes()
+    now = max(each.stat().st_mtime for each in tmp_path.iterdir())
+    assert archive.sweep(now + DAY - 60) == 0, "another mapper may be at it"
+    assert archive.sweep(now + DAY + 60) == 2
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [written]
+
+
 def test_numbers_go_on_when_all_is_old(tmp_path: Path) -> None:
     database = SqlDatabase(f"sqlite:///{tmp_path}/map.db")
     database.open()
