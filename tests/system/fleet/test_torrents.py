@@ -18,6 +18,7 @@ from drystone.fleet.calls import Answer, Calls
 from drystone.fleet.disk.incoming import Incoming
 from drystone.fleet.documents import Placement
 from drystone.fleet.orders import DiskOrder
+from drystone.fleet.storage import legacy_torrents
 from drystone.fleet.storage.server import Running
 from drystone.fleet.storage.torrents import seeding
 from drystone.fleet.storage.torrents.engine import open_engine
@@ -146,13 +147,17 @@ def test_a_copy_comes_by_a_torrent(tmp_path: Path) -> None:
     run_trio(tmp_path, check)
 
 
-def test_what_is_asked_wrongly_is_told(tmp_path: Path) -> None:
+def test_what_is_asked_wrongly_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(trio: Trio) -> None:
         leader = trio.leader
         assert (await trio.post("small", b"x" * 1000)).status == 200
         assert await trio.act(leader, "create_torrent", file_name="none") == (404, "File not found.")
         small = await trio.act(leader, "create_torrent", file_name="small")
         assert small == (400, "Files of less than 1 MiB are copied by HTTP.")
+        monkeypatch.setattr(legacy_torrents, "MOST", 0)
+        status, text = await trio.act(leader, "create_torrent")
+        assert (status, "more than 0 large files" in text) == (503, True)
+        assert seeds_of(leader)._seeds == {}
         for action in ("create_torrent", "start_download"):
             assert await trio.act(leader, action, host_name="nobody") == (400, "Invalid arguments.")
             assert await trio.act(trio.third, action) == (400, "Invalid arguments."), "it has no copy"

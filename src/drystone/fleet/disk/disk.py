@@ -297,6 +297,12 @@ class Disk:
         with self._disk.reading("newest") as connection:
             return tuple(listing.find_newest(connection, home.number, count))
 
+    def large(self, placement_id: str, least: int, count: int) -> tuple[ObjectInfo, ...]:
+        """The latest versions of `least` bytes or more, in the order of their keys, at most `count`."""
+        home = self._disk.homes.find(placement_id)
+        with self._disk.reading("large") as connection:
+            return tuple(listing.find_large(connection, home.number, least, count))
+
     def compare(self, placement_id: str, after: str, limit: int) -> ComparedPage:
         """A page for copying, of versions whose keys are above `after`. Asked of the leader."""
         home = self._disk.homes.find(placement_id)

@@ -76,6 +76,15 @@ def find_newest(connection: sqlite3.Connection, number: int, count: int) -> list
     return [rows.unpack_entry(row, latest=True).info for row in connection.execute(query, (number, count))]
 
 
+def find_large(connection: sqlite3.Connection, number: int, least: int, count: int) -> list[ObjectInfo]:
+    """The latest versions of `least` bytes or more, in the order of their keys, at most `count`.
+
+    SQLite looks at every row, and makes a value of those only.
+    """
+    query = f"{rows.select_entries('objects')} AND size >= ? ORDER BY key LIMIT ?"
+    return [rows.unpack_entry(row, latest=True).info for row in connection.execute(query, (number, least, count))]
+
+
 def _start(prefix: str, delimiter: str, after: str) -> bytes:
     """The least key that is wanted."""
     if not after or after < prefix:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping, Sequence
 
-from drystone.base.errors import UnavailableError
+from drystone.base.errors import BusyError, UnavailableError
 from drystone.fleet.objects import ObjectInfo
 from drystone.fleet.storage.copying import Copier
 from drystone.fleet.storage.standing import Standing
 from drystone.fleet.storage.torrents.exchange import Exchange
 from drystone.fleet.storage.torrents.metainfo import is_urn
-from drystone.fleet.storage.torrents.seeding import LEAST
+from drystone.fleet.storage.torrents.seeding import LEAST, MOST
 
 Said = tuple[int, str]
-
-_PAGE = 1000
 
 
 class LegacyTorrents:
@@ -30,15 +28,17 @@ class LegacyTorrents:
     async def create(self, standing: Standing, query: Mapping[str, str]) -> Said:
         """Seed the file, or all of the host, of LEAST bytes or more; a line for each: its torrent and its key.
 
-        :raises UnavailableError: our copy is not whole yet. :raises DrystoneError: a file cannot be seeded.
+        :raises UnavailableError: our copy is not whole yet. :raises BusyError: they are more than MOST; none is seeded
+            then. :raises DrystoneError: a file cannot be seeded.
         """
         own = standing.placement.member(self._copier.server)
         if own is None or own.state != "in_sync":
             raise UnavailableError(f"host {standing.placement.folder} is being copied", hint="ask again later")
-        found = [each async for each in _find(standing, _key_of(standing, query))]
-        if not found:
+        large, is_any = await _find_large(standing, _key_of(standing, query))
+        if not is_any:
             return 404, "File not found."
-        large = [each for each in found if each.size >= LEAST]
+        if len(large) > MOST:
+            raise BusyError(f"host {standing.placement.folder} has more than {MOST} large files", hint="name one")
         if not large:
             return 400, f"Files of less than {LEAST >> 20} MiB are copied by HTTP."
         lines = [f"{(await self._exchange.seeds.add(standing, each)).urn} {each.key}\n" for each in large]
@@ -76,19 +76,14 @@ def _key_of(standing: Standing, query: Mapping[str, str]) -> str:
     return f"{host}/{path}" if host and path else path
 
 
-async def _find(standing: Standing, key: str) -> AsyncIterator[ObjectInfo]:
-    """The latest version of a key, or of all (key ""), as our disk has them."""
+async def _find_large(standing: Standing, key: str) -> tuple[Sequence[ObjectInfo], bool]:
+    """Of a key, or of all (key ""), the latest versions of LEAST bytes or more, as our disk has them, MOST of them and
+    one at the most; and whether there are any at all."""
     bay, disk, id_ = standing.bay, standing.disk, standing.placement.id
     if key:
         entry = await bay.run(disk.find, id_, key)
-        if entry is not None and not entry.info.delete_marker:
-            yield entry.info
-        return
-    after = ""
-    while True:
-        page = await bay.run(disk.list, id_, "", "", after, _PAGE)
-        for each in page.objects:
-            yield each
-        after = page.after
-        if not after:
-            return
+        if entry is None or entry.info.delete_marker:
+            return (), False
+        return (entry.info,) if entry.info.size >= LEAST else (), True
+    large = await bay.run(disk.large, id_, LEAST, MOST + 1)
+    return large, bool(large or (await bay.run(disk.list, id_, "", "", "", 1)).objects)

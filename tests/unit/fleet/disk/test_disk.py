@@ -382,3 +382,11 @@ def test_the_newest_are_found_whatever_their_keys(world: DiskWorld) -> None:
         sorted(world.disk.list(PLACEMENT, "", "", "", 100).objects, key=lambda each: -each.modified)
     )
     assert world.disk.newest(PLACEMENT, 0) == ()
+
+
+def test_the_large_ones_are_found_and_no_more_than_were_asked_for(world: DiskWorld) -> None:
+    for key, size in (("h/c", 30), ("h/a", 9), ("h/b", 10), ("h/d", 40)):
+        world.put(key, size)
+    assert [each.key for each in world.disk.large(PLACEMENT, 10, 10)] == ["h/b", "h/c", "h/d"]
+    assert [each.size for each in world.disk.large(PLACEMENT, 10, 2)] == [10, 30]
+    assert world.disk.large(PLACEMENT, 41, 10) == ()

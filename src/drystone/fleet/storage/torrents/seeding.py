@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 LEAST = PIECE
 """Bytes: what is smaller is sent by HTTP in less time than a torrent takes to begin."""
-_MOST = 1000
+MOST = 1000
 """Torrents at a time."""
 _KEPT_SECONDS = 86400.0
 """For so long after it was asked for last, a file is seeded."""
@@ -105,8 +105,8 @@ class Seeds:
             if (known := self._seeds.get(info.digest)) is not None and known.is_gone:
                 await self._drop(info.digest)
             if (seed := self._seeds.get(info.digest)) is None:
-                if len(self._seeds) >= _MOST:
-                    raise BusyError(f"{_MOST} torrents are seeded already", hint="they end a day after their last use")
+                if len(self._seeds) >= MOST:
+                    raise BusyError(f"{MOST} torrents are seeded already", hint="they end a day after their last use")
                 seed = self._seeds[info.digest] = await self._make(standing, info)
                 log.info("placement %s: %r is seeded as %s", standing.placement.id, info.key, seed.metainfo.urn)
             seed.until = self._now() + _KEPT_SECONDS
