@@ -54,7 +54,7 @@ class SimulatedHost:
 
     :ivar steps: names of the changes so far; `kill_at` counts them from 1.
     :ivar users: who has a device, by path, when it is not this simulation's own device-mapper.
-    :ivar kinds: what is on a device: by path of a disk, or by thin id.
+    :ivar kinds: what is on a device: by path of a disk, or by thin id. :ivar filled: sectors of the file system there.
     """
 
     def __init__(self, data_sectors: int = 1 << 15, metadata_sectors: int = 1 << 13) -> None:
@@ -65,6 +65,7 @@ class SimulatedHost:
         self.steps: list[str] = []
         self.users: dict[str, str] = {}
         self.kinds: dict[str | int, str] = {}
+        self.filled: dict[int, int] = {}
         self.first_blocks: dict[str, bytes] = {}
         self.nodes: dict[str, DeviceNumber] = {}
         self.mounted: list[Mount] = []
@@ -138,6 +139,21 @@ class SimulatedHost:
         self.step("mkfs")
         self.kernel.write(path.removeprefix(_MAPPER), 0, 8)
         self.kinds[self._thin_id(path)] = kind
+        self.filled[self._thin_id(path)] = self._sectors(path)
+
+    def grow_filesystem(self, kind: str, path: str, target: str) -> None:
+        self.step("grow")
+        assert any(each.target == target and each.kind == kind for each in self.mounted)
+        self.filled[self._thin_id(path)] = self._sectors(path)
+
+    def trim(self, target: str) -> int:
+        """As if the second half of the device were free."""
+        self.step("trim")
+        number = next(each.number for each in self.mounted if each.target == target)
+        name = next(name for name, each in self.nodes.items() if each == number)
+        sectors = self._sectors(_MAPPER + name)
+        self.kernel.discard(name, sectors // 2, sectors // 2)
+        return sectors // 2 * 512
 
     def list_mounts(self) -> list[Mount]:
         return list(self.mounted)
@@ -202,6 +218,9 @@ class SimulatedHost:
         """The block of the metadata snapshot that the pool holds."""
         held = self._metadata.held
         return held.block if held else None
+
+    def _sectors(self, path: str) -> int:
+        return sum(line.length for line in self.kernel.table(path.removeprefix(_MAPPER)))
 
     def _thin_id(self, path: str) -> int:
         line = self.kernel.table(path.removeprefix(_MAPPER))[0]

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from drystone.volumes.driver import Preview
+from drystone.volumes.driver import Preview, Volume
 
 
 class PoolReport(msgspec.Struct, frozen=True):
@@ -55,3 +55,28 @@ class KeepsPool(Protocol):
 
         :raises RefusedError: they have not.
         """
+
+
+@runtime_checkable
+class Resizes(Protocol):
+    """Its volumes can become larger. `volume` is everywhere the volume with its new size."""
+
+    def check_resize(self, volume: Volume, *, filesystem: bool) -> None:
+        """May it have that size, and its file system grow to it? :raises DrystoneError: no; nothing was changed."""
+
+    def preview_resize(self, volume: Volume, *, filesystem: bool) -> Preview:
+        """What both calls below would do."""
+
+    def resize_volume(self, volume: Volume) -> None:
+        """Make it so large, durably; one that is stays so. :raises DrystoneError: it cannot; it is as it was."""
+
+    def grow_filesystem(self, volume: Volume) -> None:
+        """Make the file system on it as large as it is; one that is stays so. :raises DrystoneError: it cannot."""
+
+
+@runtime_checkable
+class Trims(Protocol):
+    """Free blocks of file systems on its volumes can be given back."""
+
+    def trim_volume(self, volume: Volume) -> int:
+        """Bytes that were given back of a mounted volume."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from litestar import Response, Router, get, post
 from litestar.types import ControllerRouterHandler
 
-from drystone.volumes import pool_care
-from drystone.volumes.documents import PoolRequest
-from drystone.volumes.routes import Api, answer_json, answer_previews, read_request
+from drystone.volumes import pool_care, previews, trimming
+from drystone.volumes.documents import PoolRequest, ResizeRequest, TrimRequest, read_size
+from drystone.volumes.routes import Api, answer_json, answer_previews, answer_text, read_request
 from drystone.wire.application import AnyRequest
 
 
 def make_care_handlers(api: Api) -> list[ControllerRouterHandler]:
     """Every route of this file."""
-    handlers = [*_pools(api)]
+    handlers = [*_pools(api), *_volumes(api)]
     return [*handlers, Router("/v1", route_handlers=handlers)]
 
 
@@ -32,3 +32,26 @@ def _pools(api: Api) -> list[ControllerRouterHandler]:
         return answer_json(await api.do(lambda: pool_care.extend(service, wanted.driver)))
 
     return [list_pools, extend]
+
+
+def _volumes(api: Api) -> list[ControllerRouterHandler]:
+    service = api.service
+
+    def change_size(wanted: ResizeRequest) -> Response[bytes]:
+        size, filesystem = read_size(wanted.size), not wanted.keep_filesystem
+        if wanted.dry_run:
+            return answer_previews(previews.preview_resize(service, wanted.volume_uuid, size, filesystem=filesystem))
+        volume = service.resize(wanted.volume_uuid, size, filesystem=filesystem)
+        return answer_json(service.inspect(volume.uuid)) if wanted.verbose else answer_text("")
+
+    @post("/volumes/resize", status_code=200)
+    async def resize(request: AnyRequest) -> Response[bytes]:
+        wanted = await read_request(request, ResizeRequest)
+        return await api.do(lambda: change_size(wanted))
+
+    @post("/volumes/trim", status_code=200)
+    async def trim(request: AnyRequest) -> Response[bytes]:
+        wanted = await read_request(request, TrimRequest)
+        return answer_json(await api.do(lambda: trimming.trim(service, wanted.names)))
+
+    return [resize, trim]

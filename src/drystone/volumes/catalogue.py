@@ -40,9 +40,10 @@ _BUSY_SECONDS = 30.0
 class Operation:
     """A row of the journal.
 
-    :ivar action: create, delete, snapshot-create, snapshot-delete or mount.
-    :ivar volume: as it will be (create, mount) or was (the others).
+    :ivar action: create, delete, snapshot-create, snapshot-delete, mount or resize.
+    :ivar volume: as it will be (create, mount, resize) or was (the others).
     :ivar holder: who wants it mounted; "" for whoever does so by hand.
+    :ivar filesystem: of a resize: the file system grows with the volume.
     """
 
     id: int
@@ -51,6 +52,7 @@ class Operation:
     snapshot: Snapshot | None
     begun: str
     holder: str = ""
+    filesystem: bool = False
 
 
 class Catalogue:
@@ -121,7 +123,8 @@ class Catalogue:
             content = json.loads(str(document))
             snapshot = Snapshot(**content["snapshot"]) if content["snapshot"] else None
             holder = str(content.get("holder", ""))  # not in a journal of an older Drystone
-            found.append(Operation(id_, str(action), Volume(**content["volume"]), snapshot, str(begun), holder))
+            volume, filesystem = Volume(**content["volume"]), bool(content.get("filesystem", False))
+            found.append(Operation(id_, str(action), volume, snapshot, str(begun), holder, filesystem))
         return found
 
     def get_pool(self, name: str) -> Pool | None:
@@ -233,6 +236,23 @@ class Catalogue:
             connection.execute(named()["set_mount_point"], {"uuid": volume.uuid, "mount_point": ""})
             connection.execute(named()["drop_holders"], {"volume": volume.uuid})
 
+    def begin_resize(self, volume: Volume, *, filesystem: bool) -> Operation:
+        """The volume has its new size from now on: who is cut short must go on, and not back (resizing.py)."""
+        with self._write() as connection:
+            connection.execute(named()["set_size"], {"uuid": volume.uuid, "size": volume.size})
+            return self._begin(connection, "resize", volume, None, filesystem=filesystem)
+
+    def finish_resize(self, operation: Operation) -> None:
+        """It has that size, and so has its file system if it was to."""
+        with self._write() as connection:
+            connection.execute(named()["set_size"], {"uuid": operation.volume.uuid, "size": operation.volume.size})
+            self._end(connection, operation)
+
+    def set_size(self, volume: Volume) -> None:
+        """It has that size after all."""
+        with self._write() as connection:
+            connection.execute(named()["set_size"], {"uuid": volume.uuid, "size": volume.size})
+
     def drop(self, operation: Operation) -> None:
         """Strike out an operation that left nothing behind."""
         with self._write() as connection:
@@ -241,10 +261,22 @@ class Catalogue:
     # Underneath
 
     def _begin(
-        self, connection: sqlite3.Connection, action: str, volume: Volume, snapshot: Snapshot | None, holder: str = ""
+        self,
+        connection: sqlite3.Connection,
+        action: str,
+        volume: Volume,
+        snapshot: Snapshot | None,
+        holder: str = "",
+        *,
+        filesystem: bool = False,
     ) -> Operation:
         begun = self._clock.now().isoformat(timespec="seconds")
-        document = {"volume": asdict(volume), "snapshot": asdict(snapshot) if snapshot else None, "holder": holder}
+        document = {
+            "volume": asdict(volume),
+            "snapshot": asdict(snapshot) if snapshot else None,
+            "holder": holder,
+            "filesystem": filesystem,
+        }
         cursor = connection.execute(
             named()["begin_operation"],
             {
@@ -258,7 +290,7 @@ class Catalogue:
             },
         )
         assert cursor.lastrowid is not None
-        return Operation(cursor.lastrowid, action, volume, snapshot, begun, holder)
+        return Operation(cursor.lastrowid, action, volume, snapshot, begun, holder, filesystem)
 
     def _end(self, connection: sqlite3.Connection, operation: Operation) -> None:
         connection.execute(named()["end_operation"], {"id": operation.id})

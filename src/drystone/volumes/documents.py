@@ -83,6 +83,22 @@ class FsckRequest(msgspec.Struct, rename="pascal"):
     delete_unknown: bool = False
 
 
+class ResizeRequest(msgspec.Struct, rename="pascal"):
+    """POST /volumes/resize. `Size` is whole bytes or text with a unit; `KeepFilesystem`: only the volume grows."""
+
+    volume_uuid: str = msgspec.field(default="", name="VolumeUUID")
+    size: int | str = 0
+    keep_filesystem: bool = False
+    verbose: bool = False
+    dry_run: bool = False
+
+
+class TrimRequest(msgspec.Struct, rename="pascal"):
+    """POST /volumes/trim; no names: all that are mounted, where the driver can."""
+
+    names: tuple[str, ...] = ()
+
+
 class PoolRequest(msgspec.Struct, rename="pascal"):
     """POST /pools/extend; `Driver` "" for the only one that has a pool."""
 

@@ -109,7 +109,9 @@ def _of_operation(service: VolumeService, operation: Operation) -> Finding:
             end_operation(service.catalogue, service.driver_of(operation.volume.driver), operation)
 
     words = (
-        "is completed" if operation.action in {"delete", "snapshot-delete"} else "is undone, or completed if it is done"
+        "is completed"
+        if operation.action in {"delete", "snapshot-delete", "resize"}
+        else "is undone, or completed if it is done"
     )
     text = f"{name_operation(operation)} was cut short"
     return Finding("cut-short", operation.volume.name, text, f"it {words}", end, operation.volume.uuid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from drystone.volumes.driver import Change, Preview, Wish
+from drystone.volumes.resizing import plan_resize, preview_growth
 from drystone.volumes.service import Origin, VolumeService, check_mount_point, check_mounted, is_mounted
 
 
@@ -63,3 +64,13 @@ def preview_snapshot(service: VolumeService, reference: str, name: str) -> tuple
     """What `create_snapshot` would do."""
     volume, snapshot = service.plan_snapshot(reference, name)
     return (service.driver_of(volume.driver).preview(Change("snapshot-create", volume, snapshot)),)
+
+
+def preview_resize(
+    service: VolumeService, reference: str, size: int | None, *, filesystem: bool
+) -> tuple[Preview, ...]:
+    """What `resize` would do."""
+    volume = service.find_volume(reference)
+    driver = service.driver_of(volume.driver)
+    larger = plan_resize(driver, volume, size, filesystem=filesystem)
+    return (preview_growth(driver, larger, filesystem=filesystem),)

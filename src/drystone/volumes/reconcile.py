@@ -1,7 +1,8 @@
 """After a crash: end what the journal says was cut short, and mount again what was mounted.
 
-Creations are undone: nobody was told that they succeeded. Deletions are completed. A mount is recorded when it is there
-and forgotten when it is not. Each step is harmless when done twice, so a crash in here is mended by the next start.
+Creations are undone: nobody was told that they succeeded. Deletions are completed, and so is growth. A mount is
+recorded when it is there and forgotten when it is not. Each step is harmless when done twice, so a crash in here is
+mended by the next start.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from drystone.base.errors import DrystoneError
 from drystone.volumes.catalogue import Catalogue, Operation
 from drystone.volumes.driver import Driver
+from drystone.volumes.resizing import complete_resize
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,9 @@ def end_operation(catalogue: Catalogue, driver: Driver, operation: Operation) ->
             assert snapshot is not None
             driver.delete_snapshot(volume, snapshot)
             catalogue.finish_delete_snapshot(operation)
+            return "completed"
+        case "resize":
+            complete_resize(catalogue, driver, operation)
             return "completed"
         case _:
             return _end_mount(catalogue, driver, operation)

@@ -20,6 +20,7 @@ from drystone.volumes.documents import snapshot_document, volume_document
 from drystone.volumes.driver import Driver, Fill, Snapshot, Volume, Wish
 from drystone.volumes.locks import Uses, VolumeLocks
 from drystone.volumes.reconcile import reconcile, remount
+from drystone.volumes.resizing import find_resizer, grow_filesystem, plan_resize
 
 log = logging.getLogger(__name__)
 
@@ -272,6 +273,22 @@ class VolumeService:
                 self.catalogue.set_umounted(volume)
             elif going:
                 self.catalogue.drop_holders(volume, going)
+
+    def resize(self, reference: str, size: int | None, *, filesystem: bool = True) -> Volume:
+        """Make a volume larger, and with `filesystem` what is on it; see resizing.py. Durable when it returns.
+
+        :raises RefusedError: it would become smaller. :raises UnsupportedError: its driver cannot.
+        """
+        with self.locks.hold(self.find_volume(reference).uuid):
+            volume = self.find_volume(reference)
+            driver = self.driver_of(volume.driver)
+            larger = plan_resize(driver, volume, size, filesystem=filesystem)
+            operation = self.catalogue.begin_resize(larger, filesystem=filesystem)
+            with self.undone(operation, lambda: self.catalogue.set_size(volume)):
+                find_resizer(driver).resize_volume(larger)
+            grow_filesystem(self.catalogue, driver, operation)
+        log.info("volume %s (%s) has %d bytes now", volume.name, volume.uuid, larger.size)
+        return larger
 
     # Snapshots
 

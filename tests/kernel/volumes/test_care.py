@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from drystone.base.errors import ExhaustedError, RefusedError
+from drystone.base.errors import ExhaustedError, RefusedError, UnavailableError
 
 from .conftest import Host, run
 
@@ -56,3 +60,91 @@ def test_a_pool_that_fills_is_extended_in_use(host: Host) -> None:
         assert "pool convoy-pool is full" in small.log.read_text()
     finally:
         small.close()
+
+
+def room(place: Path) -> int:
+    """Bytes of a mounted file system."""
+    found = os.statvfs(place)
+    return found.f_blocks * found.f_frsize
+
+
+def test_volumes_grow_with_their_file_systems(running: Host) -> None:
+    call = running.call
+    for name in ("db", "idle"):
+        call("POST", "/volumes/create", {"Name": name, "Size": 32 << 20})
+    place = Path(call("POST", "/volumes/mount", {"VolumeUUID": "db"}))
+    (place / "file").write_bytes(b"data" * 1000)
+    handle = os.open(place / "file", os.O_RDWR)
+    for name in ("db", "idle"):
+        (shown,) = call("POST", "/volumes/resize", {"VolumeUUID": name, "Size": 96 << 20, "DryRun": True})
+        assert shown["words"][-1].startswith("then: the ext4 on")
+        call("POST", "/volumes/resize", {"VolumeUUID": name, "Size": "96m"})
+    os.pwrite(handle, b"more", 0)
+    os.fsync(handle)
+    os.close(handle)
+    assert room(place) > 80 << 20
+    listed = {each["Name"]: each for each in call("GET", "/volumes/list").values()}
+    assert {name: each["DriverInfo"]["Size"] for name, each in listed.items()} == dict.fromkeys(listed, str(96 << 20))
+    assert listed["idle"]["MountPoint"] == ""
+    assert "growing" not in Path("/proc/self/mounts").read_text()
+    assert room(Path(call("POST", "/volumes/mount", {"VolumeUUID": "idle"}))) > 80 << 20
+    with pytest.raises(RefusedError, match="none is made smaller"):
+        call("POST", "/volumes/resize", {"VolumeUUID": "db", "Size": "32m"})
+
+    # xfs grows only while it is mounted, and so is mounted for it.
+    uuid = call("POST", "/volumes/create", {"Name": "large", "Size": 320 << 20})
+    device = f"/dev/mapper/{POOL}-{uuid}"
+    run("mkfs.xfs", "-q", "-f", "-K", device)
+    call("POST", "/volumes/resize", {"VolumeUUID": "large", "Size": "400m"})
+    assert run("blockdev", "--getsize64", device) == str(400 << 20)
+    large = Path(call("POST", "/volumes/mount", {"VolumeUUID": "large"}))
+    assert room(large) == (400 - 64) << 20, "all but its log"
+    call("POST", "/volumes/resize", {"VolumeUUID": "large", "Size": "500m", "KeepFilesystem": True})
+    assert room(large) == (400 - 64) << 20
+    call("POST", "/volumes/resize", {"VolumeUUID": "large", "Size": "500m"})
+    assert room(large) == (500 - 64) << 20
+
+    # Trim: what was deleted goes back to the pool.
+    (place / "large").write_bytes(os.urandom(16 << 20))
+    run("sync")
+    used = call("GET", "/pools")[0]["data_used"]
+    (place / "large").unlink()
+    run("sync")
+    (trimmed,) = call("POST", "/volumes/trim", {"Names": ["db"]})
+    assert trimmed["bytes"] >= 16 << 20
+    assert call("GET", "/pools")[0]["data_used"] <= used - (15 << 20)
+    found = call("POST", "/volumes/trim", {})
+    assert {each["name"]: each["problem"] for each in found} == {"db": "", "idle": "", "large": ""}
+    assert call("POST", "/fsck", {}) == []
+
+
+def test_killed_while_a_volume_grows(running: Host) -> None:
+    """The old size or the new one: of catalogue, device and, once it is started again, file system."""
+    call = running.call
+    uuid = call("POST", "/volumes/create", {"Name": "db", "Size": 32 << 20})
+    place = Path(call("POST", "/volumes/mount", {"VolumeUUID": "db"}))
+    (place / "file").write_bytes(b"data" * 1000)
+    run("sync")
+    for size, delay in ((64, 0.005), (96, 0.03), (128, 0.1)):
+        answered: list[bool] = []
+        body: dict[str, object] = {"VolumeUUID": "db", "Size": size << 20}
+        asking = threading.Thread(target=ask, args=(running, answered, body))
+        asking.start()
+        time.sleep(delay)
+        running.stop(signal.SIGKILL)
+        asking.join()
+        running.start()
+        told = int(call("GET", "/volumes/", {"VolumeUUID": "db"})["DriverInfo"]["Size"])
+        assert int(run("blockdev", "--getsize64", f"/dev/mapper/{POOL}-{uuid}")) == told
+        assert told - (12 << 20) < room(place) < told
+        assert told == size << 20 or not answered
+        assert call("POST", "/fsck", {}) == []
+        call("POST", "/volumes/resize", body)
+    assert (place / "file").read_bytes() == b"data" * 1000
+
+
+def ask(host: Host, answered: list[bool], body: dict[str, object]) -> None:
+    """Send a request that the daemon may not live to answer."""
+    with contextlib.suppress(UnavailableError):
+        host.call("POST", "/volumes/resize", body)
+        answered.append(True)

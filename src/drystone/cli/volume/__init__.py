@@ -15,6 +15,8 @@ COMMANDS = {
     "list": Lazy("drystone.cli.volume.show:list_", "Show all volumes."),
     "inspect": Lazy("drystone.cli.volume.show:inspect", "Show a volume and its snapshots."),
     "delete": Lazy("drystone.cli.volume.delete:delete", "Delete volumes."),
+    "resize": Lazy("drystone.cli.volume.resize:resize", "Make a volume larger, with its file system."),
+    "trim": Lazy("drystone.cli.volume.resize:trim", "Give free blocks back to the pool."),
     "mount": Lazy("drystone.cli.volume.mounts:mount", "Mount a volume; prints where."),
     "umount": Lazy("drystone.cli.volume.mounts:umount", "Unmount a volume."),
     "backup": Lazy("drystone.cli.volume.backup:backup", "Backups of snapshots of volumes."),

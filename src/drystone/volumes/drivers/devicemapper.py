@@ -215,6 +215,52 @@ class DeviceMapperDriver:
     def examine(self, known: Callable[[], Known]) -> list[Finding]:
         return list(find(self._started(), self._host, self._options.metadata, known))
 
+    def check_resize(self, volume: Volume, *, filesystem: bool) -> None:
+        pool = self._started()
+        check_size(volume.size, pool.block_bytes)
+        pool.check_room()
+        if filesystem:
+            self._growable(volume)
+
+    def preview_resize(self, volume: Volume, *, filesystem: bool) -> Preview:
+        program = self._started().compile((), add=(_device(volume),))
+        path = mapper_path(f"{self._options.name}-{volume.uuid}")
+        return _show(program, *([f"then: the {self._growable(volume)} on {path} grows"] if filesystem else []))
+
+    def resize_volume(self, volume: Volume) -> None:
+        self._started().resize(_device(volume))
+
+    def grow_filesystem(self, volume: Volume) -> None:
+        """By its own program, mounted: that is atomic by its journal, and the other way is not."""
+        kind = self._growable(volume)
+        path = mapper_path(f"{self._options.name}-{volume.uuid}")
+        own = str(self._setting.root / "growing" / volume.uuid)
+        mounts = self._mounts_of(volume)
+        if not mounts:
+            self._host.mount(path, own, kind)
+        try:
+            self._host.grow_filesystem(kind, path, mounts[0].target if mounts else own)
+        finally:
+            # Left over from a growth that was cut short, or made now.
+            if any(each.target == own for each in self._mounts_of(volume)):
+                self._host.unmount(own)
+                with contextlib.suppress(OSError):  # the folder is a convenience
+                    Path(own).rmdir()
+
+    def trim_volume(self, volume: Volume) -> int:
+        return self._host.trim(volume.mount_point)
+
+    def _growable(self, volume: Volume) -> str:
+        """The kind of file system on a volume. :raises UnsupportedError: it cannot be grown here."""
+        kind = self._host.probe(mapper_path(f"{self._options.name}-{volume.uuid}"))
+        if kind not in FILE_SYSTEMS:
+            found = f"holds {kind}" if kind else "holds nothing that is known"
+            raise UnsupportedError(
+                f"volume {volume.name} {found}, which cannot be grown here",
+                hint="--no-filesystem makes the volume larger, and leaves what is on it to you",
+            )
+        return kind
+
     def pool_report(self) -> PoolReport:
         pool = self._started()
         try:

@@ -27,6 +27,7 @@ from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber, Ref
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
 from drystone.kernel.dm.nodes import FOLDER, make_node, node_path, remove_node
 from drystone.kernel.mounts import Mount
+from drystone.kernel.trimming import trim
 from drystone.kernel.users import user_of
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,12 @@ class Host(Protocol):
     def unmount(self, target: str) -> None:
         """Unmount."""
 
+    def grow_filesystem(self, kind: str, path: str, target: str) -> None:
+        """Make the file system of a device that is mounted at `target` as large as the device."""
+
+    def trim(self, target: str) -> int:
+        """Bytes that the file system mounted there gave back."""
+
     def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
         """The bytes of a thin device for a backup."""
 
@@ -162,6 +169,12 @@ class RealHost:
 
     def unmount(self, target: str) -> None:
         mounts.unmount(target)
+
+    def grow_filesystem(self, kind: str, path: str, target: str) -> None:
+        filesystems.grow(kind, path, target)
+
+    def trim(self, target: str) -> int:
+        return trim(target)
 
     def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
         return ThinSource(path, thin_map)

@@ -170,6 +170,10 @@ class ThinPool:
         """
         self._change((f"delete {dev_id}",), remove=(key,))
 
+    def resize(self, device: ThinDevice) -> None:
+        """Give an active device another size; one that has it stays. A mounted file system is frozen for it."""
+        self._change((), add=(device,))
+
     def snapshot(self, origin: ThinDevice, dev_id: int) -> None:
         """Make a snapshot of an active device. It is suspended meanwhile, a mounted file system frozen."""
         self._change((f"create_snap {dev_id} {origin.dev_id}",), keep=(origin.key,))

@@ -174,6 +174,30 @@ class VfsDriver:
     def can_read_delta(self) -> bool:
         return False
 
+    def check_resize(self, volume: Volume, *, filesystem: bool) -> None:
+        if volume.facts["PrepareForVM"] != "true":
+            raise UnsupportedError(
+                f"volume {volume.name} is a folder, which has no size", hint="disk images made with --vm have one"
+            )
+        to_sectors(volume.size, "a disk image's size")
+        if not (self._folder(volume) / IMAGE).is_file():
+            raise DamagedError(f"volume {volume.name} has no {self._folder(volume) / IMAGE}")
+
+    def preview_resize(self, volume: Volume, *, filesystem: bool) -> Preview:
+        return Preview("", (f"truncate -s {volume.size} {self._folder(volume) / IMAGE}",))
+
+    def resize_volume(self, volume: Volume) -> None:
+        handle = os.open(self._folder(volume) / IMAGE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if os.fstat(handle).st_size < volume.size:
+                os.ftruncate(handle, volume.size)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def grow_filesystem(self, volume: Volume) -> None:
+        """What is in an image is its machine's, which grows it."""
+
     def preview(self, change: Change) -> Preview:
         folder = self._folder(change.volume)
         snapshot = change.snapshot

@@ -41,6 +41,9 @@ DELETE FROM snapshots WHERE uuid = :uuid;
 -- name: set_mount_point
 UPDATE volumes SET mount_point = :mount_point WHERE uuid = :uuid;
 
+-- name: set_size
+UPDATE volumes SET size = :size WHERE uuid = :uuid;
+
 -- name: list_holders
 SELECT holder FROM holders WHERE volume = :volume ORDER BY holder;
 

@@ -1,0 +1,38 @@
+"""Care of volumes by the command line, over a daemon with the driver vfs: what it can, and what it says it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .conftest import Host
+
+
+def test_a_disk_image_grows(running: Host) -> None:
+    running.call("POST", "/volumes/create", {"Name": "vm", "Size": 1 << 20, "PrepareForVM": True})
+    image = Path(running.call("GET", "/volumes/", {"VolumeUUID": "vm"})["DriverInfo"]["Path"]) / "disk.img"
+    image.write_bytes(b"x" * (1 << 20))
+    shown = running.drystone("volume", "resize", "vm", "3m", "--dry-run")
+    assert (shown.code, shown.text) == (0, f"# truncate -s {3 << 20} {image}")
+    assert image.stat().st_size == 1 << 20
+    done = running.drystone("volume", "resize", "vm", "3m", "--json")
+    assert done.document["DriverInfo"]["Size"] == str(3 << 20)
+    assert image.read_bytes() == b"x" * (1 << 20) + bytes(2 << 20)
+    smaller = running.drystone("volume", "resize", "vm", "1m")
+    assert smaller.code == 13, smaller
+    assert "none is made smaller" in smaller.err
+    assert image.stat().st_size == 3 << 20
+
+
+def test_what_folders_have_not_is_said(running: Host) -> None:
+    running.call("POST", "/volumes/create", {"Name": "db"})
+    running.call("POST", "/volumes/mount", {"VolumeUUID": "db"})
+    for words, message in (
+        (["resize", "db", "1g"], "is a folder, which has no size"),
+        (["trim", "db"], "driver vfs cannot trim volumes"),
+        (["pool", "extend"], "no driver here has a pool"),
+    ):
+        ran = running.drystone("volume", *words)
+        assert ran.code != 0, words
+        assert message in ran.err
+    assert running.call("POST", "/volumes/trim", {}) == []
+    assert running.drystone("volume", "pool", "list", "--json").text == "[]"
