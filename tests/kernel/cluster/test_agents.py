@@ -29,11 +29,18 @@ from drystone.cluster.agents.measuring import measure_dpv, measure_ihost
 from drystone.cluster.agents.meters import Meters
 from drystone.cluster.agents.slices import Slices
 from drystone.cluster.agents.watch import Watcher
-from drystone.cluster.model.calls import LegsWish, VolumeWish, export_calls, target_name, volume_wish
+from drystone.cluster.model.calls import (
+    LegsWish,
+    VolumeWish,
+    export_calls,
+    target_name,
+    volume_wish,
+    withdrawal_of_legs,
+    withdrawal_of_volume,
+)
 from drystone.cluster.model.dlv import Dlv, Group, Leg
 from drystone.cluster.model.dpv import Dpv
 from drystone.cluster.model.in_sync import Assembly, attach, grow, readmit, shrink
-from drystone.dvm.state import State
 from drystone.kernel import loop
 from drystone.kernel.blockdev import aligned_buffer
 from drystone.kernel.dm.device_mapper import KernelDeviceMapper
@@ -107,7 +114,7 @@ class Cluster:
 
     def attach(self) -> VolumeWish:
         epoch = self.dlv.epoch
-        self.ihost.put(VolumeWish(self.dlv.id, epoch, epoch, (), (), State()))
+        self.ihost.put(withdrawal_of_volume(self.dlv.id, epoch, epoch, self.dlv.set_epoch))
         change = attach(self.dlv, "ihost", {leg.id for leg in self.dlv.legs})
         self.dlv = change.dlv
         self.assemblies = {each.mirror: each for each in change.assemblies}
@@ -135,11 +142,11 @@ class Cluster:
 
     def detach(self, epoch: int) -> VolumeWish:
         assert self.dlv.attachment is not None
-        return VolumeWish(self.dlv.id, epoch, self.dlv.attachment.epoch, (), (), State())
+        return withdrawal_of_volume(self.dlv.id, epoch, self.dlv.attachment.epoch, self.dlv.set_epoch)
 
     def remove_all(self) -> None:
         for dpv in self.dpvs.values():
-            dpv.put(LegsWish(self.dlv.id, self.dlv.epoch + 9, (), State()))
+            dpv.put(withdrawal_of_legs(self.dlv.id, self.dlv.epoch + 9, self.dlv.set_epoch))
 
 
 @dataclass
@@ -266,7 +273,7 @@ def test_what_is_held_back_fails_when_the_attachment_was_ended_without_the_host(
         await_held(cluster)
         held = writer.count
         epoch = cluster.dlv.epoch + 1
-        nothing = VolumeWish(cluster.dlv.id, epoch, epoch, (), (), State())
+        nothing = withdrawal_of_volume(cluster.dlv.id, epoch, epoch, cluster.dlv.set_epoch)
         end, why = time.monotonic() + 60, BusyError("")
         while any(each.name.startswith("drystone-dlv-") for each in cluster.dm.list_devices()):
             assert time.monotonic() < end, f"its devices are not given up: {why}, {writer.errors}"

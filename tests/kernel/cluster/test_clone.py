@@ -100,7 +100,8 @@ class Cluster:
 
     def attach(self, name: str) -> VolumeSeen:
         self.export(name, [HOST])
-        self.ihost.put(withdrawal_of_volume(self.dlvs[name].id, self.dlvs[name].epoch, self.dlvs[name].epoch))
+        dlv = self.dlvs[name]
+        self.ihost.put(withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch, dlv.set_epoch))
         change = attach(self.dlvs[name], "ihost", {leg.id for leg in self.dlvs[name].legs})
         self.dlvs[name], self.assemblies[name] = change.dlv, change.assemblies
         return self.put(name)
@@ -115,7 +116,7 @@ class Cluster:
     def detach(self, name: str) -> None:
         dlv = self.record(self.dlvs[name])
         assert dlv.attachment is not None
-        self.ihost.put(withdrawal_of_volume(dlv.id, dlv.epoch, dlv.attachment.epoch))
+        self.ihost.put(withdrawal_of_volume(dlv.id, dlv.epoch, dlv.attachment.epoch, dlv.set_epoch))
         self.dlvs[name] = detach(dlv, "ihost", dlv.epoch).dlv
 
     def end(self, *names: str) -> None:
@@ -125,7 +126,7 @@ class Cluster:
             dlv = self.dlvs[name]
             if dlv.attachment is not None:
                 self.dlvs[name] = dlv = detach_fenced(dlv, {leg.id for leg in dlv.legs}).dlv
-            self.ihost.put(withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch))
+            self.ihost.put(withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch, dlv.set_epoch))
 
     def seen(self, name: str) -> CloneSeen:
         found = self.ihost.look(self.dlvs[name].id).clone
@@ -265,6 +266,6 @@ def check_end(cluster: Cluster) -> None:
     cluster.detach("new")
     for dlv in cluster.dlvs.values():
         for dpv in cluster.dpvs.values():
-            dpv.put(LegsWish(dlv.id, dlv.epoch + 9, (), State()))
+            dpv.put(LegsWish(dlv.id, dlv.epoch + 9, (), State(), dlv.set_epoch))
     assert OpenIscsi().sessions() == []
     assert cluster.dm.list_devices() == []

@@ -103,6 +103,8 @@ class Cluster(RuleBasedStateMachine):
         """Regions that were written by the present table."""
         self.version = 0
         self.made = mirrors
+        self.copies = [self.dlv]
+        """Of the record, since its sets are what they are."""
 
     # What the record says
 
@@ -375,6 +377,20 @@ class Cluster(RuleBasedStateMachine):
             assert all(
                 has >= must for has, must in zip(self.content[leg], self.acknowledged, strict=True)
             ), (leg, self.content, self.acknowledged)  # fmt: skip
+
+    @invariant()
+    def what_an_old_copy_says_of_the_same_sets_holds_still(self) -> None:
+        """Agents take what it says for as new as the record, when requests have had it count on."""
+        if self.dlv.set_epoch != self.copies[-1].set_epoch:
+            self.copies.clear()
+        self.copies.append(self.dlv)
+        members = {leg.id for leg in self.dlv.legs if leg.in_sync}
+        assert self.dlv.set_epoch <= self.dlv.epoch
+        for old in self.copies:
+            assert old.groups[0].blank == self.dlv.groups[0].blank
+            assert old.groups[0].blank or members.issuperset(leg.id for leg in old.legs if leg.in_sync)
+            assert self.dlv.attachment in {old.attachment, None}
+            assert self.dlv.clean or not old.clean
 
     @invariant()
     def what_is_read_does_not_depend_on_the_leg_it_is_read_from(self) -> None:

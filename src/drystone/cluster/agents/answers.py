@@ -96,7 +96,7 @@ class VolumeSeen(Struct, frozen=True):
     :ivar device: path of the final device, "" for none. :ivar stopped: why nothing is done about it, "" when it is.
     :ivar pool: None where there is none, or it cannot tell: its metadata cannot be read, or a mirror holds its writes.
     :ivar filesystem: None where none is to grow, or it is not done yet.
-    :ivar clone: None where nothing is copied, or it cannot tell.
+    :ivar clone: None where nothing is copied, or it cannot tell. :ivar set_epoch: the highest that it was told.
     """
 
     dlv: str
@@ -109,6 +109,7 @@ class VolumeSeen(Struct, frozen=True):
     pool: PoolSeen | None = None
     filesystem: FileSystemSeen | None = None
     clone: CloneSeen | None = None
+    set_epoch: int = 0
 
 
 class Survey(Struct, frozen=True):

@@ -483,6 +483,7 @@ class IhostAgent:
             pool=above[1],
             filesystem=self._growths.find(wish.dlv, wish.fill),
             clone=above[2],
+            set_epoch=wish.set_epoch,
         )
 
     def _see_all(self, note: VolumeNote) -> Above:

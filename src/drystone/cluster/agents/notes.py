@@ -152,13 +152,27 @@ def check_epoch(noted: Wish | None, wish: Wish) -> None:
     """Refuse a call that is older than what was noted, or another one of the same epoch.
 
     Two calls of one epoch could be told apart by nothing: a late copy of the one that let a host in could undo the one
-    that shut it out.
+    that shut it out. Nor is one of older sets let in, however high its epoch is: its record was put back, and requests
+    have it count on.
 
-    :raises MismatchError: it is; facts: `epoch`, the noted one. :raises UsageError: an epoch that is none.
+    :raises MismatchError: it is; facts: `epoch`, the noted one, `set_epoch` likewise where that is why.
+    :raises UsageError: an epoch that is none.
     """
     if not 0 < wish.epoch <= LARGEST_EPOCH:
         raise UsageError(f"epoch {wish.epoch} is not from 1 to {LARGEST_EPOCH}")
-    if noted is None or wish.epoch > noted.epoch:
+    if not 0 <= wish.set_epoch <= wish.epoch:
+        raise UsageError(f"epoch {wish.set_epoch} of the sets is not from 0 to {wish.epoch}, which is the dlv's")
+    if noted is None:
+        return
+    if wish.epoch > noted.epoch:
+        if wish.set_epoch < noted.set_epoch:
+            raise MismatchError(
+                f"dlv {wish.dlv} has sets of epoch {noted.set_epoch} here, in epoch {noted.epoch}; the call of epoch "
+                f"{wish.epoch} has those of epoch {wish.set_epoch}",
+                hint="its database is an old copy: bring the newest one back",
+                epoch=noted.epoch,
+                set_epoch=noted.set_epoch,
+            )
         return
     if wish.epoch < noted.epoch:
         raise MismatchError(

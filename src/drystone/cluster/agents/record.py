@@ -35,7 +35,8 @@ class ApiRecord:
         return self._commit("copied", wish, copied)
 
     def _commit(self, what: str, wish: VolumeWish, legs: Collection[str]) -> VolumeWish:
-        body = {"ihost": self._ihost, "attachment": wish.attachment, "epoch": wish.epoch, "legs": [*legs]}
+        epochs = {"attachment": wish.attachment, "epoch": wish.epoch, "set_epoch": wish.set_epoch}
+        body = {"ihost": self._ihost, **epochs, "legs": [*legs]}
         place = f"/v1/agents/dlvs/{urllib.parse.quote(wish.dlv, safe='')}"
         try:
             found = self._connection.ask("POST", f"{place}/{what}", VolumeWish, body)

@@ -54,6 +54,19 @@ def check_newest(connection: Connection, dlv: Dlv) -> None:
         )
 
 
+def _check_sets(dlv: Dlv, told_of: LegsCommit) -> None:
+    """:raises RefusedError: the ihost has other sets than the record, and no change leads from those to these. So
+    it is told of before a monitor has looked. What is older by its epoch alone is left to `check_holder`.
+    """
+    is_same = told_of.epoch == dlv.epoch
+    if told_of.set_epoch > dlv.set_epoch or (is_same and told_of.set_epoch != dlv.set_epoch):
+        raise RefusedError(
+            f"dlv {dlv.name} has sets of epoch {told_of.set_epoch} at ihost {told_of.ihost}, and of epoch "
+            f"{dlv.set_epoch} in this database: it is an old copy",
+            hint="bring the newest database back",
+        )
+
+
 def find_wish(connection: Connection, dlv_id: str, ihost: str) -> VolumeWish:
     """Raises as `check_attachment`, and as `check_newest`. :raises NotFoundError: there is no such dlv."""
     dlv = rows.find_by_id(connection, dlv_id)
@@ -66,6 +79,7 @@ def _commit(work: Work, dlv_id: str, told_of: LegsCommit, change: Callable[[Dlv]
     dlv = rows.find_by_id(work.connection, dlv_id)
     check_attachment(dlv, told_of.ihost, told_of.attachment)
     check_newest(work.connection, dlv)
+    _check_sets(dlv, told_of)
     if dlv.status == "fencing":  # each dpv that shuts the ihost out looks to that like a leg that is lost
         raise RefusedError(
             f"dlv {dlv.name} is being taken from {told_of.ihost}", hint="what it has not written by now fails"

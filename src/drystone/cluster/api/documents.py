@@ -166,11 +166,13 @@ class LegsCommit(Struct, frozen=True, forbid_unknown_fields=True):
     """Legs that an ihost lost, or has copied to.
 
     :ivar attachment: the epoch in which it was given the dlv. :ivar epoch: of the dlv, in which it saw that.
+    :ivar set_epoch: of the sets then.
     """
 
     ihost: Name
     attachment: Annotated[int, Meta(ge=1, le=LARGEST_SIZE)]
     epoch: Annotated[int, Meta(ge=1, le=LARGEST_SIZE)]
+    set_epoch: Annotated[int, Meta(ge=0, le=LARGEST_SIZE)]
     legs: Annotated[tuple[Annotated[str, Meta(max_length=36)], ...], Meta(min_length=1, max_length=1000)]
 
 

@@ -1,7 +1,8 @@
 """What agents are asked for: the calls that bring a dlv to a state, each with the exact tables. Nothing is sent here.
 
 Every call is a PUT of what is wanted, with an epoch. An agent keeps the highest epoch of each dlv on disk, refuses
-older ones, brings the kernel there and answers what it sees; the same call again is harmless.
+older ones, brings the kernel there and answers what it sees; the same call again is harmless. Beside it stands the
+epoch of the sets, which no request raises: of a record that was put back, and has counted on, that is the smaller one.
 """
 
 from __future__ import annotations
@@ -39,12 +40,16 @@ class Export(Struct, frozen=True):
 
 
 class LegsWish(Struct, frozen=True, tag_field="kind", tag="legs"):
-    """What a dpv is to have of a dlv: all its legs there. :ivar state: the devices for them."""
+    """What a dpv is to have of a dlv: all its legs there.
+
+    :ivar state: the devices for them. :ivar set_epoch: see `Dlv`.
+    """
 
     dlv: str
     epoch: int
     exports: tuple[Export, ...]
     state: State
+    set_epoch: int = 0
 
 
 class Disk(Struct, frozen=True):
@@ -79,7 +84,7 @@ class VolumeWish(Struct, frozen=True, tag_field="kind", tag="volume"):
 
     :ivar attachment: the epoch in which the dlv was given to it: the logs in its memory are of one attachment.
     :ivar fill: not 0: the file system on the final device is to grow to its size, once for each number.
-    :ivar source: what it is copied from, None when from nothing.
+    :ivar source: what it is copied from, None when from nothing. :ivar set_epoch: see `Dlv`.
     """
 
     dlv: str
@@ -90,6 +95,7 @@ class VolumeWish(Struct, frozen=True, tag_field="kind", tag="volume"):
     state: State
     fill: int = 0
     source: SnapshotKey | None = None
+    set_epoch: int = 0
 
 
 class Call(Struct, frozen=True):
@@ -130,31 +136,32 @@ def export_calls(
             )
             for leg in legs
         )
-        wish = LegsWish(dlv.id, dlv.epoch, exports, dpv_state(legs))
+        wish = LegsWish(dlv.id, dlv.epoch, exports, dpv_state(legs), dlv.set_epoch)
         calls.append(Call(name, dpvs[name].address, "PUT", f"/v1/dlvs/{dlv.id}", wish))
     return tuple(calls)
 
 
 def removal_calls(dlv: Dlv, dpvs: Mapping[str, Dpv]) -> tuple[Call, ...]:
     """The calls by which dpvs have no leg of the dlv any more."""
-    nothing = withdrawal_of_legs(dlv.id, dlv.epoch)
+    nothing = withdrawal_of_legs(dlv.id, dlv.epoch, dlv.set_epoch)
     return tuple(
         Call(name, dpvs[name].address, "PUT", f"/v1/dlvs/{dlv.id}", nothing)
         for name in sorted({leg.dpv for leg in dlv.legs})
     )
 
 
-def withdrawal_of_legs(dlv: str, epoch: int) -> LegsWish:
-    """That a dpv is to have no leg of a dlv (its id) any more."""
-    return LegsWish(dlv, epoch, (), dpv_state(()))
+def withdrawal_of_legs(dlv: str, epoch: int, set_epoch: int) -> LegsWish:
+    """That a dpv is to have no leg of a dlv (its id) any more. :param set_epoch: `epoch` of one that was deleted."""
+    return LegsWish(dlv, epoch, (), dpv_state(()), set_epoch)
 
 
-def withdrawal_of_volume(dlv: str, epoch: int, attachment: int) -> VolumeWish:
+def withdrawal_of_volume(dlv: str, epoch: int, attachment: int, set_epoch: int) -> VolumeWish:
     """That an ihost is to have nothing of a dlv (its id) any more.
 
     :param attachment: the one that ends, whose writes are flushed; `epoch` says that what is there is void.
+    :param set_epoch: `epoch` of a dlv that was deleted.
     """
-    return VolumeWish(dlv, epoch, attachment, (), (), State())
+    return VolumeWish(dlv, epoch, attachment, (), (), State(), set_epoch=set_epoch)
 
 
 def volume_wish(
@@ -180,6 +187,7 @@ def volume_wish(
         state=state,
         fill=dlv.fill,
         source=source,
+        set_epoch=dlv.set_epoch,
     )
 
 

@@ -74,7 +74,8 @@ def attach(dlv: Dlv, ihost: str, reachable: Collection[str]) -> Change:
     assemblies = _assemble_all(dlv, used, reachable)
     copying = {leg for each in assemblies for leg in each.targets}
     after = _use(dlv, used, assemblies, copying, set())
-    return Change(replace(after, attachment=Attachment(ihost=ihost, epoch=after.epoch), clean=False), assemblies)
+    given = Attachment(ihost=ihost, epoch=after.epoch)
+    return Change(replace(after, attachment=given, clean=False, set_epoch=after.epoch), assemblies)
 
 
 def _usable(dlv: Dlv, reachable: Collection[str], held: Collection[int] = ()) -> list[Group]:
@@ -109,7 +110,8 @@ def _use(
     # The log of a single source covers whoever is away; of those that are copied to it begins dirty.
     missed = {leg.id for leg in dlv.legs if leg.id in away and _notes_absence(dlv, leg.mirror)}
     groups = tuple(replace(group, blank=group.blank and group.number not in used) for group in dlv.groups)
-    return replace(_with_set(dlv, kept, copying, {*noted, *missed}), groups=groups)
+    after = _with_set(dlv, kept, copying, {*noted, *missed})
+    return replace(after, groups=groups, set_epoch=after.set_epoch if groups == dlv.groups else after.epoch)
 
 
 def _assemble(dlv: Dlv, group: Group, key: MirrorKey, reachable: Collection[str]) -> Assembly:
@@ -369,7 +371,8 @@ def retire(dlv: Dlv, old: str) -> Change:
     legs = tuple(
         replace(each, instead_of="") if each.instead_of == old else each for each in dlv.legs if each.id != old
     )
-    return Change(replace(dlv, legs=legs, epoch=dlv.epoch + 1))
+    epoch = dlv.epoch + 1
+    return Change(replace(dlv, legs=legs, epoch=epoch, set_epoch=epoch if leg.in_sync else dlv.set_epoch))
 
 
 def remake(dlv: Dlv, gone: Collection[str]) -> Change:
@@ -419,7 +422,8 @@ def overtake(dlv: Dlv, epoch: int, given_up: Collection[str], *, was_written: bo
         used |= {group.number for group in _usable(dlv, {leg.id for leg in dlv.legs if leg.status == "ready"})}
     groups = tuple(replace(group, blank=group.blank and group.number not in used) for group in dlv.groups)
     is_clean = dlv.clean and not was_written
-    return Change(replace(after, groups=groups, clean=is_clean, epoch=max(epoch, dlv.epoch) + 1))
+    newest = max(epoch, dlv.epoch) + 1
+    return Change(replace(after, groups=groups, clean=is_clean, epoch=newest, set_epoch=newest))
 
 
 def check_holder(dlv: Dlv, ihost: str, epoch: int) -> None:
@@ -469,4 +473,5 @@ def _with_set(dlv: Dlv, in_sync: Collection[str], copying: Collection[str] = (),
         )
         for leg in dlv.legs
     )
-    return replace(dlv, legs=legs, epoch=dlv.epoch + 1)
+    epoch, is_left = dlv.epoch + 1, any(leg.in_sync and leg.id not in in_sync for leg in dlv.legs)
+    return replace(dlv, legs=legs, epoch=epoch, set_epoch=epoch if is_left else dlv.set_epoch)

@@ -169,7 +169,7 @@ class Attendant:
             if name in view.ahead and not self._memory.misses[host]:
                 troubles[name] = ahead[name] = old_record.tell_dpv(view, view.ahead[name])
                 continue
-            if not self._memory.is_done(host, wish.dlv, wish.epoch):
+            if not self._memory.is_done(host, wish.dlv, wish.epoch, wish.set_epoch):
                 if self._memory.misses[host]:
                     troubles[name] = "its agent does not answer"
                     continue
@@ -179,12 +179,12 @@ class Attendant:
                     log.info("dpv %s, dlv %s: %s", name, view.dlv.name, error)
                     troubles[name] = error.message
                     missing |= _missing_of(error) & view.legs_on([name])
-                    if (epoch := old_record.find_ahead(error, wish.epoch)) is not None:
+                    if (epoch := old_record.find_ahead(error, wish)) is not None:
                         ahead[name] = old_record.tell_dpv(view, epoch)
                         noted = partial(old_record.note_dpv, dlv=view.dlv, dpv=name, epoch=epoch)
                         self._database.change(noted, caller=CALLER)
                     continue
-                self._memory.done[host, wish.dlv] = wish.epoch
+                self._memory.done[host, wish.dlv] = wish.epoch, wish.set_epoch
             confirmed.add(name)
         if left := view.leaving & confirmed:
             self._database.change(
@@ -196,7 +196,8 @@ class Attendant:
         """Have ihosts that were shut out, and answer again, give up what they had. Nobody waits for that."""
         dlv = view.dlv
         for ihost in view.shut:
-            told = self._tell_ihost(view, ihost, withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch))
+            nothing = withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch, dlv.set_epoch)
+            told = self._tell_ihost(view, ihost, nothing)
             if told.outcome == "done":
                 self._database.change(
                     partial(_forget_volume, dlv=dlv.id, ihost=ihost.name, epoch=dlv.epoch), caller=CALLER
@@ -205,7 +206,7 @@ class Attendant:
     def _tell_ihost(self, view: View, ihost: Ihost, wish: VolumeWish) -> Told:
         """Have an ihost have what is wished of it."""
         host = Host("ihost", ihost.name)
-        if self._memory.is_done(host, wish.dlv, wish.epoch):
+        if self._memory.is_done(host, wish.dlv, wish.epoch, wish.set_epoch):
             return Told("done")
         if self._memory.misses[host]:
             return Told("failed", f"{host.name}: its agent does not answer")
@@ -215,14 +216,14 @@ class Attendant:
         except (NotFoundError, RefusedError) as error:
             return self._ask_why(host, agent, wish.dlv, error)
         except MismatchError as error:
-            if (epoch := old_record.find_ahead(error, wish.epoch)) is not None:
+            if (epoch := old_record.find_ahead(error, wish)) is not None:
                 return self._compare(view, ihost, epoch)
             return Told("failed", f"{host.name}: {error.message}")
         except DrystoneError as error:
             log.info("ihost %s, dlv %s: %s", host.name, view.dlv.name, error)
             is_refused = error.facts.get("operation") == "message"
             return Told("refused" if is_refused else "failed", f"{host.name}: {error.message}")
-        self._memory.done[host, wish.dlv] = wish.epoch
+        self._memory.done[host, wish.dlv] = wish.epoch, wish.set_epoch
         return Told("done")
 
     def _compare(self, view: View, ihost: Ihost, epoch: int) -> Told:
@@ -233,10 +234,11 @@ class Attendant:
         """
         dlv = view.dlv
         if epoch == dlv.epoch and dlv.status == "detaching":
+            wish = volume_wish_of(view, in_sync.standing(dlv))
             try:
-                self._agent_at(ihost.address).put(volume_wish_of(view, in_sync.standing(dlv)))
+                self._agent_at(ihost.address).put(wish)
             except MismatchError as error:
-                if old_record.find_ahead(error, dlv.epoch) is None:
+                if old_record.find_ahead(error, wish) is None:
                     return Told("failed", f"{ihost.name}: {error.message}")
             except DrystoneError as error:
                 is_taken = error.facts.get("operation") == "message"
@@ -264,7 +266,7 @@ class Attendant:
         """Have the ihost have the dlv as it is recorded, logs beginning as nobody can know better."""
         assert view.ihost is not None, "attached"
         host = Host("ihost", view.ihost.name)
-        if self._memory.is_done(host, view.dlv.id, view.dlv.epoch):
+        if self._memory.is_done(host, view.dlv.id, view.dlv.epoch, view.dlv.set_epoch):
             return Told("done")
         handed = self._memory.handed.get(view.dlv.id)
         fresh = {each.mirror: each for each in handed[1]} if handed and handed[0] == view.dlv.epoch else {}
@@ -327,7 +329,8 @@ class Attendant:
             return said
         # Whatever the ihost has of an attachment before is void, before a dpv lets it in: it could be written through.
         assert view.ihost is not None, "it is wanted somewhere"
-        told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(view.dlv.id, view.dlv.epoch, view.dlv.epoch))
+        dlv = view.dlv
+        told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch, dlv.set_epoch))
         if told.outcome != "done":
             return self._stand_still(view, told)
         if obstacle := cloning.find_obstacle(view):
@@ -383,7 +386,7 @@ class Attendant:
         """Legs that the ihost has lost the connection to for long: one without writes tells nobody. While it is shut
         out it loses all of them.
         """
-        if view.dlv.status == "fencing" or (seen is not None and seen.epoch > view.dlv.epoch):
+        if view.dlv.status == "fencing" or (seen is not None and old_record.is_newer(seen, view.dlv)):
             return None
         lost = decide.find_unreachable(view.dlv, seen)
         return decide.give_up_legs(view, lost) if lost and not self._is_patient(view) else None
@@ -394,11 +397,13 @@ class Attendant:
         seen = self._see(view)
         lost = decide.find_unreachable(view.dlv, seen)
         if lost and seen is not None and seen.device:  # of these it could flush nothing
-            known = self._compare(view, view.ihost, seen.epoch) if seen.epoch >= view.dlv.epoch else None
+            is_other = seen.epoch == view.dlv.epoch or old_record.is_newer(seen, view.dlv)
+            known = self._compare(view, view.ihost, seen.epoch) if is_other else None
             if known is not None and known.outcome == "ahead":
                 return decide.wait(view.dlv, known.why)
             return self._lose_unreachable(view, seen) or decide.wait(view.dlv, decide.tell_lost(view, lost))
-        wish = withdrawal_of_volume(view.dlv.id, view.dlv.epoch, view.dlv.attachment.epoch)
+        dlv, attachment = view.dlv, view.dlv.attachment
+        wish = withdrawal_of_volume(dlv.id, dlv.epoch, attachment.epoch, dlv.set_epoch)
         told = self._tell_ihost(view, view.ihost, wish)
         if told.outcome == "done":
             return decide.take_down(view)

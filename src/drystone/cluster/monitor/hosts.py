@@ -77,7 +77,7 @@ class Hosts:
     def remove_left(self, left: Dropped, address: str) -> None:
         """Have a dpv give up the leg of a dlv that is gone."""
         try:
-            self._agent_at(address).put(withdrawal_of_legs(left.dlv, left.epoch))
+            self._agent_at(address).put(withdrawal_of_legs(left.dlv, left.epoch, left.epoch))
         except DrystoneError as error:
             log.info("dpv %s, leg %s: %s", left.dpv, left.id, error)
             return
@@ -88,7 +88,7 @@ class Hosts:
     def remove_left_volume(self, left: DroppedVolume, address: str) -> None:
         """Have an ihost that was shut out give up a dlv that is gone."""
         try:
-            self._agent_at(address).put(withdrawal_of_volume(left.dlv, left.epoch, left.epoch))
+            self._agent_at(address).put(withdrawal_of_volume(left.dlv, left.epoch, left.epoch, left.epoch))
         except DrystoneError as error:
             log.info("ihost %s, dlv %s: %s", left.ihost, left.dlv, error)
             return

@@ -22,7 +22,7 @@ class Host(NamedTuple):
 
 @dataclass(slots=True)
 class Memory:
-    """:ivar done: the epoch of a dlv (its id) in which a host has confirmed that all is as wished.
+    """:ivar done: the epoch of a dlv (its id), and that of its sets, in which a host has confirmed all that is wished.
 
     :ivar handed: assemblies of a change that this monitor recorded, under the epoch of that, until the ihost has them:
         how logs begin is in no record. :ivar misses: surveys of a host without an answer, one after the other.
@@ -30,7 +30,7 @@ class Memory:
         round. :ivar shortages: what there was no room for. :ivar unknown: what hosts have that no call has named.
     """
 
-    done: dict[tuple[Host, str], int] = field(default_factory=dict)
+    done: dict[tuple[Host, str], tuple[int, int]] = field(default_factory=dict)
     handed: dict[str, tuple[int, tuple[Assembly, ...]]] = field(default_factory=dict)
     misses: Counter[Host] = field(default_factory=Counter)
     tries: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -38,14 +38,14 @@ class Memory:
     shortages: dict[str, str] = field(default_factory=dict)
     unknown: dict[Host, tuple[str, ...]] = field(default_factory=dict)
 
-    def is_done(self, host: Host, dlv: str, epoch: int) -> bool:
+    def is_done(self, host: Host, dlv: str, epoch: int, set_epoch: int) -> bool:
         """Whether the host has confirmed what is wished of the dlv in that epoch."""
-        return self.done.get((host, dlv)) == epoch
+        return self.done.get((host, dlv)) == (epoch, set_epoch)
 
     def take(self, host: Host, survey: Survey) -> None:
         """Believe no longer what a survey says otherwise."""
         self.misses[host] = 0
-        for (at, dlv), epoch in [*self.done.items()]:
+        for (at, dlv), (epoch, _) in [*self.done.items()]:
             if at == host and (survey.dlvs.get(dlv) != epoch or dlv in survey.troubles):
                 self.done.pop((at, dlv), None)
 

@@ -13,7 +13,9 @@ from typing import Literal
 from msgspec.structs import replace
 
 from drystone.base.errors import DrystoneError, MismatchError, RefusedError
+from drystone.cluster.agents.answers import VolumeSeen
 from drystone.cluster.model import in_sync
+from drystone.cluster.model.calls import LegsWish, VolumeWish
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.monitor.decide import Decision, wait
 from drystone.cluster.monitor.view import View
@@ -82,10 +84,20 @@ def _hosts(view: View) -> tuple[tuple[Literal["dpv", "ihost"], tuple[str, ...]],
     return ("dpv", tuple(view.ahead)), ("ihost", tuple(view.ahead_ihosts))
 
 
-def find_ahead(error: DrystoneError, epoch: int) -> int | None:
-    """The epoch that a host knows which refuses a call of `epoch`, as it knows another record; None: it is not that."""
-    known = error.facts.get("epoch")
-    return known if isinstance(error, MismatchError) and isinstance(known, int) and known >= epoch else None
+def find_ahead(error: DrystoneError, wish: LegsWish | VolumeWish) -> int | None:
+    """The epoch that a host knows which refuses a wish, as it knows another record; None: it is not that.
+
+    It may be a smaller one than the wish has: requests have the record count on, and the sets are old all the same.
+    """
+    known, sets = error.facts.get("epoch"), error.facts.get("set_epoch")
+    if not isinstance(error, MismatchError) or not isinstance(known, int):
+        return None
+    return known if known >= wish.epoch or (isinstance(sets, int) and sets > wish.set_epoch) else None
+
+
+def is_newer(seen: VolumeSeen, dlv: Dlv) -> bool:
+    """Whether an ihost knows more of a dlv than a record of it."""
+    return seen.epoch > dlv.epoch or seen.set_epoch > dlv.set_epoch
 
 
 def note_dpv(work: Work, dlv: Dlv, dpv: str, epoch: int) -> None:

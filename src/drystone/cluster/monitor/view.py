@@ -89,7 +89,7 @@ def admitted(view: View) -> tuple[str, ...]:
 
 def legs_wishes(view: View) -> dict[str, LegsWish]:
     """What each dpv is to have of the dlv: nothing when it is being deleted, or where it has no legs any more."""
-    nothing = withdrawal_of_legs(view.dlv.id, view.dlv.epoch)
+    nothing = withdrawal_of_legs(view.dlv.id, view.dlv.epoch, view.dlv.set_epoch)
     wishes = dict.fromkeys(sorted(view.dpvs), nothing)
     if view.dlv.status != "deleting":
         for call in export_calls(view.dlv, view.dpvs, admitted(view), view.secrets):

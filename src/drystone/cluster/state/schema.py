@@ -106,6 +106,7 @@ dlvs = Table(
     Column("rollback_snapshot", exact(36), nullable=True),
     _zero("rollback_thin_id"),
     _zero("fill"),
+    _zero("set_epoch"),
 )
 """`messages`: a JSON list of texts. `wanted` and `ihost` are NULL for none, `attached_epoch` is 0 then;
 `rollback_snapshot` is NULL for none, `rollback_thin_id` is 0 then."""

@@ -46,7 +46,7 @@ def test_without_the_snapshot_its_mirrors_stand_and_nothing_above_them(tmp_path:
         hosts[name].agent.put(legs)
     dlv = clone_of(Source(dlv=OTHER, name="old", snapshot="s", thin_id=1))
     wish = wish_of(dlv, attach(replace(dlv, attachment=None), "h1", {leg.id for leg in dlv.legs}).assemblies)
-    ihost.agent.put(withdrawal_of_volume(dlv.id, dlv.epoch - 1, dlv.epoch - 1))
+    ihost.agent.put(withdrawal_of_volume(dlv.id, dlv.epoch - 1, dlv.epoch - 1, 0))
     with pytest.raises(UnavailableError, match="snapshot 1 of dlv fedcba98"):
         ihost.agent.put(wish)
     assert {name.partition(":")[2] for name in ihost.tables()} == {"g0.s0", "g1.s0"}

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from drystone.base.errors import BusyError, MismatchError, NotFoundError, RefusedError, UnavailableError, UsageError
-from drystone.cluster.model.calls import Log, VolumeWish, target_name
+from drystone.cluster.model.calls import Log, VolumeWish, target_name, withdrawal_of_volume
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.in_sync import Bits, attach, shrink
 from drystone.dvm.state import State
@@ -135,7 +135,7 @@ def test_epochs(host: IhostHost) -> None:
     _, wish = attached()
     host.agent.put(wish)
     with pytest.raises(MismatchError):
-        host.agent.put(replace(wish, epoch=1))
+        host.agent.put(replace(wish, epoch=1, set_epoch=1))
     with pytest.raises(MismatchError):
         host.agent.put(replace(withdrawn(wish), epoch=wish.epoch))
     check_attached(host, wish)
@@ -199,7 +199,7 @@ def test_a_table_with_nosync_is_never_swapped_to(host: IhostHost) -> None:
     host.agent.put(smaller)
     before = host.tables()
     with pytest.raises(RefusedError):
-        host.agent.put(replace(wish, epoch=smaller_dlv.epoch + 1))
+        host.agent.put(replace(wish, epoch=smaller_dlv.epoch + 1, set_epoch=smaller_dlv.set_epoch))
     assert host.tables() == before
 
 
@@ -291,7 +291,7 @@ def test_a_withdrawal_that_was_not_completed_before_a_boot_is_refused(host: Ihos
 
 def void(epoch: int) -> VolumeWish:
     """What the host has is of an attachment that was ended without it."""
-    return VolumeWish(DLV, epoch, epoch, (), (), State())
+    return withdrawal_of_volume(DLV, epoch, epoch, epoch)
 
 
 def attached_anew(dlv: Dlv, epoch: int) -> VolumeWish:

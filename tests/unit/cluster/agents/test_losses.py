@@ -123,7 +123,7 @@ def test_a_leg_that_fails_while_the_volume_is_detached_is_given_up(scene: Scene)
     assert f"{MIRRORS[1]}.gone" in scene.host.tables()
     scene.host.dm.close(NAME, exclusive=True)
     scene.watcher.finish()
-    scene.host.agent.put(replace(wish, epoch=5))
+    scene.host.agent.put(replace(wish, epoch=5, set_epoch=4))
     assert scene.host.tables() == {}
 
 

@@ -1,4 +1,4 @@
-"""Notes on disk: each folder that is made for them is durable too."""
+"""Notes on disk: each folder that is made for them is durable too. Which calls are older than what is noted."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from drystone.base.errors import MismatchError, UsageError
 from drystone.cluster.agents.legs_note import LegsNote
-from drystone.cluster.agents.notes import Notes
+from drystone.cluster.agents.notes import Notes, check_epoch
 from drystone.cluster.model.calls import LegsWish
 from drystone.dvm.state import State
 
@@ -52,3 +53,17 @@ def test_folders_are_synced_once(tmp_path: Path) -> None:
     notes.write("db", NOTE)
     disk.steps = 0
     notes.write("db", NOTE)
+
+
+def test_older_sets_are_refused_however_high_the_epoch_is() -> None:
+    noted = LegsWish("db", 7, (), State(), 5)
+    check_epoch(noted, LegsWish("db", 8, (), State(), 5))
+    with pytest.raises(MismatchError, match="old copy") as refused:
+        check_epoch(noted, LegsWish("db", 9, (), State(), 4))
+    assert refused.value.facts == {"epoch": 7, "set_epoch": 5}
+
+
+@pytest.mark.parametrize("sets", [-1, 8])
+def test_sets_are_of_no_epoch_that_is_to_come(sets: int) -> None:
+    with pytest.raises(UsageError, match="not from 0 to 7"):
+        check_epoch(None, LegsWish("db", 7, (), State(), sets))

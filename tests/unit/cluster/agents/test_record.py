@@ -89,7 +89,7 @@ def record(api: FakeApi) -> ApiRecord:
 
 def test_what_was_lost_is_committed_and_answered(api: FakeApi) -> None:
     assert record(api).shrink(WISH, ["leg-1b"]) == SMALLER
-    body = {"ihost": "ihost-1", "attachment": 2, "epoch": 2, "legs": ["leg-1b"]}
+    body = {"ihost": "ihost-1", "attachment": 2, "epoch": 2, "set_epoch": 2, "legs": ["leg-1b"]}
     assert api.asked == [("POST", f"/v1/agents/dlvs/{DLV}/lost", "Bearer the-token", body)]
 
 

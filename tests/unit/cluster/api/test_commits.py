@@ -31,7 +31,8 @@ def attached(client: Client) -> Client:
 
 def commit(client: Client, what: str, legs: list[str], *, behind: int = 0, **other: object) -> tuple[int, Any]:
     dlv = client.must("GET", "/dlvs/db")
-    told = {"ihost": "h1", "attachment": dlv["attachment"]["epoch"], "epoch": dlv["epoch"] - behind, "legs": legs}
+    epochs = {"attachment": dlv["attachment"]["epoch"], "epoch": dlv["epoch"] - behind, "set_epoch": dlv["set_epoch"]}
+    told = {"ihost": "h1", **epochs, "legs": legs}
     answer = client.send("POST", f"/agents/dlvs/{dlv['id']}/{what}", {**told, **other}, token=AGENT)
     return answer.status_code, answer.json()
 
@@ -68,6 +69,17 @@ def test_a_commit_from_a_past_epoch_changes_nothing(attached: Client) -> None:
     assert (status, problem["code"]) == (409, "mismatch")
     status, problem = commit(attached, "lost", [first], attachment=before["attachment"]["epoch"] + 1)
     assert (status, problem["code"]) == (409, "mismatch")
+    assert attached.must("GET", "/dlvs/db") == before
+
+
+def test_a_commit_of_other_sets_than_those_of_the_record_changes_nothing(attached: Client) -> None:
+    """The database was put back, and requests had it count on to the ihost's epoch, or past it."""
+    first, _ = data_legs(attached)
+    before = attached.must("GET", "/dlvs/db")
+    for behind, sets in ((0, 1), (0, -1), (-1, 1), (1, 1)):
+        status, problem = commit(attached, "lost", [first], behind=behind, set_epoch=before["set_epoch"] + sets)
+        assert (status, problem["code"]) == (409, "refused"), (behind, sets)
+        assert "it is an old copy" in problem["detail"]
     assert attached.must("GET", "/dlvs/db") == before
 
 

@@ -405,3 +405,27 @@ def test_a_group_that_is_not_begun_is_in_no_table() -> None:
     legs = [Leg(id=f"n{place}", group=2, stripe=0, place=place, dpv=f"d{place}", extents=4) for place in range(2)]
     dlv = in_sync.extend(dlv, group, legs).dlv
     assert ihost_state(dlv, {each.mirror: each for each in in_sync.standing(dlv)}) == before
+
+
+def test_what_an_older_copy_must_not_count_past_has_an_epoch_of_its_own() -> None:
+    """An attachment, a leg that leaves its set, attached or not, a group that comes into use; and nothing else."""
+    blank = make_dlv()
+    attached = in_sync.attach(blank, "h", everything(blank)).dlv
+    new = Leg(id="d2", group=1, stripe=0, place=2, dpv="d2", extents=4, instead_of="d0")
+    added = in_sync.add_successor(attached, new).dlv
+    copying = in_sync.readmit(added, "h", added.epoch, "d2", noted=False).dlv
+    joined = in_sync.grow(copying, "h", copying.epoch, ["d2"]).dlv
+    for same in (attached, added, copying, joined, free := in_sync.detach(joined, "h", joined.epoch).dlv):
+        assert same.set_epoch == attached.epoch
+    group = Group(number=2, role="data", stripes=1, extents=4)
+    leg = Leg(id="e0", group=2, stripe=0, place=0, dpv="d0", extents=4)
+    extended = in_sync.extend(joined, group, [leg]).dlv
+    assert extended.set_epoch == attached.epoch
+    for other in (
+        attached,
+        in_sync.retire(free, "d0").dlv,
+        in_sync.shrink(joined, "h", joined.epoch, ["d0"]).dlv,
+        in_sync.begin(extended, "h", extended.epoch, {"e0"}).dlv,
+        in_sync.overtake(free, 40, []).dlv,
+    ):
+        assert other.set_epoch == other.epoch

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+
 import pytest
 
 from drystone.cluster.model.calls import withdrawal_of_volume
 
-from .test_faults import lose_silently, restore_database
+from .test_faults import lose_silently, restore_database, write_without_d2
 from .world import MIB, PATIENCE, World
 
 
@@ -116,7 +119,7 @@ def test_what_an_ihost_knows_that_has_it_by_no_record_is_given_up_when_its_agent
     """It may have written to what the record calls clean, and blank."""
     dlv = world.make()
     known = dlv.epoch + 5
-    world.ihost.agent.put(withdrawal_of_volume(dlv.id, known, known))
+    world.ihost.agent.put(withdrawal_of_volume(dlv.id, known, known, known))
     world.client.must("PUT", "/dlvs/db/attachment", {"ihost": "h1"})
     world.go(4 * PATIENCE)
     assert (world.dlv().status, world.dlv().attachment, world.dlv().epoch) == ("attaching", None, dlv.epoch + 1)
@@ -137,7 +140,7 @@ def test_what_an_ihost_knows_that_has_it_by_no_record_is_given_up_when_its_agent
 
 def test_a_dlv_that_its_ihost_knows_more_of_is_not_deleted(world: World) -> None:
     dlv = world.make()
-    world.ihost.agent.put(withdrawal_of_volume(dlv.id, dlv.epoch + 5, dlv.epoch + 5))
+    world.ihost.agent.put(withdrawal_of_volume(dlv.id, dlv.epoch + 5, dlv.epoch + 5, dlv.epoch))
     world.client.must("PUT", "/dlvs/db/attachment", {"ihost": "h1"})
     world.go(2)
     world.client.must("DELETE", "/dlvs/db/attachment")
@@ -160,3 +163,96 @@ def test_a_leg_that_its_ihost_cannot_reach_stays_while_that_knows_more(attached:
     world.go(4 * PATIENCE)
     assert (world.dlv().status, world.dlv().legs) == ("detaching", before), world.dlv().reason
     assert f"is in epoch {known} there" in world.dlv().reason
+
+
+def count_past(world: World, epoch: int) -> None:
+    """Requests raise the epoch, before any monitor has looked."""
+    while world.dlv().epoch <= epoch:
+        world.client.must("POST", "/dlvs/db/resize", {"size": world.dlv().size + 4 * MIB})
+
+
+@pytest.mark.parametrize("has_looked", [False, True])
+def test_requests_do_not_get_past_a_dpv_that_no_monitor_has_looked_at(world: World, has_looked: bool) -> None:
+    """The leg on d2 alone is old: by the old record it is in its set, and reads from it would show what was there."""
+    world.make()
+    restore_database(world, lambda: write_without_d2(world))
+    world.bring_back("d2")
+    shutil.rmtree(world.ihost.folder / "notes")  # another ihost, that was never told of the dlv
+    world.ihost.boot()
+    known = world.dpvs["d1"].agent.look(world.dlv().id).epoch
+    world.go(has_looked * PATIENCE)
+    count_past(world, known)
+    world.client.must("PUT", "/dlvs/db/attachment", {"ihost": "h1"})
+    world.go(8 * PATIENCE)
+    dlv = world.dlv()
+    assert (dlv.status, dlv.attachment, dlv.epoch > known) == ("attaching", None, True)
+    assert f"d1: dlv {dlv.id} is in epoch {known} there, which is not in this database" in dlv.reason
+    assert world.dpvs["d1"].agent.look(dlv.id).epoch == known
+    world.cut.add("d1:9400")
+    world.go(3 * PATIENCE)
+    assert (world.dlv().status, world.outside()) == ("attached", {"d1"}), "an operator gave it up"
+    assert world.dlv().set_epoch > known
+    world.bring_back("d1")
+    world.go()
+    world.watch()
+    world.go()
+    assert (world.outside(), world.dlv().reason) == (set(), "")
+
+
+def test_requests_do_not_get_past_an_ihost_that_no_monitor_has_looked_at(attached: World) -> None:
+    world = attached
+    known = lose_a_commit(world)
+    tables = world.ihost.tables()
+    count_past(world, known)
+    world.go(4 * PATIENCE)
+    assert world.ihost.tables() == tables
+    assert world.ihost.agent.look(world.dlv().id).epoch == known
+    assert f"h1: dlv {world.dlv().id} is in epoch {known} there, which is not in this database" in world.dlv().reason
+    force_off(world)
+    world.go()
+    assert (world.dlv().status, world.dlv().clean) == ("detached", False), world.dlv().reason
+    assert world.ihost.tables() == {}
+
+
+def test_nor_is_a_leg_given_up_that_such_an_ihost_cannot_reach_while_it_is_to_detach(attached: World) -> None:
+    """The other one is in the old record's set alone."""
+    world = attached
+    known = lose_a_commit(world)
+    count_past(world, known)
+    world.client.must("DELETE", "/dlvs/db/attachment")
+    before = world.dlv().legs
+    lose_silently(world, "d1")
+    world.go(4 * PATIENCE)
+    assert (world.dlv().status, world.dlv().legs) == ("detaching", before), world.dlv().reason
+    assert f"is in epoch {known} there" in world.dlv().reason
+
+
+def test_what_such_an_ihost_loses_is_not_taken_out_of_the_old_records_sets(make_world: Callable[..., World]) -> None:
+    """Requests have the record count on to just the epoch that the ihost is in."""
+    world = make_world(dpvs=3)
+    world.make(mirrors=3)
+    world.attach()
+    known = lose_a_commit(world)
+    count_past(world, known - 1)
+    before, tables = world.dlv(), world.ihost.tables()
+    assert before.epoch == known
+    world.fail(next(leg.id for leg in before.legs if leg.group == 1 and leg.dpv == "d3"))
+    assert (world.dlv().legs, world.ihost.tables()) == (before.legs, tables)
+
+
+def test_a_monitor_that_remembers_another_record_is_not_misled(world: World) -> None:
+    """One that was at work when the database was put back, of which requests make just the epoch that it knows."""
+    world.make()
+    monitor = world.monitor
+
+    restore_database(world, lambda: write_without_d2(world))
+    world.monitor = monitor
+    world.bring_back("d2")
+    shutil.rmtree(world.ihost.folder / "notes")  # another ihost, that was never told of the dlv
+    world.ihost.boot()
+    known = world.dpvs["d1"].agent.look(world.dlv().id).epoch
+    count_past(world, known - 2)
+    world.client.must("PUT", "/dlvs/db/attachment", {"ihost": "h1"})
+    assert world.dlv().epoch == known
+    world.go(8 * PATIENCE)
+    assert (world.dlv().status, world.dlv().attachment) == ("attaching", None), world.dlv().reason

@@ -157,7 +157,8 @@ class ApiRecord:
         return self._commit("copied", wish, copied)
 
     def _commit(self, what: str, wish: VolumeWish, legs: Collection[str]) -> VolumeWish:
-        body = {"ihost": "h1", "attachment": wish.attachment, "epoch": wish.epoch, "legs": [*legs]}
+        epochs = {"attachment": wish.attachment, "epoch": wish.epoch, "set_epoch": wish.set_epoch}
+        body = {"ihost": "h1", **epochs, "legs": [*legs]}
         answer = self._client.send("POST", f"/agents/dlvs/{wish.dlv}/{what}", body, token=AGENT)
         if answer.status_code != 200 and answer.json()["code"] == "mismatch":
             answer = self._client.send("GET", f"/agents/dlvs/{wish.dlv}/wish?ihost=h1", token=AGENT)
