@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from drystone.base.errors import BusyError, RefusedError
+from drystone.base.errors import BusyError, RefusedError, UsageError
 from drystone.base.sizes import format_size
 from drystone.cluster.model.dlv import Dlv, Rollback, Snapshot, free_thin_id
 from drystone.cluster.model.layout import check_shape
@@ -87,6 +87,22 @@ def tell_rollback(dlv: Dlv, rollback: Rollback) -> Dlv:
         transaction_id=dlv.transaction_id + 1,
         epoch=dlv.epoch + 1,
     )
+
+
+def give_up_told(dlv: Dlv) -> Dlv:
+    """A dlv with what it held before `tell_rollback`, at the transaction before: the one that its pool is at.
+
+    What the pool may have made for the rollback has an id that the record does not know any more; the next one that is
+    given that id deletes it first (drystone.dvm.thin_pool).
+
+    :raises UsageError: the pool was told of something else.
+    """
+    match [each.split() for each in dlv.messages]:
+        case [["create_snap", new, _], ["delete", old]] if int(new) == dlv.thin_id:
+            before = int(old)
+        case _:
+            raise UsageError(f"the pool of dlv {dlv.name} was told of no rollback last")
+    return replace(dlv, thin_id=before, messages=(), transaction_id=dlv.transaction_id - 1, epoch=dlv.epoch + 1)
 
 
 def rollback_messages(dlv: Dlv, rollback: Rollback) -> tuple[str, ...]:

@@ -7,23 +7,20 @@ was faster than is made anew from what is recorded then.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 
-from drystone.base.errors import DamagedError, DrystoneError, ExhaustedError, MismatchError, NotFoundError, RefusedError
-from drystone.cluster.agents.answers import LegsSeen, PoolSeen, VolumeSeen
-from drystone.cluster.model import in_sync
-from drystone.cluster.model.calls import VolumeWish, withdrawal_of_volume
-from drystone.cluster.model.dlv import Dlv, DlvStatus, MirrorKey
-from drystone.cluster.model.dpv import Ihost
-from drystone.cluster.model.in_sync import Assembly
-from drystone.cluster.model.tables import mirror_name
+from drystone.base.errors import ExhaustedError, NotFoundError, RefusedError
+from drystone.cluster.agents.answers import PoolSeen, VolumeSeen
+from drystone.cluster.model.calls import withdrawal_of_volume
+from drystone.cluster.model.dlv import Dlv, DlvStatus
 from drystone.cluster.monitor import cloning, decide, old_record, resizing
 from drystone.cluster.monitor.agent import Agent, Confirmed, Told
-from drystone.cluster.monitor.decide import Decision
+from drystone.cluster.monitor.decide import CALLER, Decision
 from drystone.cluster.monitor.growth import find_need
 from drystone.cluster.monitor.memory import Host, Memory
-from drystone.cluster.monitor.view import View, legs_wishes, load_view, volume_wish_of
+from drystone.cluster.monitor.messenger import Messenger
+from drystone.cluster.monitor.view import View, load_view
 from drystone.cluster.state import ahead as ahead_hosts
 from drystone.cluster.state import dropped, rows
 from drystone.cluster.state.database import Database, Work
@@ -31,8 +28,6 @@ from drystone.cluster.state.space import start_extension, start_failover
 
 log = logging.getLogger(__name__)
 
-CALLER = "monitor"
-"""Who events are of."""
 _MOST_STEPS = 32
 """Of a dlv in a round; the rest is for the next one."""
 
@@ -45,7 +40,7 @@ class Attendant:
 
     def __init__(self, database: Database, agent_at: Callable[[str], Agent], memory: Memory, patience: int) -> None:
         self._database = database
-        self._agent_at = agent_at
+        self._messenger = Messenger(database, agent_at, memory)
         self._memory = memory
         self._patience = patience
         self._steps: dict[DlvStatus, Callable[[View], Decision | None]] = {
@@ -71,14 +66,14 @@ class Attendant:
             if view is None or step is None:
                 return
             decision = self._hold_old_record(view) or cloning.drop(view) or step(view) or decide.advance(view)
-            seen = self._see(view) if decision is None else None
+            seen = self._messenger.see(view) if decision is None else None
             decision = decision or self._lose_unreachable(view, seen)
             decision = decision or cloning.follow(view, seen) or resizing.settle_filesystem(view, seen)
             if decision is not None:
                 if not self._record(view, decision) or decision.waits:
                     return
             elif not self._give_space(view, seen.pool if seen else None):
-                self._clear_shut(view)
+                self._messenger.clear_shut(view)
                 self._count(view, seen)
                 return
 
@@ -136,15 +131,6 @@ class Attendant:
                 return True
         return False
 
-    def _see(self, view: View) -> VolumeSeen | None:
-        """What the ihost of an attached dlv sees of it, None when nobody can say."""
-        if view.ihost is None or view.dlv.attachment is None or self._memory.misses[Host("ihost", view.ihost.name)]:
-            return None
-        try:
-            return self._look(self._agent_at(view.ihost.address), view.dlv.id)
-        except DrystoneError:
-            return None
-
     def _count(self, view: View, seen: VolumeSeen | None) -> None:
         """Record how far its job is, unless somebody changed the job meanwhile."""
         step = cloning.count(view, seen)
@@ -158,150 +144,12 @@ class Attendant:
 
         self._database.change(change, caller=CALLER)
 
-    # Agents
-
-    def _tell_dpvs(self, view: View) -> Confirmed:
-        """Have every dpv have what is wished of it. Those that do not answer are not waited for."""
-        confirmed, troubles, ahead = set[str](), dict[str, str](), dict[str, str]()
-        missing = set[str]()
-        for name, wish in legs_wishes(view).items():
-            host = Host("dpv", name)
-            if name in view.ahead and not self._memory.misses[host]:
-                troubles[name] = ahead[name] = old_record.tell_dpv(view, view.ahead[name])
-                continue
-            if not self._memory.is_done(host, wish.dlv, wish.epoch, wish.set_epoch):
-                if self._memory.misses[host]:
-                    troubles[name] = "its agent does not answer"
-                    continue
-                try:
-                    self._agent_at(view.dpvs[name].address).put(wish)
-                except DrystoneError as error:
-                    log.info("dpv %s, dlv %s: %s", name, view.dlv.name, error)
-                    troubles[name] = error.message
-                    missing |= _missing_of(error) & view.legs_on([name])
-                    if (epoch := old_record.find_ahead(error, wish)) is not None:
-                        ahead[name] = old_record.tell_dpv(view, epoch)
-                        noted = partial(old_record.note_dpv, dlv=view.dlv, dpv=name, epoch=epoch)
-                        self._database.change(noted, caller=CALLER)
-                    continue
-                self._memory.done[host, wish.dlv] = wish.epoch, wish.set_epoch
-            confirmed.add(name)
-        if left := view.leaving & confirmed:
-            self._database.change(
-                lambda work: dropped.forget(work.connection, view.dlv.id, left, view.dlv.epoch), caller=CALLER
-            )
-        return Confirmed(frozenset(confirmed), troubles, ahead, frozenset(missing))
-
-    def _clear_shut(self, view: View) -> None:
-        """Have ihosts that were shut out, and answer again, give up what they had. Nobody waits for that."""
-        dlv = view.dlv
-        for ihost in view.shut:
-            nothing = withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch, dlv.set_epoch)
-            told = self._tell_ihost(view, ihost, nothing)
-            if told.outcome == "done":
-                self._database.change(
-                    partial(_forget_volume, dlv=dlv.id, ihost=ihost.name, epoch=dlv.epoch), caller=CALLER
-                )
-
-    def _tell_ihost(self, view: View, ihost: Ihost, wish: VolumeWish) -> Told:
-        """Have an ihost have what is wished of it."""
-        host = Host("ihost", ihost.name)
-        if self._memory.is_done(host, wish.dlv, wish.epoch, wish.set_epoch):
-            return Told("done")
-        if self._memory.misses[host]:
-            return Told("failed", f"{host.name}: its agent does not answer")
-        agent = self._agent_at(ihost.address)
-        try:
-            agent.put(wish)
-        except (NotFoundError, RefusedError) as error:
-            return self._ask_why(host, agent, wish.dlv, error)
-        except MismatchError as error:
-            if (epoch := old_record.find_ahead(error, wish)) is not None:
-                return self._compare(view, ihost, epoch)
-            return Told("failed", f"{host.name}: {error.message}")
-        except DrystoneError as error:
-            log.info("ihost %s, dlv %s: %s", host.name, view.dlv.name, error)
-            is_refused = error.facts.get("operation") == "message"
-            return Told("refused" if is_refused else "failed", f"{host.name}: {error.message}")
-        self._memory.done[host, wish.dlv] = wish.epoch, wish.set_epoch
-        return Told("done")
-
-    def _compare(self, view: View, ihost: Ihost, epoch: int) -> Told:
-        """What it means that an ihost knows the record's epoch, or a newer one, and not the wish that it is to have.
-
-        While it is to detach there are two wishes of an epoch: a leg that was lost then was committed, and the ihost
-        told of that by the API. To be told the same once more changes nothing.
-        """
-        dlv = view.dlv
-        if epoch == dlv.epoch and dlv.status == "detaching":
-            wish = volume_wish_of(view, in_sync.standing(dlv))
-            try:
-                self._agent_at(ihost.address).put(wish)
-            except MismatchError as error:
-                if old_record.find_ahead(error, wish) is None:
-                    return Told("failed", f"{ihost.name}: {error.message}")
-            except DrystoneError as error:
-                is_taken = error.facts.get("operation") == "message"
-                return Told("spent" if is_taken else "failed", f"{ihost.name}: {error.message}")
-            else:
-                return Told("spent", f"{ihost.name}: a leg was lost meanwhile")
-        noted = partial(old_record.note_ihost, dlv=dlv, ihost=ihost.name, epoch=epoch)
-        is_ahead = self._database.change(noted, caller=CALLER)
-        return Told("ahead" if is_ahead else "failed", old_record.tell_ihost(view, ihost.name, epoch))
-
-    def _ask_why(self, host: Host, agent: Agent, dlv: str, refusal: NotFoundError | RefusedError) -> Told:
-        """What it means that an ihost refuses a wish."""
-        why = f"{host.name}: {refusal.message}"
-        try:
-            seen = agent.look(dlv, VolumeSeen)
-        except NotFoundError:
-            return Told("stopped", f"{host.name} knows nothing of it: its notes are gone")
-        except DrystoneError:
-            return Told("failed", why)
-        if seen.stopped:
-            return Told("stopped", seen.stopped)
-        return Told("spent" if isinstance(refusal, RefusedError) else "failed", why)
-
-    def _tell_volume(self, view: View) -> Told:
-        """Have the ihost have the dlv as it is recorded, logs beginning as nobody can know better."""
-        assert view.ihost is not None, "attached"
-        host = Host("ihost", view.ihost.name)
-        if self._memory.is_done(host, view.dlv.id, view.dlv.epoch, view.dlv.set_epoch):
-            return Told("done")
-        handed = self._memory.handed.get(view.dlv.id)
-        fresh = {each.mirror: each for each in handed[1]} if handed and handed[0] == view.dlv.epoch else {}
-        try:
-            assemblies = self._standing(view, fresh)
-        except DrystoneError as error:
-            return Told("failed", f"{host.name}: {error.message}")
-        told = self._tell_ihost(view, view.ihost, volume_wish_of(view, assemblies))
-        if told.outcome == "done":  # how logs begin is said once: to whoever asks later it is not so any more
-            self._memory.handed.pop(view.dlv.id, None)
-        return told
-
-    def _standing(self, view: View, fresh: dict[MirrorKey, Assembly]) -> list[Assembly]:
-        """The mirrors as recorded, and those of a change that was just recorded as that says."""
-        assert view.ihost is not None, "attached"
-        keys = {key for group in view.dlv.groups if not group.blank for key in group.mirrors}
-        absent = set[MirrorKey]()
-        if keys - fresh.keys():
-            seen = self._look(self._agent_at(view.ihost.address), view.dlv.id)
-            there = {each.name for each in seen.mirrors} if seen else set()
-            absent = {key for key in keys if mirror_name(view.dlv, key) not in there}
-        return [fresh.get(each.mirror, each) for each in in_sync.standing(view.dlv, absent)]
-
-    def _look(self, agent: Agent, dlv: str) -> VolumeSeen | None:
-        try:
-            return agent.look(dlv, VolumeSeen)
-        except NotFoundError:
-            return None
-
     # By status
 
     def _create(self, view: View) -> Decision | None:
         if (said := decide.announce(view)) is not None:
             return said
-        confirmed = self._tell_dpvs(view)
+        confirmed = self._messenger.tell_dpvs(view)
         if (made := decide.make_anew(view, confirmed.missing) or decide.make_ready(view, confirmed.dpvs)) is not None:
             return made
         if cloning.is_made(view):
@@ -311,7 +159,7 @@ class Attendant:
     def _keep(self, view: View) -> Decision | None:
         if (said := decide.announce(view)) is not None:
             return said
-        confirmed = self._tell_dpvs(view)
+        confirmed = self._messenger.tell_dpvs(view)
         if confirmed.ahead:
             return self._block(view, confirmed)
         return (
@@ -330,12 +178,14 @@ class Attendant:
         # Whatever the ihost has of an attachment before is void, before a dpv lets it in: it could be written through.
         assert view.ihost is not None, "it is wanted somewhere"
         dlv = view.dlv
-        told = self._tell_ihost(view, view.ihost, withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch, dlv.set_epoch))
+        told = self._messenger.tell_ihost(
+            view, view.ihost, withdrawal_of_volume(dlv.id, dlv.epoch, dlv.epoch, dlv.set_epoch)
+        )
         if told.outcome != "done":
             return self._stand_still(view, told)
         if obstacle := cloning.find_obstacle(view):
             return decide.wait(view.dlv, obstacle)
-        confirmed = self._tell_dpvs(view)
+        confirmed = self._messenger.tell_dpvs(view)
         if confirmed.ahead:
             return self._block(view, confirmed)
         if confirmed.missing:
@@ -354,23 +204,32 @@ class Attendant:
         """What is attached, or handed over and not confirmed yet."""
         if (said := decide.announce(view)) is not None:
             return said
-        confirmed = self._tell_dpvs(view)
+        confirmed = self._messenger.tell_dpvs(view)
         if confirmed.ahead:
             return self._block(view, confirmed)
         made = decide.make_anew(view, confirmed.missing) or decide.make_ready(view, confirmed.dpvs)
         if made is not None:
             return made
-        told = self._tell_volume(view)
+        told = self._messenger.tell_volume(view)
         if told.outcome == "stopped":
             return decide.void(view, told.why)
         if told.outcome == "refused" and not self._is_patient(view):
-            return decide.give_up_snapshots(view, told.why) or decide.wait(view.dlv, told.why)
+            return self._give_up_transaction(view, told.why) or decide.wait(view.dlv, told.why)
         if told.outcome in {"failed", "refused"}:
-            return self._lose_unreachable(view, self._see(view)) or decide.wait(view.dlv, told.why)
+            return self._lose_unreachable(view, self._messenger.see(view)) or decide.wait(view.dlv, told.why)
         if told.outcome in {"spent", "ahead"}:
             return self._stand_still(view, told)
         gone_on = resizing.go_on(view) or cloning.improve(view)
         return gone_on or decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed))
+
+    def _give_up_transaction(self, view: View, why: str) -> Decision | None:
+        """What the pool was told has failed, as it refuses that for good."""
+        if (failed := decide.give_up_snapshots(view, why)) is not None:
+            return failed
+        seen = self._messenger.see(view)
+        if seen is None or seen.pool is None or seen.pool.transaction_id != view.dlv.transaction_id - 1:
+            return None
+        return resizing.give_up_rollback(view, why) or decide.give_up_deletions(view)
 
     def _hold_old_record(self, view: View) -> Decision | None:
         def is_silent(ihost: str) -> bool:
@@ -394,17 +253,17 @@ class Attendant:
     def _detach(self, view: View) -> Decision | None:
         assert view.ihost is not None, "attached"
         assert view.dlv.attachment is not None, "attached"
-        seen = self._see(view)
+        seen = self._messenger.see(view)
         lost = decide.find_unreachable(view.dlv, seen)
         if lost and seen is not None and seen.device:  # of these it could flush nothing
             is_other = seen.epoch == view.dlv.epoch or old_record.is_newer(seen, view.dlv)
-            known = self._compare(view, view.ihost, seen.epoch) if is_other else None
+            known = self._messenger.compare(view, view.ihost, seen.epoch) if is_other else None
             if known is not None and known.outcome == "ahead":
                 return decide.wait(view.dlv, known.why)
             return self._lose_unreachable(view, seen) or decide.wait(view.dlv, decide.tell_lost(view, lost))
         dlv, attachment = view.dlv, view.dlv.attachment
         wish = withdrawal_of_volume(dlv.id, dlv.epoch, attachment.epoch, dlv.set_epoch)
-        told = self._tell_ihost(view, view.ihost, wish)
+        told = self._messenger.tell_ihost(view, view.ihost, wish)
         if told.outcome == "done":
             return decide.take_down(view)
         if told.outcome == "stopped":
@@ -416,30 +275,18 @@ class Attendant:
     def _fence(self, view: View) -> Decision | None:
         if (said := decide.announce(view)) is not None:
             return said
-        confirmed = self._tell_dpvs(view)
+        confirmed = self._messenger.tell_dpvs(view)
         if confirmed.ahead:
             return self._block(view, confirmed)
         if (made := decide.make_anew(view, confirmed.missing)) is not None:
             return made
-        shut = confirmed.dpvs | self._find_shut(view, confirmed.troubles)
+        shut = confirmed.dpvs | self._messenger.find_shut(view, confirmed.troubles)
         if not shut.issuperset(leg.dpv for leg in view.dlv.legs) and self._is_patient(view):
             return decide.wait(view.dlv, decide.first_of(confirmed.troubles))
         return old_record.overtake(view) or decide.take_by_force(view, view.legs_on(shut))
 
-    def _find_shut(self, view: View, dpvs: Collection[str]) -> set[str]:
-        """Of dpvs that have not confirmed all that is wished of them: those that let nobody in any more."""
-        shut = set()
-        for name in dpvs:
-            try:
-                seen = self._agent_at(view.dpvs[name].address).look(view.dlv.id, LegsSeen)
-            except DrystoneError:
-                continue
-            if seen.epoch == view.dlv.epoch and not any(each.initiators for each in seen.legs):
-                shut.add(name)
-        return shut
-
     def _delete(self, view: View) -> Decision | None:
-        confirmed = self._tell_dpvs(view)
+        confirmed = self._messenger.tell_dpvs(view)
         return decide.finish_removal(view, confirmed.dpvs, confirmed.troubles)
 
     def _stand_still(self, view: View, told: Told) -> Decision | None:
@@ -465,15 +312,3 @@ def _note_holders(work: Work, before: Dlv, decision: Decision) -> None:
         dropped.drop_volume(work.connection, after, decision.shut)
     if after is not None and after.attachment is not None and before.attachment is None:
         dropped.forget_volume(work.connection, after.id, after.attachment.ihost, after.epoch)
-
-
-def _forget_volume(work: Work, dlv: str, ihost: str, epoch: int) -> None:
-    dropped.forget_volume(work.connection, dlv, ihost, epoch)
-
-
-def _missing_of(error: DrystoneError) -> set[str]:
-    """The legs (ids) that a dpv says are not on its disk, although they were made."""
-    missing = error.facts.get("missing")
-    if not isinstance(error, DamagedError) or not isinstance(missing, list):
-        return set()
-    return {leg for leg in missing if isinstance(leg, str)}

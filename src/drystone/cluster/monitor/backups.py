@@ -19,7 +19,7 @@ from drystone.cluster.model.backup import Backup, BackupSeen, BackupWish
 from drystone.cluster.model.dlv import Dlv, Snapshot
 from drystone.cluster.model.dpv import Ihost
 from drystone.cluster.model.job import ENDED
-from drystone.cluster.monitor.attendant import CALLER
+from drystone.cluster.monitor.decide import CALLER
 from drystone.cluster.state import backups, clones, rows
 from drystone.cluster.state.database import Database, Work
 

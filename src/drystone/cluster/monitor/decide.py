@@ -19,6 +19,8 @@ from drystone.cluster.model.in_sync import Assembly, Change
 from drystone.cluster.model.job import Job, JobStatus
 from drystone.cluster.monitor.view import View
 
+CALLER = "monitor"
+"""Who the events of decisions are of."""
 _WORKING = {("LOGGED_IN", "running")}
 """A session of iSCSI and its disk, as sysfs tells of them."""
 
@@ -276,6 +278,18 @@ def give_up_snapshots(view: View, why: str) -> Decision | None:
     messages = tuple(_delete(each) for each in unmade)
     events = tuple(("failed", "snapshot", f"{dlv.name}@{each.name}", why[:1000]) for each in failed.values())
     return Decision(replace(dlv, snapshots=snapshots, messages=messages, epoch=dlv.epoch + 1), events=events)
+
+
+def give_up_deletions(view: View) -> Decision | None:
+    """A pool that refuses even to delete, as it is read-only, say, stays where it is; nothing waits for that any more.
+
+    Only where it was told of nothing but what is left of failed snapshots: these are deleted with the snapshots' rows.
+    """
+    dlv = view.dlv
+    known = {_delete(each) for each in dlv.snapshots if each.status == "failed"}
+    if dlv.source is not None or not known.issuperset(dlv.messages):
+        return None
+    return Decision(replace(dlv, messages=(), transaction_id=dlv.transaction_id - 1, epoch=dlv.epoch + 1))
 
 
 def _delete(snapshot: Snapshot) -> str:

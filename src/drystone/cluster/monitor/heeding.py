@@ -9,7 +9,7 @@ from functools import partial
 from threading import Event, Thread
 
 from drystone.base.errors import DrystoneError
-from drystone.cluster.monitor.attendant import CALLER
+from drystone.cluster.monitor.decide import CALLER
 from drystone.cluster.monitor.rounds import Rounds
 from drystone.cluster.queue.broker import KombuLink
 from drystone.cluster.queue.events import EventHints

@@ -15,7 +15,7 @@ from drystone.base.errors import DrystoneError
 from drystone.cluster.model.calls import withdrawal_of_legs, withdrawal_of_volume
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.monitor.agent import Agent
-from drystone.cluster.monitor.attendant import CALLER
+from drystone.cluster.monitor.decide import CALLER
 from drystone.cluster.monitor.memory import Host, HostKind, Memory
 from drystone.cluster.state import dropped, rows
 from drystone.cluster.state.database import Database, Work

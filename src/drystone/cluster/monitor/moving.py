@@ -11,7 +11,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from drystone.base.errors import ExhaustedError, NotFoundError, RefusedError
-from drystone.cluster.monitor.attendant import CALLER
+from drystone.cluster.monitor.decide import CALLER
 from drystone.cluster.state import moves, rows
 from drystone.cluster.state.database import Database, Work
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from drystone.cluster.agents.answers import VolumeSeen
 from drystone.cluster.model.job import Job, JobStatus
-from drystone.cluster.model.resizing import name_of, tell_rollback
+from drystone.cluster.model.resizing import give_up_told, name_of, tell_rollback
 from drystone.cluster.monitor.decide import Decision
 from drystone.cluster.monitor.view import View
 
@@ -39,6 +39,18 @@ def _tell_rollback(view: View) -> Decision | None:
     )
     text = f"the pool is told to go back to snapshot {name_of(dlv, rollback)}"
     return Decision(tell_rollback(dlv, rollback), events=(("rolling back", "dlv", dlv.name, text),), jobs=jobs)
+
+
+def give_up_rollback(view: View, why: str) -> Decision | None:
+    """Have the volume be what it was, as its pool, which is at the transaction before, does not take the rollback.
+
+    None: none is under way.
+    """
+    ended = [job for job in view.jobs if job.kind == "rollback" and job.status == "processing"]
+    if not ended:
+        return None
+    told = _end(view, ended, "failed", f"the volume is as it was, as its pool refuses to go back: {why}"[:1000])
+    return told._replace(dlv=give_up_told(view.dlv))
 
 
 def finish_jobs(view: View) -> Decision | None:

@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 from drystone.base.errors import DrystoneError
 from drystone.cluster.model.dpv import Dpv, Ihost
 from drystone.cluster.monitor.agent import Agent
-from drystone.cluster.monitor.attendant import CALLER, Attendant
+from drystone.cluster.monitor.attendant import Attendant
 from drystone.cluster.monitor.backups import Agent as BackupAgent
 from drystone.cluster.monitor.backups import BackupAttendant
+from drystone.cluster.monitor.decide import CALLER
 from drystone.cluster.monitor.hosts import Hosts
 from drystone.cluster.monitor.memory import Memory
 from drystone.cluster.monitor.moving import Moving

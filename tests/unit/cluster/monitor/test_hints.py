@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from drystone.cluster.monitor.attendant import CALLER
+from drystone.cluster.monitor.decide import CALLER
 from drystone.cluster.monitor.rounds import Rounds, Way
 from drystone.cluster.queue.events import EventHints
 from drystone.cluster.queue.hint import Hint

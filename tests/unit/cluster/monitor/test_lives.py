@@ -94,6 +94,35 @@ def test_a_snapshot_that_the_pool_refuses_has_failed_and_holds_nothing_up(
     assert pool.transaction_id == world.dlv().transaction_id == 3
 
 
+def test_of_a_pool_that_refuses_all_a_snapshot_has_failed_and_legs_are_caught_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read-only: it does not take that what was made of the snapshot is deleted, either."""
+    world.make()
+    leg = world.attach().legs[-1]
+
+    def refuse(ref: Ref, text: str, *, sector: int = 0) -> str:
+        raise KernelError("message", errno.EOPNOTSUPP)
+
+    monkeypatch.setattr(world.ihost.dm, "message", refuse)
+    world.client.must("POST", "/dlvs/db/snapshots", {"name": "monday"})
+    world.go(4 * PATIENCE)
+    assert [each.status for each in world.dlv().snapshots] == ["failed"]
+    assert (world.dlv().status, world.dlv().reason, world.dlv().transaction_id) == ("attached", "", 1)
+    world.fail(leg.id)
+    world.heal()
+    world.go()
+    world.watch()
+    assert world.outside() == set(), "legs are caught up"
+    monkeypatch.undo()
+    assert world.client.ask("DELETE", "/dlvs/db/snapshots/monday")[0] == 202
+    world.go()
+    assert (world.dlv().snapshots, world.dlv().transaction_id) == ((), 2)
+    world.client.must("DELETE", "/dlvs/db/attachment")
+    world.go()
+    assert world.dlv().status == "detached", world.dlv().reason
+
+
 def test_a_snapshot_that_is_planned_while_detached_is_made_with_the_next_attachment(world: World) -> None:
     world.make()
     world.client.must("POST", "/dlvs/db/snapshots", {"name": "monday"})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import pytest
 
-from drystone.base.errors import RefusedError
+from drystone.base.errors import KernelError, RefusedError
 from drystone.cluster.model.calls import VolumeWish
+from drystone.kernel.dm.abc import Ref
 from drystone.kernel.dm.simulated.thin_metadata import ThinMetadata
 
 from .world import PATIENCE, SIZE, World
@@ -198,6 +200,46 @@ def test_a_rollback_whose_ihost_dies_before_it_hears_of_it_is_done_by_the_next_a
     world.watch()
     assert blocks(world) == {1: {0}, 2: {0}}
     assert jobs(world, "rollback") == [("finished", "")]
+
+
+@pytest.mark.parametrize(
+    ("refused", "number"), [("create_snap 2 1", errno.ENOSPC), ("", errno.EOPNOTSUPP), ("delete 0", errno.EIO)]
+)
+def test_a_rollback_that_the_pool_refuses_has_failed_and_the_volume_is_what_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch, refused: str, number: int
+) -> None:
+    """Its metadata is full; it is read-only; it fails at the last moment, after the volume's snapshot was made."""
+    world.make()
+    world.attach()
+    write(world, 0)
+    snapshot(world, "monday")
+    write(world, 1)
+    detach(world)
+    world.client.must("POST", "/dlvs/db/rollback", {"snapshot": "monday"})
+    message = world.ihost.dm.message
+
+    def refuse(ref: Ref, text: str, *, sector: int = 0) -> str:
+        if text.startswith(refused or ("create", "delete", "set")) and text != "set_transaction_id 2 2":
+            raise KernelError("message", number)
+        return message(ref, text, sector=sector)
+
+    monkeypatch.setattr(world.ihost.dm, "message", refuse)
+    world.client.must("PUT", "/dlvs/db/attachment", {"ihost": "h1"})
+    world.go(PATIENCE - 1)
+    assert jobs(world, "rollback")[0][0] == "processing"
+    world.go(4 * PATIENCE)
+    ((status, reason),) = jobs(world, "rollback")
+    assert (status, errno.errorcode[number] in reason) == ("failed", True)
+    assert "the volume is as it was" in reason
+    assert (world.dlv().status, world.dlv().reason) == ("attached", "")
+    assert blocks(world)[0] == {0, 1}
+    assert NAME in world.ihost.tables()
+    monkeypatch.undo()
+    detach(world)
+    world.client.must("POST", "/dlvs/db/rollback", {"snapshot": "monday"})
+    world.attach()
+    assert blocks(world) == {1: {0}, 2: {0}}, "what was made before is made anew"
+    assert world.dlv().transaction_id == pool_of(world).transaction_id == 3
 
 
 @pytest.mark.parametrize("first", range(2, PERIOD + 1, 2))
