@@ -23,7 +23,6 @@ from msgspec.structs import replace
 
 from drystone.base.errors import (
     BusyError,
-    MismatchError,
     NotFoundError,
     RefusedError,
     UnavailableError,
@@ -35,10 +34,11 @@ from drystone.cluster.agents.clones import find_snapshot, see_clone
 from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.failures import Failures
 from drystone.cluster.agents.growing import Growths, fill_device
-from drystone.cluster.agents.legs import LUN, chap_of, is_leg_target, wwid_of_leg
+from drystone.cluster.agents.legs import is_leg_target
 from drystone.cluster.agents.logs import LogDevices, LogNote, begins_anew, device_name, find_log, log_bytes
 from drystone.cluster.agents.losses import find_losses, legs_of_live
 from drystone.cluster.agents.notes import Notes
+from drystone.cluster.agents.sessions import flush_legs, log_in, log_out
 from drystone.cluster.agents.swap import fail_all, swaps
 from drystone.cluster.agents.timeouts import LONE_SECONDS, MIRRORED, SessionTimeouts
 from drystone.cluster.agents.turns import PATIENCE, Turns
@@ -67,14 +67,13 @@ from drystone.cluster.agents.volume_note import (
     only_below,
     take,
 )
-from drystone.cluster.model.calls import Disk, VolumeWish
+from drystone.cluster.model.calls import VolumeWish
 from drystone.cluster.model.tables import leg_path, snapshot_path
 from drystone.dvm.state import State, resolve_paths
 from drystone.kernel.blockdev import flush_disk
 from drystone.kernel.dm.nodes import make_node, node_path, remove_node
 from drystone.kernel.dm.number import DeviceNumber
-from drystone.kernel.iscsi.abc import Initiator, Session, Timeouts, await_disk, find_session
-from drystone.kernel.iscsi.names import Portal
+from drystone.kernel.iscsi.abc import Initiator, Timeouts
 
 _ANSWER_SECONDS = 2.0
 """That what is above mirrors is asked for how it is."""
@@ -259,7 +258,7 @@ class IhostAgent:
 
     def _bring(self, note: VolumeNote, patience: float) -> VolumeSeen:
         failures = Failures()
-        self._log_in(note.wish, failures)
+        log_in(note.wish, self._initiator, self._timeouts, failures)
         note = self._begin_logs(note, failures)
         self._timeouts.lengthen(note.wish, failures)
         self._swap(note, patience, failures)
@@ -278,23 +277,6 @@ class IhostAgent:
         if note.wish.fill and (final := final_name(note.wish)):
             self._growths.start(note.wish.dlv, note.wish.fill, final)
         return self._see(note)
-
-    def _log_in(self, wish: VolumeWish, failures: Failures) -> None:
-        """Have all disks. One that is not to be had keeps none of the others.
-
-        :raises MismatchError: a target offers something else than its leg: nothing here can be relied on.
-        """
-        there = self._initiator.sessions()
-        for each in wish.disks:
-            portal, chap = Portal.parse(each.portal), chap_of(each.leg, each.secret)
-            timeouts = self._timeouts.at_login(find_leg_session(there, each))
-            with failures.kept():
-                self._initiator.login(each.target, portal, chap=chap, timeouts=timeouts)
-                await_disk(self._initiator, each.target, portal, LUN)
-            session = find_session(self._initiator.sessions(), each.target, portal)
-            for found in session.disks if session else ():
-                if found.lun == LUN and found.size and found.wwid != wwid_of_leg(each.leg):
-                    raise MismatchError(f"{each.target} at {portal} offers {found.wwid}, which is not leg {each.leg}")
 
     def _begin_logs(self, note: VolumeNote, failures: Failures) -> VolumeNote:
         """Make the logs of mirrors that are put together anew: each is noted before a table can have it, and made once,
@@ -433,34 +415,17 @@ class IhostAgent:
         for name in self._logs.names():
             if name.rsplit("_", 2)[0] == wish.dlv and all(name != each.device for each in used):
                 self._logs.remove(name)
-        sessions = self._initiator.sessions()
         if not wish.disks and note.written:
-            for each in note.disks:
-                if each.leg in note.written:
-                    self._flush_leg(each, find_leg_session(sessions, each))
+            flush_legs([each for each in note.disks if each.leg in note.written], self._initiator, self._flush)
             # Noted before the first session goes: after a crash nothing is left that would have to be flushed.
             note = replace(note, written=())
             self._notes.rewrite(note)
-        failures = Failures()
-        for each in note.disks:
-            if each not in wish.disks:
-                with failures.kept():
-                    self._initiator.logout(each.target, Portal.parse(each.portal))
-        failures.tell()
+        log_out([each for each in note.disks if each not in wish.disks], self._initiator)
         uuids = tuple(device.uuid for device in wish.state.devices)
         after = VolumeNote(wish, note.boot, wish.disks, uuids, used, tuple(each.leg for each in wish.disks))
         if after != note:
             self._notes.rewrite(after)
         return after
-
-    def _flush_leg(self, leg: Disk, session: Session | None) -> None:
-        if session is None or not session.is_logged_in:
-            raise UnavailableError(
-                f"leg {leg.leg} cannot be reached: what was written to it may be in a cache still",
-                hint="take it out of the in-sync set, then detach",
-            )
-        for disk in session.disks:
-            self._flush(disk.path)
 
     def _see(self, note: VolumeNote) -> VolumeSeen:
         wish = note.wish
