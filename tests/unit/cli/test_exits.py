@@ -103,11 +103,24 @@ def test_completion_prints_a_script_and_completes(shell: str, capsys: pytest.Cap
     assert "_DRYSTONE_COMPLETE" in capsys.readouterr().out
 
 
-def test_the_completion_protocol_answers() -> None:
-    environment = {**os.environ, "_DRYSTONE_COMPLETE": "bash_complete", "COMP_WORDS": "drystone vol", "COMP_CWORD": "1"}
-    program = "from drystone.cli.main import main; main()"
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    assert "volume" in done.stdout
+@pytest.mark.parametrize(
+    ("command", "typed", "completed"),
+    [
+        ("drystone", "vol", "volume"),
+        ("convoy", "sna", "snapshot"),
+        ("dvm", "disc", "discover"),
+        ("dlvm", "att", "attachments"),
+    ],
+)
+def test_bash_completes_with_the_script(command: str, typed: str, completed: str) -> None:
+    binaries = str(Path(sys.executable).parent)
+    script = (
+        f'eval "$(drystone completion bash {command})"; COMP_WORDS=({command} {typed}); COMP_CWORD=1; '
+        f'_{command}_completion {command}; echo "${{COMPREPLY[*]}}"'
+    )
+    environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (f"{completed}\n", 0), done.stderr
 
 
 @pytest.mark.parametrize("closed", [0, 1, 2])
