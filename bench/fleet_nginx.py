@@ -4,8 +4,9 @@
 
 Ours checks every byte it reads, and acknowledges a write when it is durable (fsync) on two disks of two servers, with
 MD5 and BLAKE3; nginx sends files as they are, and keeps one copy of what is put (WebDAV) without fsync and sums. What
-the disk itself takes for two durable copies is shown by two dd's at once, with fdatasync. The client is that of
-bench/fleet_client.py. Both are asked for the same, in turn. Prints a JSON list as bench/run.py describes it.
+to check alone costs is shown by a bare server that does nothing else (bench/fleet_floor.py), what the disk itself takes
+for two durable copies by two dd's at once, with fdatasync. The client is that of bench/fleet_client.py. All are asked
+for the same, in turn. Prints a JSON list as bench/run.py describes it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from fleet_client import BUCKET, MIB, Case, Server, make_run, measure_all, reading_arguments, running_fleet
+from fleet_client import BUCKET, MIB, Case, Server, make_run, measure_all, reading_arguments, run_case, running_fleet
+from fleet_floor import serving_floor
 
 from drystone.testing.fleet.mounts import dying
 from drystone.testing.fleet.processes import find_port, wait_until
@@ -74,9 +76,11 @@ def sign_for_nginx(method: str, key: str, size: int) -> bytes:
     return f"{method} /{BUCKET}/{key} HTTP/1.1\r\nHost: bench\r\nContent-Length: {size}\r\n\r\n".encode()
 
 
-def find_peers(nginx: Server, folder: Path, case: Case) -> dict[str, Callable[[], None]]:
-    """What a case is compared with."""
+def find_peers(nginx: Server, floor: Server, folder: Path, case: Case) -> dict[str, Callable[[], None]]:
+    """What a case is compared with. :param floor: over what was put to nginx."""
     peers = {"nginx": make_run(case, nginx)}
+    if case.method == "GET" and case.size <= MIB:
+        peers["a bare server that checks"] = lambda: run_case(case, floor, 0)
     if case.method == "PUT" and case.size > 100 * MIB:
         peers["two dd with fdatasync"] = partial(write_twice, folder, case.size)
     return peers
@@ -98,9 +102,10 @@ def main() -> None:
         reading_arguments("The fleet's S3 against nginx.") as asked,
         running_fleet(asked.folder / "fleet") as ours,
         serving_nginx(asked.folder / "nginx") as port,
+        serving_floor(asked.folder / "nginx" / "files") as floor_port,
     ):
-        nginx = Server(port, sign_for_nginx)
-        found = measure_all(asked, ours, partial(find_peers, nginx, asked.folder))
+        nginx, floor = Server(port, sign_for_nginx), Server(floor_port, sign_for_nginx)
+        found = measure_all(asked, ours, partial(find_peers, nginx, floor, asked.folder))
     print(json.dumps(found))
 
 
