@@ -25,6 +25,10 @@ STEP = 256 << 20
 """Bytes that are copied, or read, in one step: some seconds on a slow disk."""
 
 
+LEFT = 64 << 20
+"""Bytes that may be left to the sync at the end, which comes with the change: that has seconds."""
+
+
 class Assembly:
     """An assembly that goes on. Nothing is done before the first `step`; for one thread at a time.
 
@@ -90,6 +94,8 @@ def _assemble(disk: Workings, home: Home, upload_id: str, numbers: Sequence[int]
                 done = 0
             body.copy(handle, begin, count)
             done += count
+        if done > LEFT:
+            body.write_back()
         sums = Sums(sum(sizes), b"".join(pieces for _, pieces in parts))
         if any(size % PIECE for size in sizes[:-1]):
             summing = Summing(md5=False)

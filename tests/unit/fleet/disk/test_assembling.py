@@ -76,6 +76,22 @@ def test_what_a_step_copied_is_durable_before_the_next() -> None:
         world.disk.close()
 
 
+@pytest.mark.parametrize(("count", "synced"), [(1, []), (2, [2]), (3, [2]), (4, [2, 4])])
+def test_so_is_what_the_last_step_copied_where_it_is_much(
+    count: int, synced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two MiB a step, of which one may be left to the change."""
+    monkeypatch.setattr(assembling, "LEFT", PIECE)
+    with quick_folder() as folder:
+        files = CountedFiles(folder / "d")
+        world = DiskWorld(make_disk(folder / "d", files))
+        begin(world, *[PIECE] * count)
+        files.synced.clear()
+        world.disk.assemble(PLACEMENT, "u1", range(1, count + 1)).finish().abandon()
+        assert files.synced == [each * PIECE for each in synced]
+        world.disk.close()
+
+
 def test_one_that_was_given_up_leaves_nothing_and_goes_on_no_more(world: DiskWorld) -> None:
     begin(world, 2 * PIECE, 2 * PIECE)
     assembly = world.disk.assemble(PLACEMENT, "u1", (1, 2))
