@@ -55,6 +55,7 @@ class SimulatedHost:
     :ivar steps: names of the changes so far; `kill_at` counts them from 1.
     :ivar users: who has a device, by path, when it is not this simulation's own device-mapper.
     :ivar kinds: what is on a device: by path of a disk, or by thin id. :ivar filled: sectors of the file system there.
+    :ivar damage: what a check of the pool's metadata finds.
     """
 
     def __init__(self, data_sectors: int = 1 << 15, metadata_sectors: int = 1 << 13) -> None:
@@ -65,6 +66,7 @@ class SimulatedHost:
         self.steps: list[str] = []
         self.users: dict[str, str] = {}
         self.kinds: dict[str | int, str] = {}
+        self.damage = ""
         self.filled: dict[int, int] = {}
         self.first_blocks: dict[str, bytes] = {}
         self.nodes: dict[str, DeviceNumber] = {}
@@ -177,14 +179,22 @@ class SimulatedHost:
         assert held.block == held_root
         return set(held.devices)
 
+    def check_metadata(self, path: str) -> str:
+        assert path == METADATA
+        return self.damage
+
     def lock_metadata(self, pool: Ref) -> contextlib.AbstractContextManager[None]:
         self.kernel.info(pool)  # nobody else is here
         return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def read_thin(self, path: str, thin_map: ThinMap) -> Iterator[Source]:
-        name = path.removeprefix(_MAPPER)
-        sectors = sum(line.length for line in self.kernel.table(name))
+        yield self._blocks(self._sectors(path) * 512, thin_map)
+
+    def list_mapped(self, thin_map: ThinMap) -> Ranges:
+        return self._blocks(0, thin_map).extents()
+
+    def _blocks(self, size: int, thin_map: ThinMap) -> _Blocks:
         held = self._metadata.held
         assert held is not None
         assert held.block == thin_map.held_root
@@ -195,7 +205,7 @@ class SimulatedHost:
             for virtual, place in mapped.items()
             if base is None or base.get(virtual, (-1, 0))[0] != place[0]
         }
-        yield _Blocks(sectors * 512, self._metadata.block * 512, changed, relative=base is not None)
+        return _Blocks(size, self._metadata.block * 512, changed, relative=base is not None)
 
     # What tests ask
 

@@ -6,11 +6,14 @@ for an older Drystone goes on working.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
-from drystone.volumes.driver import Preview, Volume
+from drystone.volumes.driver import Preview, Snapshot, Volume
+
+if TYPE_CHECKING:
+    from drystone.backup.ranges import Ranges
 
 
 class PoolReport(msgspec.Struct, frozen=True):
@@ -72,6 +75,14 @@ class Resizes(Protocol):
 
     def grow_filesystem(self, volume: Volume) -> None:
         """Make the file system on it as large as it is; one that is stays so. :raises DrystoneError: it cannot."""
+
+
+@runtime_checkable
+class Forecasts(Protocol):
+    """It can tell what a backup of a volume would read, without making a snapshot."""
+
+    def list_mapped(self, volume: Volume, base: Snapshot | None) -> Ranges:
+        """Byte ranges that hold data at this moment, or that differ from a snapshot of the volume."""
 
 
 @runtime_checkable

@@ -132,6 +132,13 @@ class Backups:
             documents += [_document(destination, info) for info in repository.list(volume_uuid, damaged=_say)]
         return {str(each["BackupURL"]): each for each in documents if volume_name in {"", each["VolumeName"]}}
 
+    def list_heads(self, volume_uuid: str, destination: str, endpoint: str = "") -> Sequence[BackupInfo]:
+        """What the repository at a destination has of a volume, oldest first; nothing where there is none."""
+        try:
+            return self._open(destination, endpoint).list(volume_uuid, damaged=_say)
+        except NotFoundError:
+            return []
+
     def origin(self, url: str, endpoint: str = "") -> Origin:
         """Where a new volume's content comes from; a backup of Convoy's own as well.
 

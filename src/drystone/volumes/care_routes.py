@@ -6,7 +6,8 @@ from litestar import Response, Router, get, post
 from litestar.types import ControllerRouterHandler
 
 from drystone.volumes import pool_care, previews, trimming
-from drystone.volumes.documents import PoolRequest, ResizeRequest, TrimRequest, read_size
+from drystone.volumes.documents import ForecastRequest, PoolRequest, ResizeRequest, TrimRequest, read_size
+from drystone.volumes.forecasting import forecast_backup
 from drystone.volumes.routes import Api, answer_json, answer_previews, answer_text, read_request
 from drystone.wire.application import AnyRequest
 
@@ -31,7 +32,16 @@ def _pools(api: Api) -> list[ControllerRouterHandler]:
             return answer_previews(await api.look(lambda: pool_care.preview_extend(service, wanted.driver)))
         return answer_json(await api.do(lambda: pool_care.extend(service, wanted.driver)))
 
-    return [list_pools, extend]
+    @get("/metrics")
+    async def metrics() -> Response[bytes]:
+        # Prometheus' library is imported when somebody asks: most daemons are never asked, and each start would wait.
+        from drystone.volumes.metrics import render_metrics
+        from drystone.wire.exposition import CONTENT_TYPE
+
+        text = await api.look(lambda: render_metrics(service, api.work))
+        return Response(text, status_code=200, media_type=CONTENT_TYPE)
+
+    return [list_pools, extend, metrics]
 
 
 def _volumes(api: Api) -> list[ControllerRouterHandler]:
@@ -54,4 +64,11 @@ def _volumes(api: Api) -> list[ControllerRouterHandler]:
         wanted = await read_request(request, TrimRequest)
         return answer_json(await api.do(lambda: trimming.trim(service, wanted.names)))
 
-    return [resize, trim]
+    @get("/volumes/forecast")
+    async def forecast(request: AnyRequest) -> Response[bytes]:
+        wanted = await read_request(request, ForecastRequest)
+        return answer_json(
+            await api.do(lambda: forecast_backup(service, api.backups, wanted.volume_uuid, wanted.url, wanted.endpoint))
+        )
+
+    return [resize, trim, forecast]

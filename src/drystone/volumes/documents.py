@@ -99,6 +99,14 @@ class TrimRequest(msgspec.Struct, rename="pascal"):
     names: tuple[str, ...] = ()
 
 
+class ForecastRequest(msgspec.Struct, rename="pascal"):
+    """GET /volumes/forecast; `URL` is a destination of backups, "" for none."""
+
+    volume_uuid: str = msgspec.field(default="", name="VolumeUUID")
+    url: str = msgspec.field(default="", name="URL")
+    endpoint: str = ""
+
+
 class PoolRequest(msgspec.Struct, rename="pascal"):
     """POST /pools/extend; `Driver` "" for the only one that has a pool."""
 

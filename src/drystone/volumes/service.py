@@ -336,8 +336,7 @@ class VolumeService:
                 driver = self.driver_of(volume.driver)
                 here = {each.uuid: each for each in self.catalogue.list_snapshots(volume.uuid)}
                 del here[snapshot.uuid]
-                fitting = [here[uuid] for uuid in backed_up if uuid in here and here[uuid].size == snapshot.size]
-                base = fitting[0] if fitting and driver.can_read_delta() else None
+                base = choose_base(driver, list(here.values()), backed_up, snapshot.size)
                 kept.enter_context(self.uses.using(*(each.uuid for each in (snapshot, base) if each)))
             yield Reading(driver, volume, snapshot, base)
 
@@ -407,6 +406,17 @@ class VolumeService:
                     hint="drystone volume fsck --repair, or the daemon's next start, ends it",
                 ) from error
             raise
+
+
+def choose_base(driver: Driver, snapshots: Sequence[Snapshot], backed_up: Sequence[str], size: int) -> Snapshot | None:
+    """What a backup of `size` bytes is compared with.
+
+    :param backed_up: UUIDs of snapshots that the destination has, the one to prefer first; the first of those that
+        are still here, and have that size, is it, where the driver can tell what differs.
+    """
+    here = {each.uuid: each for each in snapshots if each.size == size}
+    fitting = [here[uuid] for uuid in backed_up if uuid in here]
+    return fitting[0] if fitting and driver.can_read_delta() else None
 
 
 def is_mounted(driver: Driver, volume: Volume, mount_point: str) -> bool:

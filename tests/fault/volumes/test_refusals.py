@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,14 @@ from drystone.base.errors import (
     RefusedError,
     UsageError,
 )
+from drystone.formats.thin.layout import NEEDS_CHECK
+from drystone.formats.thin.superblock import parse_superblock
 from drystone.kernel.dm.abc import DeviceNumber
 from drystone.kernel.mounts import Mount
 from drystone.testing.faults import FaultyDeviceMapper, Killed, fail_calls
 from drystone.testing.volume_host import DATA, METADATA, SimulatedHost
 from drystone.volumes.driver import Snapshot
+from drystone.volumes.drivers import adoption
 
 from .world import BLOCK, World
 
@@ -156,8 +160,6 @@ def test_a_pool_near_its_end_takes_no_new_work(world: World) -> None:
 def test_a_failed_pool_says_so(world: World) -> None:
     world.start()
     pool = next(each for each in world.host.kernel.machine.instances.values() if hasattr(each, "metadata"))
-    from dataclasses import replace
-
     pool.metadata = replace(pool.metadata, needs_check=True)
     with pytest.raises(DamagedError, match="needs a check"):
         world.create("db")
@@ -275,3 +277,34 @@ def read_once(world: World, snapshot: Snapshot) -> None:
     """What a backup does with the driver."""
     with world.service.drivers["devicemapper"].read_snapshot(snapshot, None):
         world.host.step("read")
+
+
+def test_damaged_metadata_is_not_activated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.start()
+    world.create("db")
+    world.catalogue.close()
+    world.host.revive(reboot=True)
+    world.host.damage = "block 7: wrong checksum"
+    with pytest.raises(DamagedError, match="block 7: wrong checksum; its pool is not activated") as damaged:
+        world.start()
+    assert "drystone thin repair" in damaged.value.hint
+    assert world.host.kernel.list_devices() == []
+    world.catalogue.close()
+    world.host.damage = ""
+    with monkeypatch.context() as patch:
+        flagged = parse_superblock(world.host.read_first_block(METADATA))
+        patch.setattr(adoption, "parse_superblock", lambda _: replace(flagged, flags=NEEDS_CHECK))
+        with pytest.raises(DamagedError, match="metadata checked, and it is sound") as wanted:
+            world.start()
+    assert "--clear-needs-check-flag" in wanted.value.hint
+    assert world.host.kernel.list_devices() == []
+    world.catalogue.close()
+    world.start()
+    world.check()
+
+
+def test_metadata_of_a_pool_that_runs_is_the_kernels_to_check(world: World) -> None:
+    world.start()
+    world.host.damage = "what is half written"
+    world.restart()
+    world.check()

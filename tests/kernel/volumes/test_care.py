@@ -148,3 +148,41 @@ def ask(host: Host, answered: list[bool], body: dict[str, object]) -> None:
     with contextlib.suppress(UnavailableError):
         host.call("POST", "/volumes/resize", body)
         answered.append(True)
+
+
+def test_damaged_metadata_is_not_activated(running: Host) -> None:
+    call = running.call
+    call("POST", "/volumes/create", {"Name": "db", "Size": 32 << 20})
+    place = Path(call("POST", "/volumes/mount", {"VolumeUUID": "db"}))
+    (place / "file").write_bytes(os.urandom(4 << 20))
+    run("sync")
+    call("POST", "/snapshots/create", {"VolumeUUID": "db", "Name": "monday"})
+    dest = f"vfs://{running.folder}/backups"
+    told = call("GET", "/volumes/forecast", {"VolumeUUID": "db", "URL": dest})
+    call("POST", "/backups/create", {"SnapshotUUID": "monday", "URL": dest})
+    assert told["base"] == ""
+    assert 4 << 20 <= told["read"] < 32 << 20
+    (place / "file").write_bytes(os.urandom(1 << 20))
+    run("sync")
+    told = call("GET", "/volumes/forecast", {"VolumeUUID": "db", "URL": dest})
+    assert told["base"] == "monday"
+    assert 1 << 20 <= told["read"] < 12 << 20
+    running.stop()
+    running.take_down()
+    metadata = Path(running.metadata)
+    content = metadata.read_bytes()
+    used = [each for each in range(1, 256) if any(content[each * 4096 : (each + 1) * 4096])]
+    with metadata.open("r+b") as disk:
+        for each in used:
+            disk.seek(each * 4096 + 100)
+            disk.write(b"damage")
+        os.fsync(disk.fileno())
+    message = running.fail_to_start()
+    assert f"the metadata on {running.metadata} is damaged" in message
+    assert "drystone thin repair" in message
+    assert "convoy-pool" not in run("dmsetup", "ls")
+    metadata.write_bytes(content)
+    run("sync")
+    running.start()
+    assert (place / "file").stat().st_size == 1 << 20
+    assert b"drystone_volumes_pool_state" in call("GET", "/metrics").encode()

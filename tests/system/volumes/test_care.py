@@ -36,3 +36,13 @@ def test_what_folders_have_not_is_said(running: Host) -> None:
         assert message in ran.err
     assert running.call("POST", "/volumes/trim", {}) == []
     assert running.drystone("volume", "pool", "list", "--json").text == "[]"
+
+
+def test_metrics_are_printed_or_put_into_a_file_whole(running: Host) -> None:
+    running.call("POST", "/volumes/create", {"Name": "db"})
+    printed = running.drystone("volume", "metrics")
+    assert 'drystone_volumes_count{driver="vfs"} 1.0' in printed.text.splitlines()
+    file = running.folder / "volumes.prom"
+    file.write_text("old")
+    assert running.drystone("volume", "metrics", "--output", str(file)).text == ""
+    assert file.read_text() == printed.out

@@ -17,10 +17,12 @@ COMMANDS = {
     "delete": Lazy("drystone.cli.volume.delete:delete", "Delete volumes."),
     "resize": Lazy("drystone.cli.volume.resize:resize", "Make a volume larger, with its file system."),
     "trim": Lazy("drystone.cli.volume.resize:trim", "Give free blocks back to the pool."),
+    "forecast": Lazy("drystone.cli.volume.forecast:forecast", "What the next backup would read and write."),
     "mount": Lazy("drystone.cli.volume.mounts:mount", "Mount a volume; prints where."),
     "umount": Lazy("drystone.cli.volume.mounts:umount", "Unmount a volume."),
     "backup": Lazy("drystone.cli.volume.backup:backup", "Backups of snapshots of volumes."),
     "pool": Lazy("drystone.cli.volume.pool:pool", "The pools that volumes take their room from."),
+    "metrics": Lazy("drystone.cli.volume.metrics:metrics", "Print the daemon's metrics as Prometheus text."),
     "fsck": Lazy("drystone.cli.volume.fsck:fsck", "Hold the catalogue against what there is, and mend."),
 }
 

@@ -8,12 +8,14 @@ What is found on the metadata device is held against what the catalogue remember
 | blank      | a fresh pool   | the same: killed before the kernel wrote the first block              |
 | blank      | a used pool    | refused: these are not its devices                                    |
 | a pool     | nothing        | refused: it is somebody's                                             |
-| a pool     | that pool      | brought up, if transaction, block size and data size agree            |
+| a pool     | that pool      | brought up, if transaction, block size and data size agree, and its   |
+|            |                | metadata is sound                                                     |
 | other data | anything       | refused                                                               |
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from drystone.base.errors import BusyError, DamagedError, MismatchError, RefusedError, UsageError
@@ -70,7 +72,12 @@ def adopt(host: Host, records: PoolRecords, wanted: Wanted, metadata: Found, dat
             f"dm.metadatadev={metadata.path} holds {host.probe(metadata.path) or 'data'}, no metadata of a thin pool",
             hint="name an empty device; dd if=/dev/zero of=DEVICE bs=4096 count=1 empties it for good",
         )
-    return _check_pool(records, record, wanted, parse_superblock(block), metadata, data)
+    superblock = parse_superblock(block)
+    found = _check_pool(record, wanted, superblock, metadata, data)
+    _check_metadata(host, metadata, superblock)
+    if found != record:
+        records.put_pool(found)
+    return found
 
 
 def _is_active(host: Host, record: Pool, metadata: Found, data: Found) -> bool:
@@ -120,18 +127,32 @@ def _make(host: Host, records: PoolRecords, wanted: Wanted, record: Pool | None,
     return made
 
 
-def _check_pool(
-    records: PoolRecords, record: Pool | None, wanted: Wanted, superblock: Superblock, metadata: Found, data: Found
-) -> Pool:
-    """The record of a pool that is there."""
+def _check_metadata(host: Host, metadata: Found, superblock: Superblock) -> None:
+    """Every node, mapping and count of a pool's metadata, before the kernel writes to it.
+
+    :raises DamagedError: they are damaged, or the kernel has asked for a check.
+    """
+    if damage := host.check_metadata(metadata.path):
+        raise DamagedError(
+            f"the metadata on {metadata.path} is damaged: {damage}; its pool is not activated",
+            hint=f"drystone thin check {metadata.path} lists it all; drystone thin repair makes sound metadata of it, "
+            "on another device",
+        )
+    if superblock.needs_check:
+        raise DamagedError(
+            f"the kernel wants the metadata on {metadata.path} checked, and it is sound; its pool is not activated",
+            hint=f"see dmesg why; drystone thin check --clear-needs-check-flag {metadata.path}, and start again",
+        )
+
+
+def _check_pool(record: Pool | None, wanted: Wanted, superblock: Superblock, metadata: Found, data: Found) -> Pool:
+    """The record of a pool that is there, at the transaction of its metadata."""
     if record is None:
         raise RefusedError(
             f"dm.metadatadev={metadata.path} holds a thin pool (transaction {superblock.transaction_id}) "
             "that this root knows nothing of",
             hint="start with the root that made it, or name an empty device",
         )
-    if superblock.needs_check:
-        raise DamagedError(f"the metadata on {metadata.path} needs a check", hint=f"thin_check {metadata.path}")
     behind = record.transaction_id - superblock.transaction_id
     if behind not in {0, 1}:
         raise MismatchError(
@@ -147,15 +168,7 @@ def _check_pool(
     _check_options(record, wanted, data)
     if behind:
         # The change under way at the crash did not get through; the journal says which one it was.
-        record = Pool(
-            record.name,
-            record.uuid,
-            record.block_sectors,
-            record.data_sectors,
-            superblock.transaction_id,
-            record.next_device,
-        )
-        records.put_pool(record)
+        return replace(record, transaction_id=superblock.transaction_id)
     return record
 
 

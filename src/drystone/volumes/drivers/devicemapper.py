@@ -34,6 +34,7 @@ from drystone.volumes.locks import VolumeLocks
 from drystone.volumes.options import check_known
 
 if TYPE_CHECKING:
+    from drystone.backup.ranges import Ranges
     from drystone.backup.source import Source
 
 NAME = "devicemapper"
@@ -249,6 +250,12 @@ class DeviceMapperDriver:
 
     def trim_volume(self, volume: Volume) -> int:
         return self._host.trim(volume.mount_point)
+
+    def list_mapped(self, volume: Volume, base: Snapshot | None) -> Ranges:
+        older = int(base.facts["DevID"]) if base else None
+        with self._started().reserved() as held_root:
+            thin_map = ThinMap(self._options.metadata, held_root, int(volume.facts["DevID"]), older)
+            return self._host.list_mapped(thin_map)
 
     def _growable(self, volume: Volume) -> str:
         """The kind of file system on a volume. :raises UnsupportedError: it cannot be grown here."""

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from drystone.backup.ranges import Ranges
 from drystone.backup.source import Source
-from drystone.backup.thin_source import ThinMap, ThinSource
+from drystone.backup.thin_source import ThinMap, ThinSource, read_extents
 from drystone.base.errors import UsageError
 from drystone.dvm.dmexec import execute
 from drystone.dvm.metadata_snapshot import POOL, locked
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
 from drystone.dvm.text import render_text
+from drystone.formats.thin.check import check_metadata
 from drystone.formats.thin.devices import read_mapping_roots
+from drystone.formats.thin.findings import Severity
 from drystone.formats.thin.superblock import read_superblock
 from drystone.kernel import filesystems, mounts
 from drystone.kernel.blockdev import device_number, open_device, size_of
@@ -105,8 +108,14 @@ class Host(Protocol):
     def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
         """The bytes of a thin device for a backup."""
 
+    def list_mapped(self, thin_map: ThinMap) -> Ranges:
+        """The byte ranges of a thin device that hold data, or that differ from its base."""
+
     def list_thin_ids(self, path: str, held_root: int) -> set[int]:
         """The thin ids in a pool's reserved metadata snapshot. DamagedError: it cannot be read."""
+
+    def check_metadata(self, path: str) -> str:
+        """What is damaged of a pool's metadata, the worst of it; "" when it is sound. Nobody may use the device."""
 
     def lock_metadata(self, pool: Ref) -> AbstractContextManager[None]:
         """Be the only process that handles a pool's metadata snapshot. BusyError: another one does."""
@@ -179,9 +188,20 @@ class RealHost:
     def read_thin(self, path: str, thin_map: ThinMap) -> AbstractContextManager[Source]:
         return ThinSource(path, thin_map)
 
+    def list_mapped(self, thin_map: ThinMap) -> Ranges:
+        with open_device(thin_map.metadata) as device:
+            return read_extents(device, thin_map)
+
     def list_thin_ids(self, path: str, held_root: int) -> set[int]:
         with open_device(path) as device:
             return set(read_mapping_roots(device, read_superblock(device, location=held_root)))
+
+    def check_metadata(self, path: str) -> str:
+        with open_device(path) as device:
+            report = check_metadata(device)
+        if mild := report.count(Severity.MILD):
+            log.warning("%s: %d faults that cost room only: drystone thin check --auto-repair %s", path, mild, path)
+        return report.find_worst().describe() if report.count(Severity.FATAL) else ""
 
     def lock_metadata(self, pool: Ref) -> AbstractContextManager[None]:
         return locked(self._dm.info(pool), POOL)
