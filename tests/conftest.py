@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +16,17 @@ def pytest_configure(config: pytest.Config) -> None:
         # A busy machine is no defect: no test asserts a time, hypothesis' own limits included.
         settings.register_profile("drystone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
         settings.load_profile("drystone")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    # All that is collected stays to the end: looking for garbage in it takes a third of the time that collecting does.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_sessionstart() -> None:
