@@ -160,7 +160,6 @@ class Writer:
     acknowledged: dict[int, int] = field(default_factory=dict)
     count: int = 0
     errors: list[OSError] = field(default_factory=list)
-    longest: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -188,9 +187,7 @@ class Writer:
             while not self.stop.is_set():
                 block = (self.count * 17) % (SIZE // BLOCK)
                 buffer.view(np.uint64)[:] = self.count + 1
-                begun = time.monotonic()
                 os.pwrite(handle, buffer.data, block * BLOCK)
-                self.longest = max(self.longest, time.monotonic() - begun)
                 self.count += 1
                 self.acknowledged[block] = self.count
         except OSError as error:
