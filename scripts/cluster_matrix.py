@@ -1,6 +1,6 @@
 """The cluster's fault matrix on guests of the lab; see `drystone.testing.cluster.matrix`.
 
-    scripts/cluster_matrix.py --seed 1 --cells 20            that many cells of a seed's order
+    scripts/cluster_matrix.py --seed 1 --count 20            that many cells of a seed's order
     scripts/cluster_matrix.py create/api/0 detach/dpv-link/2  these
 
 A line a cell; after one that failed the logs of all servers, and new guests for those that follow. Ends with 1 when one

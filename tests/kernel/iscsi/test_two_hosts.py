@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,18 @@ def lab() -> Iterator[Lab]:
         yield made
 
 
+@contextmanager
+def writing(lab: Lab, replacement: int) -> Iterator[tuple[Python, Python]]:
+    """The dpv and the ihost, which writes to a leg. :param replacement: timeout, in seconds."""
+    one, two = lab.guests
+    with one.python() as dpv, two.python() as ihost:
+        dpv.call(f"{SIDE}:offer", DISK, one.address)
+        path = ihost.call(f"{SIDE}:attach_from", one.address, replacement)
+        ihost.call(f"{SIDE}:write", path)
+        ihost.call(f"{SIDE}:wait_for_writes", 100)
+        yield dpv, ihost
+
+
 def await_state(ihost: Python, address: str, wanted: str) -> None:
     end = time.monotonic() + 60
     while (state := ihost.call(f"{SIDE}:state_of_session", address)) != wanted:
@@ -37,12 +50,8 @@ def missing(acknowledged: dict[str, int], stored: list[int]) -> list[str]:
 
 @pytest.mark.usefixtures("driver")
 def test_a_link_that_is_cut(lab: Lab) -> None:
-    one, two = lab.guests
-    with one.python() as dpv, two.python() as ihost:
-        dpv.call(f"{SIDE}:offer", DISK, one.address)
-        path = ihost.call(f"{SIDE}:attach_from", one.address, 8)
-        ihost.call(f"{SIDE}:write", path)
-        ihost.call(f"{SIDE}:wait_for_writes", 100)
+    one = lab.guests[0]
+    with writing(lab, replacement=8) as (dpv, ihost):
         one.cut()
         time.sleep(2.5)
         one.heal()
@@ -61,11 +70,7 @@ def test_a_link_that_is_cut(lab: Lab) -> None:
 @pytest.mark.usefixtures("driver")
 def test_a_host_that_cannot_be_reached_is_fenced(lab: Lab) -> None:
     one, two = lab.guests
-    with one.python() as dpv, two.python() as ihost:
-        dpv.call(f"{SIDE}:offer", DISK, one.address)
-        path = ihost.call(f"{SIDE}:attach_from", one.address, 10)
-        ihost.call(f"{SIDE}:write", path)
-        ihost.call(f"{SIDE}:wait_for_writes", 100)
+    with writing(lab, replacement=10) as (dpv, ihost):
         two.cut()
         time.sleep(1)  # writes are on their way that the dpv has not seen
         dpv.call(f"{SIDE}:revoke", 20)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from drystone.cluster.model.dlv import Attachment
 from drystone.cluster.state import rows
 from drystone.cluster.state.database import Database, Work
-from drystone.testing.browser import DESK, PATIENCE, PHONE, Launch, Visit, start_chromium
+from drystone.testing.browser import DESK, PATIENCE, PHONE, Launch, Visit
 from drystone.testing.cluster.client import GIB, OPERATOR
 from drystone.testing.cluster.processes import ApiProcess
 
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 
 EVIL = "<img src=x onerror=alert(1)>"
 LONG = "a-volume-whose-name-goes-on-without-a-blank-until-it-is-wider-than-a-phone"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Launch]:
-    with start_chromium() as launch:
-        yield launch
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Launch) -> Browser:
-    """One for all visits with scripts."""
-    return chromium()
 
 
 class Cluster:

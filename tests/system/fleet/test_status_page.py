@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from drystone.testing.browser import DESK, PATIENCE, PHONE, Launch, Visit, start_chromium
+from drystone.testing.browser import DESK, PATIENCE, PHONE, Launch, Visit
 from drystone.testing.fleet.processes import FleetProcesses, wait_until
 
 if TYPE_CHECKING:
@@ -18,18 +17,6 @@ if TYPE_CHECKING:
 SIZES = pytest.mark.parametrize(("size", "scheme"), [(PHONE, "dark"), (DESK, "light")], ids=["phone", "desk"])
 LONG_NAME = "a-host-whose-name-goes-on-without-any-blank-until-it-is-wider-than-a-phone.backups.example.org"
 EVIL_NAME = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Launch]:
-    with start_chromium() as launch:
-        yield launch
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Launch) -> Browser:
-    """One for all visits with scripts."""
-    return chromium()
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,9 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class Run:
 
     def go(self) -> None:
         """Until standard input ends, or a write fails."""
-        works = [*(lambda at=at: self._write(at) for at in range(THREADS)), self._read]
+        works: list[Callable[[], None]] = [*(partial(self._write, at) for at in range(THREADS)), self._read]
         threads = [threading.Thread(target=self._guard, args=(work,), daemon=True) for work in works]
         for each in threads:
             each.start()
@@ -122,9 +123,9 @@ class Run:
         with self._print:
             os.write(1, f"{line}\n".encode())
 
-    def _guard(self, work: object) -> None:
+    def _guard(self, work: Callable[[], None]) -> None:
         try:
-            work()  # type: ignore[operator]
+            work()
         except OSError as error:
             self._say(f"error {error.strerror}")
         finally:
