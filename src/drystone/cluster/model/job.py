@@ -19,9 +19,10 @@ NEXT: dict[JobStatus, frozenset[JobStatus]] = {
     "canceling": frozenset({"canceled", "failed"}),
     "finished": frozenset(),
     "canceled": frozenset(),
-    "failed": frozenset({"canceling"}),
+    "failed": frozenset(),
 }
-"""A state and those that may follow. What is finishing cannot be canceled: the volume is using it already.
+"""A state and those that may follow. What is finishing cannot be canceled: the volume is using it already. Nor can what
+has failed: a job knows its dlv by name, and that may be another's by then.
 
 A `resize` begins as processing: its size is the dlv's from the moment that it is recorded."""
 

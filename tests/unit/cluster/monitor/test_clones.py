@@ -345,6 +345,12 @@ def test_a_source_that_cannot_make_a_snapshot_fails_the_job_and_the_clone_can_be
     world.go()
     assert world.client.ask("GET", "/dlvs/new")[0] == 404
     assert snapshots(world) == []
+    # The name has another volume by now: whoever cancels the old job is not to lose that one.
+    world.client.must("POST", "/dlvs", {"name": "new", "dvg": "fast", "size": SIZE})
+    world.go()
+    assert world.client.ask("POST", f"/jobs/{job}/cancel")[0] == 409
+    world.go()
+    assert world.dlv("new").status == "detached"
 
 
 def live(world: World) -> None:
