@@ -10,6 +10,7 @@ from drystone.base.sizes import format_size
 from drystone.cli.cluster.asking import find_all, print_list, print_one, write
 from drystone.cli.cluster.help import ClusterCommand
 from drystone.cli.cluster.options import BACKUP, DLV, REPOSITORY, Where, Writing, api_options, lasting_options
+from drystone.cli.cluster.restores import restore
 from drystone.cli.output import json_option
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ def backups() -> None:
     """Backups of volumes, made by the ihosts that have them, while they are in use.
 
     Where to is the name of a repository in the configuration of the ihost, which has its URL and keys there.
-    `drystone backup` works on the same repositories: restore, mount, verify, prune.
+    `drystone backup` works on the same repositories: mount, verify, prune.
     """
+
+
+backups.add_command(restore)
 
 
 def _row(backup: Backup) -> tuple[object, ...]:

@@ -27,7 +27,9 @@ from drystone.cli.output import json_option, print_json, print_line, print_pairs
 if TYPE_CHECKING:
     from drystone.cluster.model.dlv import Dlv, Leg
 
-_STATUS = click.Choice(["creating", "detached", "attaching", "attached", "detaching", "fencing", "deleting", "failed"])
+_STATUS = click.Choice(
+    ["creating", "restoring", "detached", "attaching", "attached", "detaching", "fencing", "deleting", "failed"]
+)
 
 
 @click.group()
@@ -149,6 +151,7 @@ def _print(dlv: Dlv) -> None:
             ("ihost", _spell_place(dlv)),
             *_spell_rollback(dlv),
             *([("copied from", dlv.source.name)] if dlv.source is not None else []),
+            *([("restored from", f"backup {dlv.restore.backup}")] if dlv.restore is not None else []),
             ("copies", dlv.mirrors),
             ("epoch", dlv.epoch),
             ("id", dlv.id),

@@ -15,23 +15,21 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from threading import Event, Lock, Thread
 
 from msgspec.structs import replace
 
 from drystone.backup.format.keys import UUID
 from drystone.backup.repository import BackupRequest, Repository
 from drystone.backup.thin_backup import ThinDisk, back_up_thin, plan_thin
-from drystone.base.errors import BusyError, DamagedError, DrystoneError, NotFoundError, UnavailableError, UsageError
+from drystone.base.errors import DamagedError, UnavailableError, UsageError
 from drystone.base.names import check_name
 from drystone.base.sizes import SECTOR
 from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.repositories import Repositories
+from drystone.cluster.agents.runs import Run, Runs
 from drystone.cluster.model.backup import BackupSeen, BackupWish
 from drystone.cluster.model.dlv import VOLUME_ID
 from drystone.dvm.metadata_snapshot import POOL, held_metadata
@@ -47,24 +45,6 @@ WISH_FACT = "cluster.backup"
 _ENDING = "-backup"
 """Of the UUID of the device that is read."""
 _UUID = re.compile(UUID)
-_REMEMBERED = 100
-"""Backups that have ended, whose outcome is told without looking into the repository."""
-_STOP_SECONDS = 20.0
-"""That a backup has to end: a chunk may be on its way to a slow store."""
-
-
-class _StoppedError(Exception):
-    """It was to end."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """A backup under way. :ivar ended: nothing of it runs, and its device is gone."""
-
-    wish: BackupWish
-    seen: BackupSeen
-    stop: Event = field(default_factory=Event)
-    ended: Event = field(default_factory=Event)
 
 
 class Backups:
@@ -73,8 +53,7 @@ class Backups:
     def __init__(self, devices: Devices, repositories: Repositories) -> None:
         self._devices = devices
         self._repositories = repositories
-        self._guard = Lock()
-        self._runs: OrderedDict[str, _Run] = OrderedDict()
+        self._runs: Runs[BackupWish] = Runs("backup", self._back_up)
 
     def put(self, wish: BackupWish) -> BackupSeen:
         """Make a backup, in a thread of its own, unless it is made already; how it stands.
@@ -82,68 +61,28 @@ class Backups:
         :raises BusyError: another one of the dlv is under way. :raises UsageError: a wish that cannot be.
         """
         check_wish(wish)
-        with self._guard:
-            run = self._runs.get(wish.id)
-            if run is None:
-                for other in self._runs.values():
-                    if other.wish.dlv == wish.dlv and not other.ended.is_set():
-                        raise BusyError(f"backup {other.wish.id} of dlv {wish.name} is under way")
-                run = self._runs[wish.id] = _Run(wish, BackupSeen(wish.id, "running"))
-                Thread(target=self._run, args=(run,), name=f"backup-{wish.id}", daemon=True).start()
-                self._forget()
-            return run.seen
+        return self._runs.put(wish)
 
     def stop(self, backup: str) -> None:
         """End a backup; when this returns nothing of it runs. What the repository has of it is for the next one.
 
         :raises NotFoundError: it is not known. :raises BusyError: it does not end; ask again.
         """
-        with self._guard:
-            run = self._runs.get(backup)
-        if run is None:
-            raise NotFoundError(f"there is no backup {backup[:100]!r} here")
-        self._end(run)
-        with self._guard:
-            self._runs.pop(backup, None)
+        self._runs.stop(backup)
 
     def leave(self, dlv: str) -> None:
-        """End the backups of a dlv (its id), which is to be taken down. :raises BusyError: one does not end."""
-        with self._guard:
-            runs = [run for run in self._runs.values() if run.wish.dlv == dlv and not run.ended.is_set()]
-        for run in runs:
-            self._end(run)
-            with self._guard:
-                self._runs.pop(run.wish.id, None)  # it goes on when the dlv is attached again
+        """End the backups of a dlv (its id), which is to be taken down: they go on when it is attached again.
+
+        :raises BusyError: one does not end.
+        """
+        self._runs.leave(dlv)
         self._remove(dlv)
 
     def recover(self) -> None:
         """Remove what an agent left that was killed. :raises DrystoneError: a removal failed."""
         self._devices.remove_all({each.uuid for each in self._devices.entries() if is_of_backup(each.uuid)})
 
-    def _forget(self) -> None:
-        for key in [key for key, run in self._runs.items() if run.ended.is_set()][:-_REMEMBERED]:
-            del self._runs[key]
-
-    def _end(self, run: _Run) -> None:
-        run.stop.set()
-        if not run.ended.wait(_STOP_SECONDS):
-            raise BusyError(f"backup {run.wish.id} has not ended yet", hint="try again")
-
-    def _run(self, run: _Run) -> None:
-        try:
-            run.seen = self._back_up(run)
-        except _StoppedError:
-            log.info("backup %s of dlv %s was ended", run.wish.id, run.wish.name)
-        except DrystoneError as error:
-            log.warning("backup %s of dlv %s: %s", run.wish.id, run.wish.name, error)
-            run.seen = replace(run.seen, status="failed", reason=error.message)
-        except Exception as error:  # the supervisor of the thread: whatever it is, the backup has ended
-            log.exception("backup %s of dlv %s", run.wish.id, run.wish.name)
-            run.seen = replace(run.seen, status="failed", reason=f"a defect: {type(error).__name__}")
-        finally:
-            run.ended.set()
-
-    def _back_up(self, run: _Run) -> BackupSeen:
+    def _back_up(self, run: Run[BackupWish]) -> BackupSeen:
         wish = run.wish
         repository = self._repositories.open(wish.repository)
         for info in repository.list(wish.dlv, damaged=_say):
@@ -153,21 +92,15 @@ class Backups:
             made = self._make(run, repository, disk)
         return replace(run.seen, status="finished", backup=made)
 
-    def _make(self, run: _Run, repository: Repository, disk: ThinDisk) -> str:
+    def _make(self, run: Run[BackupWish], repository: Repository, disk: ThinDisk) -> str:
         """Make it upon the newest backup that is whole, or upon none when that is not; its UUID."""
-
-        def note(done: int, total: int) -> None:
-            if run.stop.is_set():
-                raise _StoppedError("it was to end")
-            run.seen = replace(run.seen, done=done, total=total)
-
         wish = run.wish
         about = {WISH_FACT: wish.id, "cluster.dlv": wish.name, "cluster.snapshot": wish.snapshot}
         request = BackupRequest(wish.dlv, f"{wish.name}@{wish.snapshot}", about=about)
         base, reading = plan_thin(repository, disk, request, damaged=_say)
-        note(0, 0)
+        run.note(0, 0)
         made, warnings = back_up_thin(
-            repository, disk, BackupRequest(wish.dlv, request.source_name, base, about), reading, progress=note
+            repository, disk, BackupRequest(wish.dlv, request.source_name, base, about), reading, progress=run.note
         )
         for each in warnings:
             log.info("backup %s of dlv %s: %s", wish.id, wish.name, each)

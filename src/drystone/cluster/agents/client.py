@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 from drystone.base.errors import MismatchError
 from drystone.cluster.agents.answers import LegsSeen, Survey, VolumeSeen
 from drystone.cluster.connection import ClientTls, Connection
-from drystone.cluster.model.backup import BackupSeen, BackupWish
+from drystone.cluster.model.backup import BackupSeen, BackupWish, RestoreWish
 from drystone.cluster.model.calls import LegsWish, VolumeWish
 
 Seen = TypeVar("Seen", LegsSeen, VolumeSeen)
@@ -63,9 +63,19 @@ class AgentClient:
 
         :raises BusyError: another one of the dlv is under way there.
         """
-        seen = self._connection.ask("PUT", f"/v1/backups/{urllib.parse.quote(wish.id, safe='')}", BackupSeen, wish)
+        return self._ask_for("backups", wish)
+
+    def restore(self, wish: RestoreWish) -> BackupSeen:
+        """Have a dlv filled from a backup by the ihost that has it; how that stands. The same call again is harmless.
+
+        :raises UnavailableError: the ihost does not have the dlv.
+        """
+        return self._ask_for("restores", wish)
+
+    def _ask_for(self, what: str, wish: BackupWish | RestoreWish) -> BackupSeen:
+        seen = self._connection.ask("PUT", f"/v1/{what}/{urllib.parse.quote(wish.id, safe='')}", BackupSeen, wish)
         if seen.id != wish.id:
-            raise MismatchError(f"the agent answered about backup {seen.id}, not about {wish.id}")
+            raise MismatchError(f"the agent answered about {seen.id} of its {what}, not about {wish.id}")
         return seen
 
     def stop_backup(self, backup: str) -> None:

@@ -1,5 +1,5 @@
 """An agent's HTTP: PUT /v1/dlvs/ID with a wish, GET of one dlv or of all that is seen, PUT and DELETE of
-/v1/backups/ID at an ihost, problem documents.
+/v1/backups/ID and PUT of /v1/restores/ID at an ihost, problem documents.
 
 Over TLS, and only for who has a certificate of the cluster's authority that is made for clients: the API. Plain HTTP is
 for one machine alone, on a loopback address, and when it is asked for.
@@ -22,7 +22,7 @@ import msgspec
 from drystone.base.documents import decode
 from drystone.base.errors import DrystoneError, NotFoundError, UsageError
 from drystone.cluster.agents.answers import Survey
-from drystone.cluster.model.backup import BackupSeen, BackupWish
+from drystone.cluster.model.backup import BackupSeen, BackupWish, RestoreWish
 from drystone.cluster.statuses import status_of
 from drystone.wire.problems import CONTENT_TYPE, to_problem
 from drystone.wire.revocation import heed_list
@@ -39,6 +39,7 @@ _CALLS = 64
 """At one time. Each has a thread, which a kernel that waits for a disk may keep."""
 _PLACE = "/v1/dlvs"
 _BACKUPS = "/v1/backups"
+_RESTORES = "/v1/restores"
 _LIMITS = Limits()
 
 
@@ -82,9 +83,21 @@ class Backups(Protocol):
     def stop(self, backup: str) -> None: ...
 
 
+class Restores(Protocol):
+    """What fills dlvs from backups, where there is that."""
+
+    def put(self, wish: RestoreWish) -> BackupSeen: ...
+
+
 @asynccontextmanager
 async def serve_agent(
-    agent: Agent, listen: str, *, backups: Backups | None = None, tls: MutualTls | None = None, plain: bool = False
+    agent: Agent,
+    listen: str,
+    *,
+    backups: Backups | None = None,
+    restores: Restores | None = None,
+    tls: MutualTls | None = None,
+    plain: bool = False,
 ) -> AsyncIterator[str]:
     """Answer calls while the block runs; its URL. :param plain: without TLS, for this machine alone.
 
@@ -96,12 +109,12 @@ async def serve_agent(
             hint="or plainly, when that is asked for, on a loopback address",
         )
     with ThreadPoolExecutor(_CALLS, "call") as threads:
-        async with serve_tcp(_make_handler(agent, backups, threads), listen, tls=tls) as url:
+        async with serve_tcp(_make_handler(agent, backups, restores, threads), listen, tls=tls) as url:
             yield url
 
 
 def _make_handler(
-    agent: Agent, backups: Backups | None, threads: ThreadPoolExecutor
+    agent: Agent, backups: Backups | None, restores: Restores | None, threads: ThreadPoolExecutor
 ) -> Callable[[web.BaseRequest], Any]:  # fmt: skip
     from aiohttp import web
 
@@ -123,9 +136,7 @@ def _make_handler(
                 if wish.dlv != dlv:
                     raise UsageError(f"the wish is for another dlv than the path, {dlv[:80]!r}")
                 return await do(lambda: agent.put(wish))
-        if backups is not None and request.path.startswith(f"{_BACKUPS}/"):
-            return await do(await _find_action(request, backups))
-        raise NotFoundError(f"there is no route {request.method} {request.path[:200]}")
+        return await do(await _find_lasting(request, backups, restores))
 
     async def handle(request: web.BaseRequest) -> web.Response:
         try:
@@ -140,6 +151,17 @@ def _make_handler(
         return answer
 
     return handle
+
+
+async def _find_lasting(
+    request: web.BaseRequest, backups: Backups | None, restores: Restores | None
+) -> Callable[[], object]:
+    """What is asked of work that lasts. :raises UsageError: it is no wish. :raises NotFoundError: no such route."""
+    if backups is not None and request.path.startswith(f"{_BACKUPS}/"):
+        return await _find_action(request, backups)
+    if restores is not None and request.method == "PUT" and request.path.startswith(f"{_RESTORES}/"):
+        return await _find_restore(request, restores)
+    raise NotFoundError(f"there is no route {request.method} {request.path[:200]}")
 
 
 async def _find_action(request: web.BaseRequest, backups: Backups) -> Callable[[], object]:
@@ -158,6 +180,14 @@ async def _find_action(request: web.BaseRequest, backups: Backups) -> Callable[[
 
         return stop
     raise NotFoundError(f"there is no route {request.method} {request.path[:200]}")
+
+
+async def _find_restore(request: web.BaseRequest, restores: Restores) -> Callable[[], object]:
+    """What is to be restored. :raises UsageError: it is no wish."""
+    wish = decode(await _read_body(request), RestoreWish, "the wish")
+    if wish.id != (restore := request.path.removeprefix(f"{_RESTORES}/")):
+        raise UsageError(f"the wish is for another restore than the path, {restore[:80]!r}")
+    return lambda: restores.put(wish)
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

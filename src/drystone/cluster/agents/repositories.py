@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drystone.backup.credentials import find_credential
-from drystone.backup.repository import Repository, create_repository
+from drystone.backup.repository import Repository, create_repository, open_repository
 from drystone.base.errors import NotFoundError, UsageError
 from drystone.cluster.agents.repository_settings import RepositorySettings
 from drystone.store.opening import open_store
@@ -26,10 +26,11 @@ class Repositories:
     def __init__(self, settings: Mapping[str, RepositorySettings]) -> None:
         self._settings = settings
 
-    def open(self, name: str) -> Repository:
-        """The repository of that name; made when there is none yet.
+    def open(self, name: str, *, make: bool = True) -> Repository:
+        """The repository of that name. :param make: it is made when there is none yet.
 
-        :raises NotFoundError: the configuration has no such name. :raises UsageError: a file of it is wrong.
+        :raises NotFoundError: the configuration has no such name, or there is none. :raises UsageError: a file of it is
+            wrong.
         :raises DrystoneError: the store, or the repository, cannot be used.
         """
         if name not in self._settings:
@@ -42,7 +43,7 @@ class Repositories:
             own, log.warning, passphrase_file=settings.passphrase_file, key_file=settings.key_file
         )
         store = open_store(settings.url, endpoint=settings.endpoint, environ={**os.environ, **own})
-        return create_repository(store, credential)
+        return create_repository(store, credential) if make else open_repository(store, credential)
 
 
 def read_environment(path: Path) -> dict[str, str]:

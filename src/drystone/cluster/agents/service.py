@@ -30,6 +30,7 @@ from drystone.cluster.agents.meters import Meters
 from drystone.cluster.agents.record import ApiRecord
 from drystone.cluster.agents.repositories import Repositories
 from drystone.cluster.agents.repository_settings import RepositorySettings
+from drystone.cluster.agents.restores import Restores
 from drystone.cluster.agents.slices import Slices
 from drystone.cluster.agents.timeouts import MIRRORED
 from drystone.cluster.agents.watch import Watcher
@@ -77,7 +78,7 @@ class IhostSettings:
     :ivar name: of this ihost, as the cluster calls it. :ivar api: its URL. :ivar token: the file with this agent's
         token. :ivar authority: PEM of who vouches for the API; the machine's own authorities when None.
     :ivar logs: a folder on a tmpfs. :ivar timeouts: of iSCSI sessions with legs that others stand beside.
-    :ivar repositories: that it backs dlvs up to, by name.
+    :ivar repositories: that it backs dlvs up to, and restores them from, by name.
     """
 
     listen: str
@@ -131,15 +132,21 @@ async def run_ihost_agent(settings: IhostSettings, ready: Callable[[str], None])
     with KernelDeviceMapper() as dm:
         devices = Devices(dm)
         meters = Meters(dm)
-        backups = Backups(devices, Repositories(settings.repositories))
+        repositories = Repositories(settings.repositories)
+        backups, restores = Backups(devices, repositories), Restores(devices, repositories)
+
+        def leave(dlv: str) -> None:
+            restores.leave(dlv)
+            backups.leave(dlv)
+
         agent = IhostAgent(
             settings.folder, devices, OpenIscsi(), RamLogs(settings.logs), timeouts=settings.timeouts,
-            measure=meters.begin if settings.metrics else lambda _: None, before_leaving=backups.leave,
+            measure=meters.begin if settings.metrics else lambda _: None, before_leaving=leave,
         )  # fmt: skip
         watcher = Watcher(agent, devices, record)
         works = (partial(_recover_backups, backups), agent.recover, lambda: watcher.run(stop))
         async with _exposing(lambda: measure_ihost(agent, meters), settings.metrics):
-            await _serve(agent, settings, ready, works, stop, backups)
+            await _serve(agent, settings, ready, works, stop, backups, restores)
 
 
 def _recover_backups(backups: Backups) -> None:
@@ -173,9 +180,13 @@ async def _serve(
     works: tuple[Callable[[], None], ...],
     stop: Event,
     backups: Backups | None = None,
+    restores: Restores | None = None,
 ) -> None:
     """Answer calls until a signal comes. :param works: what is done beside, :param stop: and ends when that is set."""
-    async with serve_agent(agent, settings.listen, backups=backups, tls=settings.tls, plain=settings.plain) as url:
+    serving = serve_agent(
+        agent, settings.listen, backups=backups, restores=restores, tls=settings.tls, plain=settings.plain
+    )
+    async with serving as url:
         told = asyncio.create_task(wait_for_signal())
         await asyncio.sleep(0)  # signals are waited for before anybody knows of us
         with _beside(works, stop):

@@ -19,6 +19,7 @@ from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.dpv import Ihost
 from drystone.cluster.model.in_sync import attach
 from drystone.cluster.model.resizing import rollback_messages
+from drystone.cluster.model.restoring import check_filled
 from drystone.cluster.state import rows
 from drystone.cluster.state.answers import Answer
 from drystone.cluster.state.database import Work
@@ -42,11 +43,12 @@ def plan(connection: Connection, name: str, wanted: AttachmentWish) -> tuple[Dlv
     """The dlv, what it becomes when it is to be attached, and the ihost.
 
     :raises NotFoundError: there is no such dlv, or no such ihost.
-    :raises BusyError: it is elsewhere. :raises RefusedError: the ihost is not available; or it is a clone, and its
-        source is not there.
+    :raises BusyError: it is elsewhere, or being restored. :raises RefusedError: the ihost is not available; or it is a
+        clone, and its source is not there.
     """
     dlv = rows.load_dlv(connection, known(name, "dlv"))
     ihost = rows.load_ihost(connection, wanted.ihost)
+    check_filled(dlv)
     holder = dlv.wanted if dlv.attachment is None else dlv.attachment.ihost
     if holder not in {"", ihost.name} or dlv.status in {"detaching", "fencing", "deleting", "failed"}:
         raise BusyError(f"dlv {name} is {dlv.status}" + (f", {holder} has it" if holder else ""))
@@ -91,9 +93,11 @@ def give_up(work: Work, name: str, *, force: bool) -> Answer:
     """Record that it is to be nowhere. 204 when it is.
 
     :raises NotFoundError: there is no such dlv. :raises RefusedError: by force, from an ihost that is available.
-    :raises BusyError: a clone is copied from it there.
+    :raises BusyError: a clone is copied from it there; or it is being restored.
     """
     dlv = rows.load_dlv(work.connection, known(name, "dlv"))
+    if dlv.wanted:
+        check_filled(dlv)
     if dlv.attachment is None:
         if dlv.wanted:
             after = replace(dlv, wanted="", status="detached", reason="", epoch=dlv.epoch + 1)

@@ -146,7 +146,10 @@ def start(work: Work, source: str, wanted: NewClone) -> Answer:
 
 
 def cancel(work: Work, job: Job) -> Answer:
-    """Have the clone be detached and deleted. :raises RefusedError: it has all, and is a dlv like any other."""
+    """Have the clone, or what is being restored, be detached and deleted.
+
+    :raises RefusedError: it has all, and is a dlv like any other.
+    """
     check_step(job, "canceling")
     after = replace(job, status="canceling", reason=f"dlv {job.dlv} is to be detached and deleted")
     rows.save_job(work.connection, job, after)

@@ -32,6 +32,7 @@ from drystone.cluster.model.calls import export_calls, removal_calls
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.dpv import Dvg
 from drystone.cluster.model.layout import SECTORS_A_CHUNK, check_shape, first_groups
+from drystone.cluster.model.restoring import check_filled
 from drystone.cluster.state import rows, schema
 from drystone.cluster.state.answers import Answer
 from drystone.cluster.state.database import Work
@@ -89,9 +90,12 @@ def create(work: Work, wanted: NewDlv) -> Answer:
 def plan_removal(connection: Connection, name: str) -> tuple[Dlv, Dlv | None]:
     """The dlv, and what it becomes when it is deleted: None when no agent was told of it, so that it is gone at once.
 
-    :raises NotFoundError: there is none. :raises BusyError: it is attached, or to be, or a clone is copied from it.
+    :raises NotFoundError: there is none. :raises BusyError: it is attached, or to be, or being restored; or a clone is
+        copied from it.
     """
     dlv = rows.load_dlv(connection, known(name, "dlv"))
+    if dlv.wanted:
+        check_filled(dlv)
     if dlv.attachment is not None or dlv.wanted:
         where = dlv.wanted if dlv.attachment is None else dlv.attachment.ihost
         raise BusyError(f"dlv {name} is attached to {where}", hint="detach it first")

@@ -140,6 +140,21 @@ class NewBackup(Struct, frozen=True, forbid_unknown_fields=True):
     repository: Name
 
 
+class NewRestore(Struct, frozen=True, forbid_unknown_fields=True):
+    """A dlv to be made of a backup, of the size that this has. :ivar ihost: that fills it: its configuration has the
+    repository.
+
+    :ivar dvg, initial_size, mirrors, stripes: as of a new dlv.
+    """
+
+    name: DlvName
+    dvg: Name
+    ihost: Name
+    initial_size: Some | None = None
+    mirrors: Annotated[int, Meta(ge=1, le=MOST_MIRRORS)] = 2
+    stripes: Annotated[int, Meta(ge=1, le=MOST_STRIPES)] = 1
+
+
 class Extension(Struct, frozen=True, forbid_unknown_fields=True):
     """By how many bytes, at least, a dlv's pool is to grow."""
 

@@ -47,15 +47,15 @@ def start(work: Work, name: str, wanted: Extension) -> Answer:
 
 
 def cancel(work: Work, job_id: str) -> Answer:
-    """Give the group back, or let the volume stay as it is, while no agent was told of it; then it is canceled. A clone
-    is deleted.
+    """Give the group back, or let the volume stay as it is, while no agent was told of it; then it is canceled. What is
+    being copied or restored is deleted.
 
     :raises NotFoundError: there is no such job. :raises RefusedError: it is too late, or another group came after it.
     """
     job = rows.load_job(work.connection, known(job_id, "job"))
     if job.status in {"canceling", "canceled"}:
         return told(job, 202)
-    if job.kind == "clone":
+    if job.kind in {"clone", "restore"}:
         return clones.cancel(work, job)
     if job.kind in {"failover", "move"}:
         raise RefusedError(f"job {job.id} puts legs of dlv {job.dlv} elsewhere", hint="let the job finish")
@@ -106,7 +106,7 @@ def make_handlers(desk: Desk) -> list[ControllerRouterHandler]:
     @post("/jobs/{name:str}/cancel", status_code=202, responses=answers({202: Job}, 400, 404, 409),
           operation_id="cancelJob")  # fmt: skip
     async def canceled(request: AnyRequest, name: Named, key: Key = None) -> Response[bytes]:
-        """Cancel a job of which no agent was told; or a clone that is not copied yet, which is deleted then."""
+        """Cancel a job of which no agent was told; or a clone or a restore that has not all yet, which is deleted."""
         return await desk.write(request, key, None, lambda work: cancel(work, name))
 
     return [extended, listed, one, canceled]

@@ -17,6 +17,7 @@ from drystone.cluster.api import (
     jobs,
     metrics,
     resizes,
+    restores,
     rollbacks,
     snapshots,
 )
@@ -34,7 +35,7 @@ def make_api(desk: Desk, tokens: Tokens, *, page_seconds: float = PAGE_SECONDS) 
     """The API as an ASGI application over an open database, with metrics and the page for people."""
     rooms = (
         *(dpvs, evacuations, dvgs, balancing, ihosts),
-        *(dlvs, snapshots, clones, attachments, resizes, rollbacks, jobs, backups, commits, events),
+        *(dlvs, snapshots, clones, attachments, resizes, rollbacks, jobs, backups, restores, commits, events),
     )
     handlers = [handler for room in rooms for handler in room.make_handlers(desk)]
     others = [*metrics.make_handlers(desk), make_page(desk, tokens, page_seconds)]

@@ -14,6 +14,7 @@ from drystone.cluster.api.clones import check_unused, find_snapshot
 from drystone.cluster.api.desk import GONE, Desk, Key, Named, answers, give, known, told
 from drystone.cluster.api.documents import NewSnapshot, Snapshots
 from drystone.cluster.model.dlv import Snapshot, free_thin_id
+from drystone.cluster.model.restoring import check_filled
 from drystone.cluster.state import rows
 from drystone.cluster.state.answers import Answer
 from drystone.cluster.state.database import Work
@@ -24,7 +25,7 @@ def make(work: Work, dlv_name: str, wanted: NewSnapshot) -> Answer:
     """Plan one: the pool is told of it when the dlv is attached.
 
     :raises NotFoundError: there is no such dlv. :raises ExistsError: it has one of that name.
-    :raises BusyError: it is being deleted. :raises ExhaustedError: thin ids ran out.
+    :raises BusyError: it is being deleted, or restored. :raises ExhaustedError: thin ids ran out.
     """
     dlv = rows.load_dlv(work.connection, known(dlv_name, "dlv"))
     check_name(wanted.name, "snapshot")
@@ -32,6 +33,7 @@ def make(work: Work, dlv_name: str, wanted: NewSnapshot) -> Answer:
         raise ExistsError(f"dlv {dlv.name} has a snapshot {wanted.name!r}")
     if dlv.status in {"deleting", "failed"}:
         raise BusyError(f"dlv {dlv.name} is {dlv.status}")
+    check_filled(dlv)
     thin_id = free_thin_id(dlv)
     reason = "the agent of its ihost was not told yet" if dlv.attachment else "its dlv is attached nowhere"
     if dlv.source is not None:

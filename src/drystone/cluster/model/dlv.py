@@ -13,8 +13,12 @@ from msgspec import Struct
 from drystone.base.errors import ExhaustedError
 from drystone.cluster.model.extents import EXTENT
 
-DlvStatus = Literal["creating", "detached", "attaching", "attached", "detaching", "fencing", "deleting", "failed"]
-"""`fencing`: its ihost does not answer, and is shut out by the dpvs before anything else."""
+DlvStatus = Literal[
+    "creating", "restoring", "detached", "attaching", "attached", "detaching", "fencing", "deleting", "failed"
+]  # fmt: skip
+"""`fencing`: its ihost does not answer, and is shut out by the dpvs before anything else. `restoring`: it is at an
+ihost, or on its way there, to be filled from a backup, and nobody has a device of it.
+"""
 LegStatus = Literal["planned", "creating", "ready", "deleting"]
 """`planned`: no agent was told of it. `creating`, `deleting`: one was told, or may have been. `ready`: it said so."""
 SnapshotStatus = Literal["planned", "creating", "available", "deleting", "failed"]
@@ -134,6 +138,19 @@ class Rollback(Struct, frozen=True, kw_only=True):
     thin_id: int
 
 
+class Restore(Struct, frozen=True, kw_only=True):
+    """What a volume is filled from. Until all of it is there nobody gets a device of it.
+
+    :ivar repository: as ihosts call it. :ivar volume: whose backup it is, :ivar backup: and the backup's UUID, both as
+        the repository knows them. :ivar ihost: that fills it.
+    """
+
+    repository: str
+    volume: str
+    backup: str
+    ihost: str
+
+
 class Attachment(Struct, frozen=True, kw_only=True):
     """Where a dlv is attached. :ivar epoch: of the dlv when it was given to that ihost."""
 
@@ -157,6 +174,7 @@ class Dlv(Struct, frozen=True, kw_only=True):
     :ivar thin_id: the volume's own, in its pool. :ivar rollback: one that the pool was not told of yet.
     :ivar fill: the epoch in which it was asked that the file system on it grows to its size; 0: nobody asks for it.
     :ivar source: what it is copied from, None: it is no clone, or has all of it.
+    :ivar restore: the backup that it is filled from, None: from none, or all is there.
     """
 
     id: str
@@ -185,6 +203,7 @@ class Dlv(Struct, frozen=True, kw_only=True):
     wanted: str = ""
     attachment: Attachment | None = None
     source: Source | None = None
+    restore: Restore | None = None
 
     def legs_of(self, mirror: MirrorKey) -> tuple[Leg, ...]:
         """The legs of a mirror, in the order of their places."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from drystone.base.errors import RefusedError
 
-JobKind = Literal["extend", "failover", "move", "resize", "rollback", "clone"]
+JobKind = Literal["extend", "failover", "move", "resize", "rollback", "clone", "restore"]
 JobStatus = Literal["creating", "processing", "finishing", "finished", "canceling", "canceled", "failed"]
 ENDED: tuple[JobStatus, ...] = ("finished", "canceled", "failed")
 
@@ -35,7 +35,7 @@ class Job(Struct, frozen=True, kw_only=True):
     :ivar leg: id of the one that a `failover` puts in the place of a lost one, or that a `move` puts in the place of
         one that is given up once the new one has joined.
     :ivar fill: of a `resize` that the file system is to follow: the dlv's `fill` that it waits for; else 0.
-    :ivar done: bytes that are copied, of :ivar total:, where that is counted: by a `clone`.
+    :ivar done: bytes that are copied, of :ivar total:, where that is counted: by a `clone` and a `restore`.
     """
 
     id: str

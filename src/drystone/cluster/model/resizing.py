@@ -8,20 +8,23 @@ from drystone.base.errors import BusyError, RefusedError, UsageError
 from drystone.base.sizes import format_size
 from drystone.cluster.model.dlv import Dlv, Rollback, Snapshot, free_thin_id
 from drystone.cluster.model.layout import check_shape
+from drystone.cluster.model.restoring import check_filled
 
 
 def resize(dlv: Dlv, size: int, *, grow_filesystem: bool) -> Dlv:
     """A dlv of `size` bytes. Its pool is not touched: that grows when more is written than it has room for.
 
     :param grow_filesystem: what is on it is to follow, also when the size is the one that it has.
-    :raises UsageError: no volume can have that size. :raises BusyError: it is being deleted; it is a clone that has not
-        all yet; a snapshot that a clone is to be copied from is not made yet, and would hold what is larger than that.
+    :raises UsageError: no volume can have that size. :raises BusyError: it is being deleted, or restored; it is a clone
+        that has not all yet; a snapshot that a clone is to be copied from is not made yet, and would hold what is
+        larger than that.
     :raises RefusedError: it is larger, or as large.
     """
     check_shape(size, min(size, dlv.initial_size), dlv.mirrors, dlv.stripes)
     if dlv.status in {"deleting", "failed"}:
         raise BusyError(f"dlv {dlv.name} is {dlv.status}")
     _refuse_clone(dlv)
+    check_filled(dlv)
     for each in dlv.snapshots:
         if each.temporary and each.status in {"planned", "creating"}:
             raise BusyError(

@@ -84,7 +84,8 @@ def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly]) -> State:
     """All devices of an attached dlv, and of those of its snapshots that are opened.
 
     The volume and its snapshots are devices `...:thinN`, N the thin id. A group of which there are no assemblies is not
-    in use yet. While a rollback is to be told to the pool, nobody can open the volume: there is no device for it.
+    in use yet. While a rollback is to be told to the pool, or the volume is filled from a backup, nobody can open it:
+    there is no final device.
     """
     devices: list[Device] = []
     groups = tuple(group for group in dlv.groups if group.mirrors[0] in assemblies)
@@ -107,7 +108,7 @@ def ihost_state(dlv: Dlv, assemblies: Mapping[MirrorKey, Assembly]) -> State:
     for each in dlv.snapshots:
         if each.opened and each.status in {"creating", "available"}:
             devices.append(replace(_thin(dlv, each.thin_id, each.size), read_only=True))
-    if dlv.rollback is None:
+    if dlv.rollback is None and dlv.restore is None:
         devices += _final(dlv)
     return State(tuple(devices))
 

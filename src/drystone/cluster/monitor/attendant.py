@@ -45,6 +45,7 @@ class Attendant:
         self._patience = patience
         self._steps: dict[DlvStatus, Callable[[View], Decision | None]] = {
             "creating": self._create,
+            "restoring": self._attach,
             "detached": self._keep,
             "attaching": self._attach,
             "attached": self._hold,
@@ -115,7 +116,7 @@ class Attendant:
 
     def _give_space(self, view: View, pool: PoolSeen | None) -> bool:
         """Start a failover of a leg that is away for long, or another group for a pool that is nearly full."""
-        if view.dlv.status not in {"creating", "attached", "detached"}:
+        if view.dlv.status not in {"creating", "restoring", "attached", "detached"}:
             return False
         name = view.dlv.name
         self._memory.shortages.pop(view.dlv.id, None)

@@ -67,7 +67,7 @@ class BackupAttendant:
         except DrystoneError as error:
             log.info("ihost %s, backup %s: %s", ihost.name, backup.id, error)
             return replace(backup, reason=f"{ihost.name}: {error.message}"[:1000])
-        return judge(backup, seen, ihost.name)
+        return judge(replace(backup, size=snapshot.size), seen, ihost.name)
 
     def _cancel(self, backup: Backup, dlv: Dlv | None, ihost: Ihost | None) -> Backup:
         canceled = replace(backup, status="canceled", reason="")

@@ -17,12 +17,16 @@ from drystone.cluster.monitor.view import View
 
 
 def is_made(view: View) -> bool:
-    """Whether it is a clone that has all its legs."""
-    return view.dlv.source is not None and all(leg.status == "ready" for leg in view.dlv.legs)
+    """Whether it has all its legs, and is to be copied or filled next."""
+    is_empty = view.dlv.source is not None or view.dlv.restore is not None
+    return is_empty and all(leg.status == "ready" for leg in view.dlv.legs)
 
 
 def place(view: View) -> Decision | None:
-    """A clone that is made is to be attached where its source is."""
+    """A clone that is made is to be attached where its source is; what is restored goes where it is filled."""
+    if view.dlv.restore is not None:
+        ihost = view.dlv.restore.ihost
+        return become(replace(view.dlv, wanted=ihost, epoch=view.dlv.epoch + 1), "restoring", f"{ihost} is to fill it")
     if obstacle := find_obstacle(view):
         return wait(view.dlv, obstacle)
     assert view.source is not None, "there is no obstacle"
@@ -89,17 +93,24 @@ def _release(view: View) -> Decision | None:
 
 
 def drop(view: View) -> Decision | None:
-    """A clone whose job is canceled goes: it is detached, then deleted."""
+    """A clone whose job is canceled goes, and so does what cannot be restored: it is detached, then deleted."""
     dlv = view.dlv
-    if not any(job.kind == "clone" and job.status == "canceling" for job in view.jobs):
+    reason = _find_end(view)
+    if not reason or dlv.status in {"detaching", "fencing", "deleting"}:
         return None
-    if dlv.status in {"detaching", "fencing", "deleting"}:
-        return None
-    reason = "its job was canceled"
     if dlv.attachment is not None:
         return become(replace(dlv, wanted="", epoch=dlv.epoch + 1), "detaching", reason)
     legs = tuple(replace(leg, status="deleting") for leg in dlv.legs)
     return become(replace(dlv, wanted="", legs=legs, epoch=dlv.epoch + 1), "deleting", reason)
+
+
+def _find_end(view: View) -> str:
+    """Why a dlv that has not all yet will never have; "" when it may."""
+    if any(job.kind in {"clone", "restore"} and job.status == "canceling" for job in view.jobs):
+        return "its job was canceled"
+    if view.dlv.restore is not None and not any(job.kind == "restore" for job in view.jobs):
+        return "its restore has failed"
+    return ""
 
 
 def count(view: View, seen: VolumeSeen | None) -> tuple[Job, Job] | None:

@@ -17,6 +17,7 @@ from drystone.cluster.model.cloning import is_copying
 from drystone.cluster.model.dlv import Dlv, DlvStatus, Leg, Snapshot
 from drystone.cluster.model.in_sync import Assembly, Change
 from drystone.cluster.model.job import Job, JobStatus
+from drystone.cluster.model.restoring import status_held
 from drystone.cluster.monitor.view import View
 
 CALLER = "monitor"
@@ -161,7 +162,7 @@ def give_up_legs(view: View, lost: Collection[str]) -> Decision | None:
     except RefusedError as error:
         return wait(view.dlv, error.message)
     text = tell_lost(view, lost)
-    status: DlvStatus = "attached" if view.dlv.status == "detaching" else view.dlv.status
+    status: DlvStatus = status_held(view.dlv) if view.dlv.status == "detaching" else view.dlv.status
     return _of(change._replace(dlv=replace(change.dlv, status=status)), text, ("lost", "dlv", view.dlv.name, text))
 
 
@@ -185,6 +186,8 @@ def take_by_force(view: View, shut: Collection[str]) -> Decision | None:
 
 
 def _free(view: View, after: Dlv, text: str) -> Decision:
+    if after.restore is not None:
+        return become(after, "restoring", "it is to be filled from the beginning", text)
     if view.dlv.wanted:
         return become(after, "attaching", f"to be attached to {view.dlv.wanted} again", text)
     return become(after, "detached", text=text)
@@ -212,9 +215,15 @@ def improve(view: View, confirmed: Collection[str], shortage: str) -> Decision |
         or retire_succeeded(view)
         or _begin(view, confirmed, shortage)
         or _readmit(view, confirmed)
-        or (become(view.dlv, "attached", text=f"to ihost {view.dlv.wanted}") if view.dlv.status != "attached" else None)
+        or _arrive(view)
         or explain(view.dlv, shortage)
     )
+
+
+def _arrive(view: View) -> Decision | None:
+    """It is where it is wanted."""
+    status = status_held(view.dlv)
+    return become(view.dlv, status, text=f"to ihost {view.dlv.wanted}") if view.dlv.status != status else None
 
 
 def _settle_snapshots(view: View) -> Decision | None:
@@ -390,6 +399,10 @@ def _next_status(view: View, job: Job) -> tuple[JobStatus, str] | None:
         legs = list(view.dlv.legs)
         at_work = not is_copying(view.dlv)
         is_done = view.dlv.source is None
+    elif job.kind == "restore":
+        legs = list(view.dlv.legs)
+        at_work = view.dlv.restore is None
+        is_done = at_work and view.dlv.attachment is None
     elif job.kind in {"failover", "move"}:
         legs = [leg for leg in view.dlv.legs if leg.id == job.leg]
         at_work = any(leg.status == "ready" and (leg.copying or leg.in_sync) for leg in legs)

@@ -21,8 +21,10 @@ from drystone.cluster.monitor.decide import CALLER
 from drystone.cluster.monitor.hosts import Hosts
 from drystone.cluster.monitor.memory import Memory
 from drystone.cluster.monitor.moving import Moving
+from drystone.cluster.monitor.restoring import Agent as RestoreAgent
+from drystone.cluster.monitor.restoring import RestoreAttendant
 from drystone.cluster.queue.hint import Hint, HintKind
-from drystone.cluster.state import backups, dropped, leases, moves, rows
+from drystone.cluster.state import backups, dropped, leases, moves, restores, rows
 from drystone.cluster.state.answers import forget_answers
 from drystone.cluster.state.database import Database
 from drystone.cluster.state.dropped import Dropped, DroppedVolume
@@ -39,7 +41,7 @@ _HINTS_LIMIT = 64
 """Of those that are heeded at once; the rest is for the next round."""
 
 
-class AnyAgent(Agent, BackupAgent, Protocol):
+class AnyAgent(Agent, BackupAgent, RestoreAgent, Protocol):
     """An agent of either kind."""
 
 
@@ -83,6 +85,7 @@ class Rounds:
         self._attendant = Attendant(database, calls.agent_at, self._memory, patience)
         self._hosts = Hosts(database, surveys.agent_at, self._memory, patience)
         self._backups = BackupAttendant(database, calls.agent_at)
+        self._restores = RestoreAttendant(database, calls.agent_at)
         self._moving = Moving(database)
         self._lease: Lease | None = None
         self._idle = 0
@@ -104,6 +107,8 @@ class Rounds:
             self._start(self._calls, ("dlv", name), partial(self._attendant.attend, name))
         for backup in self._database.read(backups.unfinished):
             self._start(self._calls, ("backup", backup), partial(self._backups.attend, backup))
+        for job in self._database.read(restores.under_way):
+            self._start(self._calls, ("restore", job), partial(self._restores.attend, job))
         for dvg in look.restless:
             self._start(self._calls, ("dvg", dvg), partial(self._moving.attend, dvg))
         for leg in look.legs:

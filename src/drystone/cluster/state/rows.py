@@ -13,7 +13,7 @@ from drystone.base.errors import NotFoundError
 from drystone.cluster.model.dlv import Attachment, Dlv, Group, Leg, Rollback, Snapshot
 from drystone.cluster.model.dpv import Dpv, Dvg, Ihost
 from drystone.cluster.model.job import ENDED, Job
-from drystone.cluster.state import clones, schema
+from drystone.cluster.state import clones, restores, schema
 from drystone.cluster.state.database import LostRaceError
 
 _SECRET_BYTES = 24
@@ -209,6 +209,7 @@ def find_dlvs(connection: Connection, names: Collection[str]) -> list[Dlv]:
     legs = _parts(connection, schema.legs, Leg, ids, "group", "stripe", "place")
     snapshots = _parts(connection, schema.snapshots, Snapshot, ids, "thin_id")
     sources = clones.find(connection, ids)
+    filled = restores.find(connection, ids)
     return [
         Dlv(
             **{name: row[name] for name in _DLV_COLUMNS},
@@ -222,6 +223,7 @@ def find_dlvs(connection: Connection, names: Collection[str]) -> list[Dlv]:
             if row["rollback_snapshot"] is None
             else Rollback(snapshot=row["rollback_snapshot"], thin_id=row["rollback_thin_id"]),
             source=sources.get(row["id"]),
+            restore=filled.get(row["id"]),
         )
         for row in rows
     ]
@@ -296,6 +298,7 @@ def add_dlv(connection: Connection, dlv: Dlv) -> None:
     _save_parts(connection, schema.legs, dlv.id, (), dlv.legs, "id")
     _save_parts(connection, schema.snapshots, dlv.id, (), dlv.snapshots, "id")
     clones.save(connection, dlv.id, None, dlv.source)
+    restores.save(connection, dlv.id, None, dlv.restore)
 
 
 def save_dlv(connection: Connection, before: Dlv, after: Dlv) -> Dlv:
@@ -312,12 +315,13 @@ def save_dlv(connection: Connection, before: Dlv, after: Dlv) -> Dlv:
     _save_parts(connection, schema.legs, before.id, before.legs, after.legs, "id")
     _save_parts(connection, schema.snapshots, before.id, before.snapshots, after.snapshots, "id")
     clones.save(connection, before.id, before.source, after.source)
+    restores.save(connection, before.id, before.restore, after.restore)
     return saved
 
 
 def remove_dlv(connection: Connection, dlv: Dlv) -> None:
     """It and all that it is made of. :raises LostRaceError: it changed since it was read."""
-    for parts in (schema.snapshots, schema.legs, schema.groups, schema.clones):
+    for parts in (schema.snapshots, schema.legs, schema.groups, schema.clones, schema.restores):
         connection.execute(delete(parts).where(parts.c.dlv == dlv.id))
     table = schema.dlvs
     same = (table.c.id == dlv.id, table.c.version == dlv.version, table.c.epoch == dlv.epoch)

@@ -168,6 +168,17 @@ clones = Table(
 )
 """What clones are copied from: `source` is the id of a dlv, `snapshot` that of its snapshot."""
 
+restores = Table(
+    "restores",
+    TABLES,
+    _refers("dlv", "dlvs.id", 36, key=True),
+    _text("repository"),
+    _text("volume", 36),
+    _text("backup", 36),
+    _text("ihost"),
+)
+"""What dlvs are being filled from."""
+
 jobs = Table(
     "jobs",
     TABLES,

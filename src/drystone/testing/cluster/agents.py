@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from drystone.base.errors import MismatchError, NotFoundError
 from drystone.cluster.agents.answers import DiskSeen, LegSeen, LegsSeen, Survey, VolumeSeen
-from drystone.cluster.agents.door import Backups, serve_agent
+from drystone.cluster.agents.door import Backups, Restores, serve_agent
 from drystone.cluster.model.calls import LegsWish, VolumeWish
 
 Wish = TypeVar("Wish", LegsWish, VolumeWish)
@@ -64,8 +64,10 @@ def _plain(wish: LegsWish | VolumeWish) -> object:
 
 
 @contextlib.contextmanager
-def serving(*agents: NotingAgent[Any], backups: Backups | None = None) -> Iterator[list[str]]:
-    """Their addresses, HOST:PORT on loopback, while the block runs. :param backups: what makes them, at each."""
+def serving(
+    *agents: NotingAgent[Any], backups: Backups | None = None, restores: Restores | None = None
+) -> Iterator[list[str]]:
+    """Their addresses, HOST:PORT on loopback, while the block runs. :param backups, restores: who does them there."""
     loop = asyncio.new_event_loop()
     ended = asyncio.Event()
     addresses: list[str] = []
@@ -74,7 +76,9 @@ def serving(*agents: NotingAgent[Any], backups: Backups | None = None) -> Iterat
     async def serve() -> None:
         async with contextlib.AsyncExitStack() as stack:
             for agent in agents:
-                url = await stack.enter_async_context(serve_agent(agent, "127.0.0.1:0", backups=backups, plain=True))
+                url = await stack.enter_async_context(
+                    serve_agent(agent, "127.0.0.1:0", backups=backups, restores=restores, plain=True)
+                )
                 addresses.append(url.removeprefix("http://"))
             ready.set()
             await ended.wait()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from drystone.cluster.model.backup import Backup
 from drystone.cluster.state import backups
+from drystone.cluster.state.database import Work
 from drystone.testing.cluster.command_line import CommandLine
 
 ID, UUID = "7f0c6a0e-3f0c-4d3b-9a53-2f4a6f3f7b11", "11111111-3f0c-4d3b-9a53-2f4a6f3f7b11"
@@ -47,3 +50,24 @@ def test_a_url_is_no_repository(fast: CommandLine) -> None:
     done = fast.run("backups", "create", "db", "--to", "s3://key:secret@bucket")
     assert done.code == 2
     assert fast.server.asked == []
+
+
+def test_one_is_restored_as_a_new_dlv(fast: CommandLine) -> None:
+    record(fast)
+    words = ("backups", "restore", ID, "new", "--dvg", "fast", "--ihost", "h1")
+    assert "is processing" in fast.run(*words).err
+
+    def finish(work: Work) -> None:
+        before = backups.load(work.connection, ID)
+        backups.save(work.connection, before, replace(before, status="finished", backup=UUID))
+
+    fast.client.desk.database.change(finish)
+    plan = fast.run(*words, "--dry-run")
+    assert plan.code == 0
+    assert f"ihost h1 puts it together then, without a device for users, fills it from backup {UUID}" in plan.out
+    done = fast.run(*words)
+    job = fast.must("jobs", "list", "--kind", "restore")[0]
+    assert f"dlvm wait job {job['id']} finished" in done.err
+    shown = fast.run("dlvs", "show", "new").out
+    assert f"restored from  backup {UUID}" in shown
+    assert fast.must("jobs", "cancel", job["id"])["status"] == "canceling"

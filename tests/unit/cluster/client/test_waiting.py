@@ -39,9 +39,9 @@ def judge(kind: str, wish: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("kind", "wish", "done", "pending"),
     [
-        ("dlv", "created", {"detached", "attaching", "attached", "detaching", "fencing"}, {"creating"}),
-        ("dlv", "attached", {"attached"}, {"creating", "attaching", "detaching", "fencing"}),
-        ("dlv", "detached", {"detached"}, {"creating", "detaching", "fencing", "deleting"}),
+        ("dlv", "created", {"detached", "attaching", "attached", "detaching", "fencing"}, {"creating", "restoring"}),
+        ("dlv", "attached", {"attached"}, {"creating", "restoring", "attaching", "detaching", "fencing"}),
+        ("dlv", "detached", {"detached"}, {"creating", "restoring", "detaching", "fencing", "deleting"}),
         ("dlv", "deleted", set(), set(get_args(DlvStatus)) - {"failed"}),
         ("snapshot", "created", {"available"}, {"planned", "creating"}),
         ("snapshot", "deleted", set(), set(get_args(SnapshotStatus)) - {"failed"}),

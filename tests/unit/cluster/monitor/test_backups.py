@@ -9,7 +9,7 @@ import pytest
 
 from drystone.cluster.queue.hint import Hint
 
-from .world import World
+from .world import SIZE, World
 
 PERIOD = 17
 """Steps between two kills: a monitor that remembers nothing tells three hosts of the dlv before the backup."""
@@ -75,6 +75,14 @@ def test_monitors_that_are_killed_again_and_again_make_each_backup_once(
     assert world.steps.kills > 1
     assert set(world.backups.made) == {each["id"] for each in made}
     assert snapshots(world) == {made[1]["snapshot"]}
+
+
+def test_a_backup_has_the_size_of_its_snapshot(attached: World) -> None:
+    """A dlv that is made of it has that size: it may have grown since the backup was asked for."""
+    backup = ask(attached)
+    attached.client.must("POST", "/dlvs/db/resize", {"size": 2 * SIZE})
+    attached.go()
+    assert (show(attached, backup)["status"], show(attached, backup)["size"]) == ("finished", 2 * SIZE)
 
 
 def test_one_that_fails_says_why_and_leaves_no_snapshot(attached: World) -> None:

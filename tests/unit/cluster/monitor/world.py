@@ -15,7 +15,7 @@ from msgspec import json
 from drystone.base.errors import NotFoundError, UnavailableError
 from drystone.cluster.agents.answers import LegsSeen, Survey, VolumeSeen
 from drystone.cluster.agents.watch import Watcher
-from drystone.cluster.model.backup import BackupSeen, BackupWish
+from drystone.cluster.model.backup import BackupSeen, BackupWish, RestoreWish
 from drystone.cluster.model.calls import LegsWish, VolumeWish, target_name
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.monitor.rounds import Rounds, Way
@@ -105,6 +105,13 @@ class Link:
         self._world.backups.stop(backup)
         self._world.steps.step()
 
+    def restore(self, wish: RestoreWish) -> BackupSeen:
+        self._reach()
+        self._world.steps.step()
+        seen = self._world.restores.put(wish)
+        self._world.steps.step()
+        return seen
+
     def survey(self) -> Survey:
         found: Survey = self._reach().survey()
         return found
@@ -142,6 +149,34 @@ class NotedBackups:
     def stop(self, backup: str) -> None:
         if self.running.pop(backup, None) is None:
             raise NotFoundError(f"there is no backup {backup} here")
+
+
+class NotedRestores:
+    """What an ihost makes of restores: half of one when it is told of it first, all when it is told again; nothing
+    where the kernel does not have the volume's thin device, or has its final one.
+
+    :ivar filled: by the ids of dlvs. :ivar fails: why it cannot be, "" for no reason.
+    """
+
+    def __init__(self, tables: Callable[[], dict[str, str]]) -> None:
+        self._tables = tables
+        self.running: dict[str, RestoreWish] = {}
+        self.filled: dict[str, RestoreWish] = {}
+        self.fails = ""
+        self.hangs = False
+
+    def put(self, wish: RestoreWish) -> BackupSeen:
+        there = self._tables()
+        if f"drystone-dlv-{wish.name}:thin0" not in there:
+            raise UnavailableError(f"dlv {wish.name} is not here")
+        assert f"drystone-dlv-{wish.name}" not in there, "somebody could have it open"
+        if self.fails:
+            return BackupSeen(wish.id, "failed", self.fails)
+        if wish.id in self.running and not self.hangs:
+            self.filled[wish.dlv] = wish
+            return BackupSeen(wish.id, "finished", "", SIZE, SIZE, wish.backup)
+        self.running[wish.id] = wish
+        return BackupSeen(wish.id, "running", "", SIZE // 2, SIZE)
 
 
 class ApiRecord:
@@ -188,6 +223,7 @@ class World:
         client.must("POST", "/dvgs", {"name": "fast", "dpvs": [*self.dpvs]})
         client.must("POST", "/ihosts", {"name": "h1", "address": "h1:9401", "initiator": HOST})
         self.backups = NotedBackups()
+        self.restores = NotedRestores(self.ihost.tables)
         self.hints: tuple[Hint, ...] = ()
         """What the monitor hears before each round."""
         self.started = 0

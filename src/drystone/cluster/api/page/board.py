@@ -16,6 +16,7 @@ Level = Literal["good", "warning", "bad", "quiet"]
 _WAYS = {
     "creating": "being made",
     "attaching": "being attached",
+    "restoring": "being restored",
     "detaching": "being detached",
     "fencing": "its ihost is being shut out",
     "deleting": "being deleted",

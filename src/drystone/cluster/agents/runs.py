@@ -1,0 +1,125 @@
+"""What an ihost's agent does for long: each in a thread of its own, asked for again and again, ended at will.
+
+Nothing is noted on disk: whoever asked asks again after a kill.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
+from typing import Generic, TypeVar
+
+from msgspec.structs import replace
+
+from drystone.base.errors import BusyError, DrystoneError, NotFoundError
+from drystone.cluster.model.backup import BackupSeen, BackupWish, RestoreWish
+
+log = logging.getLogger(__name__)
+
+Wish = TypeVar("Wish", BackupWish, RestoreWish)
+
+_REMEMBERED = 100
+"""Runs that have ended, whose outcome is told again."""
+_STOP_SECONDS = 20.0
+"""That a run has to end: a chunk may be on its way from or to a slow store."""
+
+
+class _StoppedError(Exception):
+    """It was to end."""
+
+
+@dataclass(slots=True)
+class Run(Generic[Wish]):
+    """One under way. :ivar ended: nothing of it runs any more."""
+
+    wish: Wish
+    seen: BackupSeen
+    stop: Event = field(default_factory=Event)
+    ended: Event = field(default_factory=Event)
+
+    def note(self, done: int, total: int) -> None:
+        """Have it be told how far it is, in bytes. It ends here when it is to end."""
+        if self.stop.is_set():
+            raise _StoppedError("it was to end")
+        self.seen = replace(self.seen, done=done, total=total)
+
+
+class Runs(Generic[Wish]):
+    """All of a kind. The constructor has no effects.
+
+    :param what: they are, in words, such as `backup`. :param work: does one, and says how it ended.
+    """
+
+    def __init__(self, what: str, work: Callable[[Run[Wish]], BackupSeen]) -> None:
+        self._what = what
+        self._work: Callable[[Run[Wish]], BackupSeen] = work
+        self._guard = Lock()
+        self._runs: OrderedDict[str, Run[Wish]] = OrderedDict()
+
+    def find(self, wish: str) -> BackupSeen | None:
+        """How the one of that id stands; None: nothing is known of it."""
+        with self._guard:
+            run = self._runs.get(wish)
+        return None if run is None else run.seen
+
+    def put(self, wish: Wish) -> BackupSeen:
+        """Begin it, unless it was begun; how it stands. :raises BusyError: another one of the dlv is under way."""
+        with self._guard:
+            run = self._runs.get(wish.id)
+            if run is None:
+                for other in self._runs.values():
+                    if other.wish.dlv == wish.dlv and not other.ended.is_set():
+                        raise BusyError(f"{self._what} {other.wish.id} of dlv {wish.name} is under way")
+                run = self._runs[wish.id] = Run(wish, BackupSeen(wish.id, "running"))
+                Thread(target=self._run, args=(run,), name=f"{self._what}-{wish.id}", daemon=True).start()
+                self._forget()
+            return run.seen
+
+    def stop(self, wish: str) -> None:
+        """End one; when this returns nothing of it runs, and nothing is known of it.
+
+        :raises NotFoundError: it is not known. :raises BusyError: it does not end; ask again.
+        """
+        with self._guard:
+            run = self._runs.get(wish)
+        if run is None:
+            raise NotFoundError(f"there is no {self._what} {wish[:100]!r} here")
+        self._end(run)
+
+    def leave(self, dlv: str, *, forget: bool = False) -> None:
+        """End those of a dlv (its id). :raises BusyError: one does not end.
+
+        :param forget: what became of those that have ended, too.
+        """
+        with self._guard:
+            runs = [run for run in self._runs.values() if run.wish.dlv == dlv and (forget or not run.ended.is_set())]
+        for run in runs:
+            self._end(run)
+
+    def _end(self, run: Run[Wish]) -> None:
+        run.stop.set()
+        if not run.ended.wait(_STOP_SECONDS):
+            raise BusyError(f"{self._what} {run.wish.id} has not ended yet", hint="try again")
+        with self._guard:
+            self._runs.pop(run.wish.id, None)
+
+    def _forget(self) -> None:
+        for key in [key for key, run in self._runs.items() if run.ended.is_set()][:-_REMEMBERED]:
+            del self._runs[key]
+
+    def _run(self, run: Run[Wish]) -> None:
+        try:
+            run.seen = self._work(run)
+        except _StoppedError:
+            log.info("%s %s of dlv %s was ended", self._what, run.wish.id, run.wish.name)
+        except DrystoneError as error:
+            log.warning("%s %s of dlv %s: %s", self._what, run.wish.id, run.wish.name, error)
+            run.seen = replace(run.seen, status="failed", reason=error.message)
+        except Exception as error:  # the supervisor of the thread: whatever it is, it has ended
+            log.exception("%s %s of dlv %s", self._what, run.wish.id, run.wish.name)
+            run.seen = replace(run.seen, status="failed", reason=f"a defect: {type(error).__name__}")
+        finally:
+            run.ended.set()
