@@ -125,6 +125,7 @@ def test_a_volume_is_created_snapshotted_attached_and_failed_over(
         page.get_by_role("button", name="Attach it").click()
         page.locator(".badge", has_text="being attached").wait_for()
         assert cluster.api.must("GET", f"/dlvs/{name}-2")["status"] == "attaching"
+        show_resize_and_backup(visit, cluster, name)
         cluster.make_dlv(f"{name}-3", "h2" if scheme == "light" else "h1")
         page.goto(f"{cluster.api.told}/dlvs/{name}-3")
         page.get_by_role("link", name="Fail over").click()
@@ -141,6 +142,35 @@ def test_a_volume_is_created_snapshotted_attached_and_failed_over(
         assert {each[: len(cluster.api.told)] for each in visit.loaded if not each.startswith("data:")} == {
             cluster.api.told
         }
+
+
+def show_resize_and_backup(visit: Visit, cluster: Cluster, name: str) -> None:
+    """Of a volume that is attached; and how a dpv would be evacuated."""
+    page, dlv = visit.page, f"{name}-4"
+    cluster.make_dlv(dlv, "h1")
+    page.goto(f"{cluster.api.told}/dlvs/{dlv}")
+    page.get_by_role("link", name="Resize").click()
+    page.get_by_label("Size").fill("2g")
+    page.get_by_label("The file system on it").select_option("true")
+    page.get_by_role("button", name="Show what will be done").click()
+    visit.expect("What the agents are told then")
+    assert visit.overflow() == 0
+    page.get_by_role("button", name="Make it larger").click()
+    visit.expect("2.0 GiB")
+    page.get_by_role("link", name="Back up").click()
+    page.get_by_label("To which repository").fill("weekly")
+    page.get_by_role("button", name="Show what will be done").click()
+    page.get_by_role("button", name="Back it up").click()
+    page.locator(".chip", has_text="backup-").wait_for()
+    assert visit.overflow() == 0
+    (made,) = cluster.api.must("GET", f"/backups?dlv={dlv}")["items"]
+    assert (made["repository"], cluster.api.must("GET", f"/dlvs/{dlv}")["size"]) == ("weekly", 2 * GIB)
+    cluster.api.must("POST", "/dpvs/d3/available", {})  # where its legs can go
+    page.goto(f"{cluster.api.told}/")
+    page.locator("#dpv-d1").get_by_role("link", name="Evacuate").click()
+    visit.expect("goes from d1 to d3")
+    cluster.api.must("POST", "/dpvs/d3/unavailable", {"reason": EVIL})
+    assert visit.overflow() == 0
 
 
 def test_it_keeps_itself_up_to_date_and_leaves_the_keyboard_where_it_is(browser: Browser, cluster: Cluster) -> None:

@@ -1,87 +1,27 @@
-"""What can be changed from the page: each deed with its form, and the API's own function that does it."""
+"""All that can be changed from the page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal
 
-import msgspec
 from sqlalchemy import Connection, select
 
 from drystone.base.errors import NotFoundError, UsageError
 from drystone.base.names import check_name
-from drystone.base.sizes import parse_size
 from drystone.cluster.api import attachments, dlvs, dpvs, ihosts, jobs, marks, snapshots
-from drystone.cluster.api.documents import AttachmentWish, Extension, NewDlv, NewSnapshot, Preview, Reason
+from drystone.cluster.api.documents import AttachmentWish, Extension, NewDlv, NewSnapshot, Reason
+from drystone.cluster.api.page.deed import Deed, Field, Kind, Values, name_of, read_as
+from drystone.cluster.api.page.deeds_of_content import DEEDS_OF_CONTENT
+from drystone.cluster.api.page.deeds_of_moves import DEEDS_OF_MOVES
 from drystone.cluster.model.layout import MOST_MIRRORS
 from drystone.cluster.state import rows, schema
 from drystone.cluster.state.answers import Answer
 from drystone.cluster.state.database import Work
 
-Kind = Literal["", "dlv", "dpv", "ihost"]
-Values = Mapping[str, str]
-Document = TypeVar("Document")
-
-
-class Field(NamedTuple):
-    """A field of a form. :ivar choices: (value, words), where it is one of them. :ivar hidden: a link says it."""
-
-    name: str
-    label: str
-    hint: str = ""
-    value: str = ""
-    choices: tuple[tuple[str, str], ...] = ()
-    required: bool = True
-    hidden: bool = False
-
-
-class Deed(NamedTuple):
-    """A change. :ivar kind: what it is of; its name is the value `of`. :ivar text: what it means, for who never did it.
-
-    :ivar act: the change for values of the form; :raises UsageError: they are not what they must be.
-    :ivar preview: the calls of agents that it leads to, where the API can tell.
-    :ivar is_grave: something is lost by it, or may be.
-    """
-
-    slug: str
-    kind: Kind
-    title: str
-    button: str
-    text: str
-    act: Callable[[Values], Callable[[Work], Answer]]
-    fields: Callable[[Connection], tuple[Field, ...]] = lambda _: ()
-    preview: Callable[[Connection, Values], Preview] | None = None
-    is_grave: bool = False
-
-
-def subject_of(deed: Deed, values: Values) -> str:
-    """The name of the volume that a deed is about, "" for none."""
-    return values.get("name" if deed.slug == "create" else "of", "") if deed.kind in {"", "dlv"} else ""
-
-
-def _read(values: Values, kind: type[Document], **sizes: bool) -> Document:
-    """A document of the API out of a form's values. :param sizes: which are sizes, and whether they must be there.
-
-    :raises UsageError: it is not one.
-    """
-    given: dict[str, Any] = {name: value for name, value in values.items() if name != "of" and value != ""}
-    for name, is_needed in sizes.items():
-        if name in given or is_needed:
-            given[name] = parse_size(given.get(name, ""))
-    if "name" in given:
-        check_name(given["name"])
-    try:
-        return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"the form: {error}") from error
-
-
-def _of(values: Values) -> str:
-    return values.get("of", "")
-
 
 def _new_dlv(values: Values) -> NewDlv:
-    return _read(values, NewDlv, size=True, initial_size=False)
+    return read_as(values, NewDlv, size=True, initial_size=False)
 
 
 def _fields_of_create(connection: Connection) -> tuple[Field, ...]:
@@ -107,7 +47,7 @@ def _fields_of_attach(connection: Connection) -> tuple[Field, ...]:
 
 def _fail_over(values: Values) -> Callable[[Work], Answer]:
     """Say that the ihost is unavailable, unless that is known, and have the dpvs shut it out: all or nothing."""
-    name = _of(values)
+    name = name_of(values)
 
     def act(work: Work) -> Answer:
         dlv = rows.load_dlv(work.connection, check_name(name, "dlv"))
@@ -118,16 +58,16 @@ def _fail_over(values: Values) -> Callable[[Work], Answer]:
             marks.mark(work, ihosts.KIND, holder, "unavailable", values.get("reason", "") or "said at a failover")
         return attachments.give_up(work, name, force=True)
 
-    _read({"reason": values.get("reason", "")}, Reason)
+    read_as({"reason": values.get("reason", "")}, Reason)
     return act
 
 
 def _mark(kind: Kind, status: Literal["available", "unavailable"]) -> Callable[[Values], Callable[[Work], Answer]]:
     def prepare(values: Values) -> Callable[[Work], Answer]:
-        reason = _read(values, Reason).reason
+        reason = read_as(values, Reason).reason
         if kind == "dpv":
-            return lambda work: marks.mark(work, dpvs.KIND, _of(values), status, reason)
-        return lambda work: marks.mark(work, ihosts.KIND, _of(values), status, reason)
+            return lambda work: marks.mark(work, dpvs.KIND, name_of(values), status, reason)
+        return lambda work: marks.mark(work, ihosts.KIND, name_of(values), status, reason)
 
     return prepare
 
@@ -147,8 +87,8 @@ def _snapshot_of_page(connection: Connection) -> tuple[Field, ...]:
 
 
 def _make_snapshot(values: Values) -> Callable[[Work], Answer]:
-    wanted = _read(values, NewSnapshot)
-    return lambda work: snapshots.make(work, _of(values), wanted)
+    wanted = read_as(values, NewSnapshot)
+    return lambda work: snapshots.make(work, name_of(values), wanted)
 
 
 def _create(values: Values) -> Callable[[Work], Answer]:
@@ -157,13 +97,13 @@ def _create(values: Values) -> Callable[[Work], Answer]:
 
 
 def _attach(values: Values) -> Callable[[Work], Answer]:
-    wanted = _read(values, AttachmentWish)
-    return lambda work: attachments.ask_for(work, _of(values), wanted)
+    wanted = read_as(values, AttachmentWish)
+    return lambda work: attachments.ask_for(work, name_of(values), wanted)
 
 
 def _extend(values: Values) -> Callable[[Work], Answer]:
-    wanted = _read(values, Extension, size=True)
-    return lambda work: jobs.start(work, _of(values), wanted)
+    wanted = read_as(values, Extension, size=True)
+    return lambda work: jobs.start(work, name_of(values), wanted)
 
 
 _DEEDS = (
@@ -171,7 +111,7 @@ _DEEDS = (
         "create", "", "Create a volume", "Create it",
         "A volume is a block device that is kept on several servers at once. Its space is taken at once, and the agents"
         " of the dpvs make its legs.",
-        _create, _fields_of_create, lambda connection, values: dlvs.preview(connection, _new_dlv(values)),
+        _create, _fields_of_create, lambda connection, values: dlvs.preview(connection, _new_dlv(values)), makes=True,
     ),
     Deed(
         "snapshot", "dlv", "Make a snapshot", "Make it",
@@ -182,20 +122,20 @@ _DEEDS = (
     Deed(
         "delete-snapshot", "dlv", "Delete a snapshot", "Delete it",
         "What the snapshot alone has kept is lost. The volume stays as it is.",
-        lambda values: lambda work: snapshots.remove(work, _of(values), values.get("name", "")),
+        lambda values: lambda work: snapshots.remove(work, name_of(values), values.get("name", "")),
         _snapshot_of_page, is_grave=True,
     ),
     Deed(
         "attach", "dlv", "Attach", "Attach it",
         "The volume becomes a block device of an ihost, /dev/mapper/drystone-dlv-NAME. It is at one ihost at a time.",
         _attach, _fields_of_attach,
-        lambda connection, values: attachments.preview(connection, _of(values), _read(values, AttachmentWish)),
+        lambda connection, values: attachments.preview(connection, name_of(values), read_as(values, AttachmentWish)),
     ),
     Deed(
         "detach", "dlv", "Detach", "Detach it",
         "The ihost writes back what it has and gives the volume up. Unmount its file system there first: what is"
         " open is waited for.",
-        lambda values: lambda work: attachments.give_up(work, _of(values), force=False),
+        lambda values: lambda work: attachments.give_up(work, name_of(values), force=False),
     ),
     Deed(
         "fail-over", "dlv", "Fail over", "Take it by force",
@@ -209,13 +149,13 @@ _DEEDS = (
         "More space for what the volume and its snapshots hold: another group. This happens by itself when it is"
         " needed, while the dvg has room; the size that users see stays.",
         _extend, lambda _: (Field("size", "By how much", "at least; such as 20G", "10G"),),
-        lambda connection, values: jobs.preview(connection, _of(values), _read(values, Extension, size=True)),
+        lambda connection, values: jobs.preview(connection, name_of(values), read_as(values, Extension, size=True)),
     ),
     Deed(
         "delete", "dlv", "Delete a volume", "Delete it",
         "All that the volume and its snapshots hold is lost.",
-        lambda values: lambda work: dlvs.remove(work, _of(values)),
-        preview=lambda connection, values: dlvs.preview_removal(connection, _of(values)), is_grave=True,
+        lambda values: lambda work: dlvs.remove(work, name_of(values)),
+        preview=lambda connection, values: dlvs.preview_removal(connection, name_of(values)), is_grave=True,
     ),
     Deed(
         "dpv-unavailable", "dpv", "Take a dpv out of use", "Take it out",
@@ -240,7 +180,7 @@ _DEEDS = (
     ),
 )  # fmt: skip
 
-DEEDS: Mapping[str, Deed] = {each.slug: each for each in _DEEDS}
+DEEDS: Mapping[str, Deed] = {each.slug: each for each in (*_DEEDS, *DEEDS_OF_CONTENT, *DEEDS_OF_MOVES)}
 
 
 def find_deed(slug: str) -> Deed:

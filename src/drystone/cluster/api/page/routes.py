@@ -17,7 +17,8 @@ from drystone.cluster.api.application import PUBLIC
 from drystone.cluster.api.desk import Desk, Named, known
 from drystone.cluster.api.documents import Preview
 from drystone.cluster.api.page.board import DlvCard
-from drystone.cluster.api.page.deeds import Deed, Values, find_deed, subject_of
+from drystone.cluster.api.page.deed import Deed, Told, Values, subject_of
+from drystone.cluster.api.page.deeds import find_deed
 from drystone.cluster.api.page.keeping import Kept
 from drystone.cluster.api.page.reading import read_board, read_card
 from drystone.cluster.api.page.sessions import find_caller, forget_token, keep_token, read_form
@@ -105,11 +106,11 @@ class Page:
 
     async def preview(
         self, request: AnyRequest, deed: Deed, values: Values
-    ) -> tuple[list[dict[str, str]], DlvCard | None, Preview | None]:
-        """What a deed would tell, the volume as it would be then, and the calls of agents: nothing is changed."""
+    ) -> tuple[list[dict[str, str]], DlvCard | None, Preview | Told | None]:
+        """What a deed would tell, the volume as it would be then, and what follows: nothing is changed."""
         act, name = deed.act(values), subject_of(deed, values)
 
-        def do(work: Work) -> tuple[DlvCard | None, Preview | None]:
+        def do(work: Work) -> tuple[DlvCard | None, Preview | Told | None]:
             calls = deed.preview(work.connection, values) if deed.preview is not None else None
             act(work)
             is_there = bool(name) and bool(rows.find_dlvs(work.connection, [name]))

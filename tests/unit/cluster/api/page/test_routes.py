@@ -241,6 +241,68 @@ def test_a_failover_calls_the_ihost_unavailable_and_has_it_shut_out_or_does_neit
     assert client.must("GET", "/ihosts/h1")["status"] == "available"
 
 
+def settle_snapshot(client: Client, name: str, snapshot: str) -> None:
+    """Have a snapshot of a dlv be made."""
+
+    def act(work: Work) -> None:
+        dlv = rows.load_dlv(work.connection, name)
+        made = tuple(replace(each, status="available") for each in dlv.snapshots if each.name == snapshot)
+        rows.save_dlv(work.connection, dlv, replace(dlv, snapshots=made))
+
+    client.desk.database.change(act)
+
+
+def test_resize_clone_back_up_and_roll_back(alice: Visitor) -> None:
+    client = alice.client
+    client.make_dlv()
+    settle(client, "db", "h1")
+    alice.sure("/do/snapshot?sure=0&of=db&name=monday")
+    settle_snapshot(client, "db", "monday")
+    page = alice.look("/dlvs/db")
+    assert all(f"/do/{each}?of=db" in page for each in ("resize", "clone", "back-up")), page
+    assert "/do/clone?of=db&amp;snapshot=monday" in page
+    assert "/do/roll-back" not in page
+    shown = alice.look("/do/resize?sure=0&of=db&size=2g&grow_filesystem=true")
+    assert "4194304" in shown, "sectors of the larger device"
+    assert client.must("GET", "/dlvs/db")["size"] == 1 << 30, "a preview changed something"
+    alice.sure("/do/resize?sure=0&of=db&size=2g&grow_filesystem=true")
+    assert (client.must("GET", "/dlvs/db")["size"], client.must("GET", "/dlvs/db")["fill"] > 0) == (2 << 30, True)
+    assert "is not made smaller" in alice.look("/do/resize?sure=0&of=db&size=1g&grow_filesystem=false", 409)
+    answer = alice.sure("/do/clone?sure=0&of=db&name=copy&snapshot=monday")
+    assert answer.headers["location"] == "/dlvs/copy"
+    assert client.must("GET", "/dlvs/copy")["source"]["name"] == "db"
+    alice.sure("/do/back-up?sure=0&of=db&repository=nightly")
+    assert [each["repository"] for each in client.must("GET", "/backups")["items"]] == ["nightly"]
+    assert "s3" in alice.look("/do/back-up?sure=0&of=db&repository=s3://bucket", 400)
+    client.make_dlv("old")
+    settle(client, "old")
+    alice.sure("/do/snapshot?sure=0&of=old&name=monday")
+    settle_snapshot(client, "old", "monday")
+    assert "/do/roll-back?of=old&amp;snapshot=monday" in alice.look("/dlvs/old")
+    shown = alice.look("/do/roll-back?of=old&snapshot=monday")
+    assert "is lost for good" in shown
+    assert client.must("GET", "/dlvs/old")["rollback"] is None
+    alice.sure("/do/roll-back?of=old&snapshot=monday")
+    assert client.must("GET", "/dlvs/old")["rollback"]["thin_id"] == 2
+
+
+def test_a_dpv_is_evacuated_as_it_was_shown(alice: Visitor) -> None:
+    client = alice.client
+    client.make_dlv()
+    settle(client, "db", "h1")
+    on = client.must("GET", "/dlvs/db")["legs"][0]["dpv"]
+    shown = alice.look(f"/do/evacuate?of={on}")
+    assert "What comes of it" in shown
+    assert re.search(f"a leg of db, .* goes from {on} to d", shown)
+    assert client.must("GET", f"/dpvs/{on}/evacuation")["status"] == "none"
+    alice.sure(f"/do/evacuate?of={on}")
+    assert client.must("GET", f"/dpvs/{on}/evacuation")["status"] == "evacuating"
+    assert "its legs go elsewhere" in alice.look("/")
+    alice.sure(f"/do/stay?of={on}")
+    assert client.must("GET", f"/dpvs/{on}/evacuation")["status"] == "none"
+    assert "there is no dpv" in alice.look("/do/evacuate?of=none", 404)
+
+
 def test_a_dpv_is_taken_out_of_use_and_back(alice: Visitor) -> None:
     alice.client.make_dlv()
     settle(alice.client, "db")
