@@ -16,15 +16,14 @@ from drystone.testing.service_manager import SECONDS, ServiceManager
 
 
 def test_the_units_commands_run_tell_that_they_live_and_end_in_order(tmp_path: Path) -> None:
-    listen, nobody = f"127.0.0.1:{find_port()}", f"127.0.0.1:{find_port()}"
+    listen, nobody, metrics = (f"127.0.0.1:{find_port()}" for _ in range(3))
     database = f'database = "sqlite:///{tmp_path}/cluster.db"\n'
     tokens = f'[alice]\ntoken = "{OPERATOR}"\n'
     api = ServiceManager(
         tmp_path, describe("api"), {"configuration": f'{database}listen = "{listen}"\n', "tokens": tokens}
     )
-    monitor = ServiceManager(
-        tmp_path, describe("monitor"), {"configuration": f"{database}pause = 0.1\npatience = 2\n"}
-    )  # fmt: skip
+    rounds = f'{database}pause = 0.1\npatience = 2\nmetrics = "{metrics}"\n'
+    monitor = ServiceManager(tmp_path, describe("monitor"), {"configuration": rounds})
     headers = {"authorization": f"Bearer {OPERATOR}"}
     with (
         httpx.Client(base_url=f"http://{listen}/v1", headers=headers, timeout=SECONDS, trust_env=False) as client,
@@ -42,6 +41,10 @@ def test_the_units_commands_run_tell_that_they_live_and_end_in_order(tmp_path: P
             return bool(client.get("/dpvs/d1").json()["status"] == "unavailable")
 
         wait_until("the monitor has found that nobody answers there", is_missed)
+        told = httpx.get(f"http://{metrics}/metrics", timeout=SECONDS, trust_env=False).text
+        assert 'drystone_monitor_calls_total{call="survey",result="unavailable"}' in told
+        assert f'drystone_monitor_look_age_seconds{{address="{nobody}"}}' in told
+        assert 'drystone_monitor_rounds_total{result="done"}' in told
         for process in (second, first):
             process.terminate()
             assert process.wait(SECONDS) == 0

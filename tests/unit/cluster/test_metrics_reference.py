@@ -8,6 +8,8 @@ from pathlib import Path
 from drystone.cluster.agents.answers import Survey
 from drystone.cluster.agents.metrics import describe_layers, describe_legs, describe_survey, describe_volumes
 from drystone.cluster.api.metrics import Record, describe, describe_queue
+from drystone.cluster.monitor.metrics import describe as describe_monitor
+from drystone.cluster.monitor.tally import Tally
 from drystone.cluster.queue.publishing import Counts
 from drystone.cluster.state.overview import LegCounts
 
@@ -23,6 +25,7 @@ def test_the_reference_names_each_metric() -> None:
         *describe_volumes({}),
         *describe_legs([]),
         *describe_layers([], ()),
+        *describe_monitor(Tally(), None),
     ]
     names = {f"{each.name}_total" if each.type == "counter" else each.name for each in metrics}
     rows = [line for line in REFERENCE.read_text().splitlines() if line.startswith("| `drystone_")]

@@ -118,7 +118,7 @@ class MonitorConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     :ivar database: the API's. :ivar name: among monitors; host and process when "". :ivar certificate: PEM file, made
         for clients, with :ivar key_file: its key and :ivar authority: of agents' certificates.
     :ivar pause: seconds between two rounds. :ivar patience: rounds that a host may be silent for.
-    :ivar queue: the API's.
+    :ivar queue: the API's. :ivar metrics: HOST:PORT for Prometheus, plain HTTP; "" for nowhere.
     """
 
     database: str = _DATABASE
@@ -129,6 +129,7 @@ class MonitorConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     authority: Path | None = None
     pause: float = 1.0
     patience: int = 10
+    metrics: str = ""
 
     def tls(self) -> ClientTls | None:
         """Its files, None without. :raises UsageError: some are given and others not."""

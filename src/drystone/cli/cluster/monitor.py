@@ -23,6 +23,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--authority", type=_FILE, help="PEM of who vouches for agents.")
 @click.option("--pause", type=float, help="Seconds between two rounds.  [default: 1]")
 @click.option("--patience", type=int, help="Rounds that a host may be silent for.  [default: 10]")
+@click.option("--metrics", help="HOST:PORT for Prometheus, plain HTTP.  [default: nowhere]")
 @click.option("--debug", is_flag=True, help="Log more.")
 @json_option
 def monitor(config: Path | None, debug: bool, as_json: bool, **flags: object) -> None:
@@ -50,5 +51,6 @@ def monitor(config: Path | None, debug: bool, as_json: bool, **flags: object) ->
         tls=tls,
         pause=settings.pause,
         patience=settings.patience,
+        metrics=settings.metrics,
     )
     serve(run_monitor(told, announcing("monitor", "name", as_json=as_json)))

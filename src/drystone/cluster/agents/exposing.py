@@ -1,6 +1,6 @@
-"""An agent's metrics over plain HTTP, at an address of their own: GET /metrics, for who can reach it.
+"""Metrics of an agent or a monitor over plain HTTP, at an address of their own: GET /metrics, for who can reach it.
 
-They are apart from the agent's calls, whose clients may command it: who reads numbers needs no certificate for that.
+They are apart from an agent's calls, whose clients may command it: who reads numbers needs no certificate for that.
 Names of volumes and hosts are in them, and no secret.
 """
 
@@ -45,7 +45,7 @@ async def serve_metrics(measure: Callable[[], bytes], listen: str) -> AsyncItera
                 text = await asyncio.get_running_loop().run_in_executor(threads, measure)
         except (DrystoneError, OSError, TimeoutError) as error:
             log.warning("no metrics: %s", error)
-            return web.Response(status=503, text="the kernel does not answer\n", headers=headers)
+            return web.Response(status=503, text="there are no numbers now\n", headers=headers)
         return web.Response(body=text, headers={**headers, "Content-Type": CONTENT_TYPE})
 
     try:
@@ -53,3 +53,14 @@ async def serve_metrics(measure: Callable[[], bytes], listen: str) -> AsyncItera
             yield f"{url}/metrics"
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
+
+
+@asynccontextmanager
+async def exposing(measure: Callable[[], bytes], listen: str) -> AsyncIterator[None]:
+    """Serve metrics while the block runs, where that is asked for. :param listen: HOST:PORT, "" for nowhere."""
+    if not listen:
+        yield
+        return
+    async with serve_metrics(measure, listen) as url:
+        log.info("metrics at %s", url)
+        yield

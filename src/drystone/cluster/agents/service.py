@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from drystone.cluster.agents.backups import Backups
 from drystone.cluster.agents.devices import Devices
 from drystone.cluster.agents.door import Agent, MutualTls, serve_agent
 from drystone.cluster.agents.dpv import DpvAgent
-from drystone.cluster.agents.exposing import serve_metrics
+from drystone.cluster.agents.exposing import exposing
 from drystone.cluster.agents.ihost import IhostAgent
 from drystone.cluster.agents.logs import RamLogs
 from drystone.cluster.agents.measuring import measure_dpv, measure_ihost
@@ -116,7 +116,7 @@ async def run_dpv_agent(settings: DpvSettings, ready: Callable[[str], None]) -> 
     with KernelDeviceMapper() as dm:
         devices = Devices(dm)
         agent = DpvAgent(settings.folder, Slices(settings.disk), devices, ConfigfsLio(), portals)
-        async with _exposing(lambda: measure_dpv(agent, devices), settings.metrics):
+        async with exposing(lambda: measure_dpv(agent, devices), settings.metrics):
             await _serve(agent, settings, ready, (agent.recover,), Event())
 
 
@@ -145,7 +145,7 @@ async def run_ihost_agent(settings: IhostSettings, ready: Callable[[str], None])
         )  # fmt: skip
         watcher = Watcher(agent, devices, record)
         works = (partial(_recover_backups, backups), agent.recover, lambda: watcher.run(stop))
-        async with _exposing(lambda: measure_ihost(agent, meters), settings.metrics):
+        async with exposing(lambda: measure_ihost(agent, meters), settings.metrics):
             await _serve(agent, settings, ready, works, stop, backups, restores)
 
 
@@ -160,17 +160,6 @@ def _open_record(settings: IhostSettings) -> ApiRecord:
     token = read_token(settings.token)
     tls = trusting(settings.authority) if settings.api.startswith("https:") else None
     return ApiRecord(settings.api, token, check_name(settings.name, "ihost"), tls=tls)
-
-
-@asynccontextmanager
-async def _exposing(measure: Callable[[], bytes], listen: str) -> AsyncIterator[None]:
-    """Serve metrics while the block runs, where that is asked for."""
-    if not listen:
-        yield
-        return
-    async with serve_metrics(measure, listen) as url:
-        log.info("metrics at %s", url)
-        yield
 
 
 async def _serve(

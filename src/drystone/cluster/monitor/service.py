@@ -18,9 +18,12 @@ from dataclasses import dataclass
 
 from drystone.base.errors import DrystoneError
 from drystone.cluster.agents.client import AgentClient
+from drystone.cluster.agents.exposing import exposing
 from drystone.cluster.connection import ClientTls
 from drystone.cluster.monitor.heeding import heeding
+from drystone.cluster.monitor.metrics import measure
 from drystone.cluster.monitor.rounds import Rounds, Way
+from drystone.cluster.monitor.tally import CountedAgent, Tally
 from drystone.cluster.state.database import Database
 from drystone.wire.tcp import wait_for_signal
 
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 _THREADS = 32
 _SURVEY_SECONDS = 5.0
 """That the answer to a survey may take, which asks nothing of a disk."""
+_LEAST_FORGET_SECONDS, _FORGET_ROUNDS = 60.0, 3.0
+"""After which an agent that is not asked any more is left out of the metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,7 @@ class MonitorSettings:
     :ivar tls: for agents; None for plain HTTP, which they speak on a loopback address alone.
     :ivar pause: seconds between two rounds. :ivar patience: rounds without an answer before it is gone on without a
         dpv, or a host is taken for unavailable. :ivar queue: URL of a broker with hints, "" for those in the database.
+    :ivar metrics: HOST:PORT for Prometheus, plain HTTP; "" for nowhere.
     """
 
     database: str
@@ -47,6 +53,7 @@ class MonitorSettings:
     pause: float = 1.0
     patience: int = 10
     queue: str = ""
+    metrics: str = ""
 
 
 async def run_monitor(settings: MonitorSettings, ready: Callable[[str], None]) -> None:
@@ -63,29 +70,38 @@ async def run_monitor(settings: MonitorSettings, ready: Callable[[str], None]) -
     calls = ThreadPoolExecutor(_THREADS, thread_name_prefix="call")
     surveys = ThreadPoolExecutor(_THREADS, thread_name_prefix="survey")
 
+    tally = Tally(forgets=max(_LEAST_FORGET_SECONDS, _FORGET_ROUNDS * settings.pause))
+
     @functools.cache  # each reads the certificates
-    def call_at(address: str) -> AgentClient:
-        return AgentClient(address, tls=settings.tls)
+    def call_at(address: str) -> CountedAgent:
+        return CountedAgent(AgentClient(address, tls=settings.tls), address, tally)
 
     @functools.cache
-    def survey_at(address: str) -> AgentClient:
-        return AgentClient(address, tls=settings.tls, seconds=_SURVEY_SECONDS)
+    def survey_at(address: str) -> CountedAgent:
+        return CountedAgent(AgentClient(address, tls=settings.tls, seconds=_SURVEY_SECONDS), address, tally)
 
     rounds = Rounds(
         database, name, Way(call_at, calls.submit), Way(survey_at, surveys.submit), patience=settings.patience
     )
     try:
-        ready(name)
-        told = asyncio.create_task(wait_for_signal())
-        with heeding(rounds, settings.queue, database):
-            while not told.done():
-                try:
-                    await asyncio.to_thread(rounds.go)
-                except DrystoneError as error:
-                    log.warning("%s", error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(told), settings.pause)
+        async with exposing(lambda: measure(tally, database), settings.metrics):
+            ready(name)
+            told = asyncio.create_task(wait_for_signal())
+            with heeding(rounds, settings.queue, database):
+                while not told.done():
+                    await asyncio.to_thread(_go, rounds, tally)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(asyncio.shield(told), settings.pause)
     finally:
         for threads in (surveys, calls):
             threads.shutdown(cancel_futures=True)
         database.close()
+
+
+def _go(rounds: Rounds, tally: Tally) -> None:
+    """One round, counted; that the database failed is told."""
+    try:
+        tally.count_round("done" if rounds.go() else "idle")
+    except DrystoneError as error:
+        log.warning("%s", error)
+        tally.count_round("failed")
