@@ -25,7 +25,7 @@ from drystone.cluster.api.desk import (
 )
 from drystone.cluster.api.documents import NewIhost, Page
 from drystone.cluster.model.dpv import Ihost
-from drystone.cluster.state import ahead, rows, schema
+from drystone.cluster.state import ahead, restores, rows, schema
 from drystone.cluster.state.answers import Answer
 from drystone.cluster.state.database import Work
 from drystone.wire.application import AnyRequest
@@ -55,11 +55,16 @@ def register(work: Work, wanted: NewIhost) -> Answer:
 def forget(work: Work, name: str) -> Answer:
     """:raises NotFoundError: there is none.
 
-    :raises BusyError: dlvs are attached to it, or to be; or it knows more of one than is recorded.
+    :raises BusyError: dlvs are attached to it, or to be, or to be filled by it; or it knows more of one than is
+        recorded.
     """
     rows.load_ihost(work.connection, known(name, "ihost"))
     if names := rows.names_at(work.connection, name):
         raise BusyError(f"ihost {name} has {len(names)} dlvs, {names[0]} among them", hint="detach them first")
+    if filled := restores.names_at(work.connection, name):
+        raise BusyError(
+            f"ihost {name} is to fill dlv {filled[0]} from a backup", hint="wait for that job, or cancel it"
+        )
     if dlvs := ahead.find_dlvs(work.connection, name):
         raise BusyError(
             f"ihost {name} knows more of dlv {dlvs[0]} than this database does, which is an old copy",

@@ -25,6 +25,13 @@ def under_way(connection: Connection) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
+def names_at(connection: Connection, ihost: str) -> list[str]:
+    """The names of the dlvs that an ihost is to fill, in their order."""
+    table, dlv = schema.restores, schema.dlvs
+    query = select(dlv.c.name).join(table, table.c.dlv == dlv.c.id).where(table.c.ihost == ihost)
+    return list(connection.execute(query.order_by(dlv.c.name)).scalars())
+
+
 def save(connection: Connection, dlv: str, before: Restore | None, after: Restore | None) -> None:
     """Have what a dlv (its id) is filled from be `after`."""
     table = schema.restores

@@ -203,6 +203,18 @@ def test_nothing_else_is_done_with_it_meanwhile(world: World) -> None:
     check_restored(world, job)
 
 
+def test_an_ihost_that_is_to_fill_a_dlv_is_not_forgotten(world: World) -> None:
+    record(world)
+    job = restore(world)
+    status, document = world.client.ask("DELETE", "/ihosts/h1")
+    assert (status, document["detail"]) == (409, "ihost h1 is to fill dlv new from a backup")
+    world.go()
+    check_restored(world, job)
+    world.client.must("DELETE", "/dlvs/new")
+    world.go()
+    world.client.must("DELETE", "/ihosts/h1")
+
+
 def test_what_cannot_be_restored_is_refused(world: World) -> None:
     good = {"name": "new", "dvg": "fast", "ihost": "h1"}
     assert world.client.ask("POST", f"/backups/{ID}/restore", good)[0] == 404
