@@ -6,7 +6,7 @@ from litestar import Response, Router, get, post
 from litestar.types import ControllerRouterHandler
 
 from drystone.volumes import pool_care, previews, trimming
-from drystone.volumes.documents import ForecastRequest, PoolRequest, ResizeRequest, TrimRequest, read_size
+from drystone.volumes.documents import AuditRequest, ForecastRequest, PoolRequest, ResizeRequest, TrimRequest, read_size
 from drystone.volumes.forecasting import forecast_backup
 from drystone.volumes.routes import Api, answer_json, answer_previews, answer_text, read_request
 from drystone.wire.application import AnyRequest
@@ -41,7 +41,12 @@ def _pools(api: Api) -> list[ControllerRouterHandler]:
         text = await api.look(lambda: render_metrics(service, api.work))
         return Response(text, status_code=200, media_type=CONTENT_TYPE)
 
-    return [list_pools, extend, metrics]
+    @get("/audit")
+    async def audit(request: AnyRequest) -> Response[bytes]:
+        wanted = await read_request(request, AuditRequest)
+        return answer_json(await api.look(lambda: service.catalogue.list_audit(wanted.subject, wanted.most)))
+
+    return [list_pools, extend, metrics, audit]
 
 
 def _volumes(api: Api) -> list[ControllerRouterHandler]:

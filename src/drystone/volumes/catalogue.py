@@ -19,6 +19,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
+
 from drystone.base.clock import Clock
 from drystone.base.errors import (
     DamagedError,
@@ -29,11 +31,16 @@ from drystone.base.errors import (
     UnsupportedError,
 )
 from drystone.base.files import sync_folder
+from drystone.volumes.audit import Entry, acting
 from drystone.volumes.driver import Snapshot, Volume
 from drystone.volumes.pools import Pool
 from drystone.volumes.queries import migrations, named
 
 _BUSY_SECONDS = 30.0
+_ENTRY = Entry.__struct_fields__
+
+AUDIT_ENTRIES = 100_000
+"""How many the trail keeps, some 20 MB; older ones go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,11 @@ class Catalogue:
             found.append(Operation(id_, str(action), volume, snapshot, str(begun), holder, filesystem))
         return found
 
+    def list_audit(self, subject: str = "", most: int = 1000) -> list[Entry]:
+        """The newest entries of the trail, oldest first. :param subject: only of this name or UUID."""
+        rows = self._read("list_audit", subject=subject, most=most)
+        return [msgspec.convert(row, Entry) for row in (dict(zip(_ENTRY, each, strict=True)) for each in rows)]
+
     def get_pool(self, name: str) -> Pool | None:
         """The record of a pool, None for one that this root never made."""
         for row in self._read("get_pool", name=name):
@@ -178,6 +190,7 @@ class Catalogue:
         """The volume and its snapshots are not ours any more."""
         with self._write() as connection:
             connection.execute(named()["delete_volume"], {"uuid": volume.uuid})
+            self._note(connection, "forget", volume.name, volume.uuid)
 
     def begin_create_snapshot(self, volume: Volume, snapshot: Snapshot) -> Operation:
         """Reserve the name. :raises ExistsError: it is taken, or being taken."""
@@ -223,18 +236,21 @@ class Catalogue:
         """One more wants it mounted, as it is."""
         with self._write() as connection:
             connection.execute(named()["add_holder"], {"volume": volume.uuid, "holder": holder})
+            self._note(connection, "hold", volume.name, volume.uuid)
 
     def drop_holders(self, volume: Volume, holders: Collection[str]) -> None:
         """They do not want it mounted any more; others do."""
         with self._write() as connection:
             rows = [{"volume": volume.uuid, "holder": each} for each in holders]
             connection.executemany(named()["drop_holder"], rows)
+            self._note(connection, "release", volume.name, volume.uuid)
 
     def set_umounted(self, volume: Volume) -> None:
         """It is not mounted, and shall not be after a restart; nobody holds it."""
         with self._write() as connection:
             connection.execute(named()["set_mount_point"], {"uuid": volume.uuid, "mount_point": ""})
             connection.execute(named()["drop_holders"], {"volume": volume.uuid})
+            self._note(connection, "umount", volume.name, volume.uuid)
 
     def begin_resize(self, volume: Volume, *, filesystem: bool) -> Operation:
         """The volume has its new size from now on: who is cut short must go on, and not back (resizing.py)."""
@@ -256,7 +272,20 @@ class Catalogue:
     def drop(self, operation: Operation) -> None:
         """Strike out an operation that left nothing behind."""
         with self._write() as connection:
-            self._end(connection, operation)
+            self._end(connection, operation, "undone")
+
+    @contextlib.contextmanager
+    def noting(self, action: str, subject: str) -> Iterator[None]:
+        """The entry of a change of something that is no volume and no snapshot, around that change."""
+        with self._write() as connection:
+            entry = self._note(connection, action, subject, "", "begun")
+        outcome = "undone"
+        try:
+            yield
+            outcome = "done"
+        finally:
+            with self._write() as connection:
+                connection.execute(named()["end_entry"], {"id": entry, "outcome": outcome})
 
     # Underneath
 
@@ -290,10 +319,31 @@ class Catalogue:
             },
         )
         assert cursor.lastrowid is not None
+        subject = snapshot or volume
+        self._note(connection, action, subject.name, subject.uuid, "begun", cursor.lastrowid)
         return Operation(cursor.lastrowid, action, volume, snapshot, begun, holder, filesystem)
 
-    def _end(self, connection: sqlite3.Connection, operation: Operation) -> None:
+    def _end(self, connection: sqlite3.Connection, operation: Operation, outcome: str = "done") -> None:
         connection.execute(named()["end_operation"], {"id": operation.id})
+        connection.execute(named()["end_audit"], {"operation": operation.id, "outcome": outcome})
+
+    def _note(
+        self,
+        connection: sqlite3.Connection,
+        action: str,
+        subject: str,
+        uuid: str,
+        outcome: str = "done",
+        operation: int | None = None,
+    ) -> int:
+        """An entry of the trail, on behalf of whoever this thread works for; its number."""
+        actor = msgspec.structs.asdict(acting.get())
+        at = self._clock.now().isoformat(timespec="seconds")
+        row = {"operation": operation, "at": at, "action": action, "subject": subject, "uuid": uuid, "outcome": outcome}
+        entry = connection.execute(named()["add_audit"], {**row, **actor}).lastrowid
+        connection.execute(named()["trim_audit"], {"keep": AUDIT_ENTRIES})
+        assert entry is not None
+        return entry
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection."""

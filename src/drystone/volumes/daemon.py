@@ -91,6 +91,7 @@ def _serve(service: VolumeService, handle: socket.socket, setting: DaemonSetting
     """Answer requests until a signal ends it."""
     # Imported once the service is up: the web libraries take most of a start, and one that is refused should say so
     # at once.
+    from drystone.volumes.acting import Acting
     from drystone.volumes.backups import Backups
     from drystone.volumes.care_routes import make_care_handlers
     from drystone.volumes.docker import DockerPlugin, make_plugin_handlers
@@ -108,7 +109,7 @@ def _serve(service: VolumeService, handle: socket.socket, setting: DaemonSetting
     handlers = [*make_handlers(api), *make_care_handlers(api), *make_plugin_handlers(plugin, api)]
     try:
         with PoolWatch(lambda: list_pools(service)).watching():
-            serve_unix(make_application(handlers), handle, setting.socket, ready)
+            serve_unix(Acting(make_application(handlers)), handle, setting.socket, ready)
     finally:
         api.close()
 

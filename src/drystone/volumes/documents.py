@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -105,6 +106,13 @@ class ForecastRequest(msgspec.Struct, rename="pascal"):
     volume_uuid: str = msgspec.field(default="", name="VolumeUUID")
     url: str = msgspec.field(default="", name="URL")
     endpoint: str = ""
+
+
+class AuditRequest(msgspec.Struct, rename="pascal"):
+    """GET /audit: the newest entries; of one name or UUID where `Subject` is given."""
+
+    subject: str = ""
+    most: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
 
 
 class PoolRequest(msgspec.Struct, rename="pascal"):

@@ -32,7 +32,10 @@ def extend(service: VolumeService, driver: str = "") -> PoolGrowth:
 
     :param driver: whose; "" for the only one that has a pool. :raises RefusedError: the devices have not grown.
     """
-    growth = _find(service, driver).extend_pool()
+    keeper = _find(service, driver)
+    keeper.preview_extension()  # what is refused is no change, and leaves no entry
+    with service.catalogue.noting("pool-extend", keeper.pool_report().name):
+        growth = keeper.extend_pool()
     log.info(
         "pool %s was extended: data from %s to %s, metadata from %s to %s",
         growth.name,

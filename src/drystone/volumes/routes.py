@@ -7,6 +7,7 @@ waiting.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -60,8 +61,9 @@ class Api:
         self._lookers.shutdown()
 
     async def do(self, call: Callable[[], Value]) -> Value:
-        """Run what changes something."""
-        return await asyncio.get_running_loop().run_in_executor(self._workers, call)
+        """Run what changes something, on behalf of whoever asked."""
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._workers, lambda: context.run(call))
 
     async def look(self, call: Callable[[], Value]) -> Value:
         """Run what only looks."""

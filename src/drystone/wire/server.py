@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from drystone.wire.gate import Application
+from drystone.wire.peers import PeerProtocol
 
 if TYPE_CHECKING:
     from drystone.wire.tcp import TlsFiles
@@ -78,7 +79,7 @@ async def serve(
         log_config=None,
         access_log=False,
         ws="none",
-        http="h11",
+        http=PeerProtocol,
         server_header=False,
         timeout_keep_alive=idle_seconds,
         ssl_certfile=None if tls is None else str(tls.certificate),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 from .conftest import Host
@@ -46,3 +48,16 @@ def test_metrics_are_printed_or_put_into_a_file_whole(running: Host) -> None:
     file.write_text("old")
     assert running.drystone("volume", "metrics", "--output", str(file)).text == ""
     assert file.read_text() == printed.out
+
+
+def test_the_trail_tells_which_process_asked(running: Host) -> None:
+    made = running.drystone("volume", "create", "db", "--json")
+    running.call("POST", "/volumes/mount", {"VolumeUUID": "db"})
+    running.call("POST", "/VolumeDriver.Unmount", {"Name": "db", "ID": "nobody"})
+    running.stop(signal.SIGKILL)
+    running.start()
+    created, mounted = running.drystone("volume", "audit", "db", "--json").document
+    assert (created["action"], created["outcome"], created["uuid"]) == ("create", "done", made.document["UUID"])
+    assert "volume create db --json" in created["program"]
+    assert (mounted["action"], mounted["pid"], mounted["uid"]) == ("mount", os.getpid(), os.getuid())
+    assert running.drystone("volume", "audit", "--last", "0").code == 2

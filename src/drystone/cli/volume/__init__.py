@@ -23,6 +23,7 @@ COMMANDS = {
     "backup": Lazy("drystone.cli.volume.backup:backup", "Backups of snapshots of volumes."),
     "pool": Lazy("drystone.cli.volume.pool:pool", "The pools that volumes take their room from."),
     "metrics": Lazy("drystone.cli.volume.metrics:metrics", "Print the daemon's metrics as Prometheus text."),
+    "audit": Lazy("drystone.cli.volume.audit:audit", "Show who changed what."),
     "fsck": Lazy("drystone.cli.volume.fsck:fsck", "Hold the catalogue against what there is, and mend."),
 }
 

@@ -66,6 +66,25 @@ DELETE FROM journal WHERE id = :id;
 -- name: list_operations
 SELECT id, action, document, begun FROM journal ORDER BY id;
 
+-- name: add_audit
+INSERT INTO audit (operation, at, action, subject, uuid, pid, uid, program, outcome)
+VALUES (:operation, :at, :action, :subject, :uuid, :pid, :uid, :program, :outcome);
+
+-- name: end_audit
+UPDATE audit SET outcome = :outcome WHERE operation = :operation;
+
+-- name: end_entry
+UPDATE audit SET outcome = :outcome WHERE id = :id;
+
+-- name: trim_audit
+DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - :keep;
+
+-- name: list_audit
+-- The newest entries, oldest first; of one volume or snapshot where it is named.
+SELECT at, action, subject, uuid, pid, uid, program, outcome FROM (
+    SELECT * FROM audit WHERE :subject = '' OR subject = :subject OR uuid = :subject ORDER BY id DESC LIMIT :most
+) ORDER BY id;
+
 -- name: get_pool
 SELECT name, uuid, block_sectors, data_sectors, transaction_id, next_device FROM pools WHERE name = :name;
 

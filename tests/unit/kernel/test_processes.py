@@ -1,0 +1,23 @@
+"""What processes say of themselves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from drystone.kernel.processes import program_of
+
+
+def test_this_one() -> None:
+    assert program_of(os.getpid()).split()[0].endswith(Path(sys.executable).name) or "pytest" in program_of(os.getpid())
+
+
+def test_one_without_words_and_none(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cmdline").write_bytes(b"")
+    (tmp_path / "7" / "comm").write_bytes(b"kthreadd\n")
+    assert program_of(7, tmp_path) == "kthreadd"
+    (tmp_path / "7" / "cmdline").write_bytes(b"convoy\0create\0db\0")
+    assert program_of(7, tmp_path) == "convoy create db"
+    assert program_of(8, tmp_path) == ""
