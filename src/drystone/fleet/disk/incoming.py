@@ -13,7 +13,7 @@ from drystone.fleet.disk.files import Files
 from drystone.fleet.disk.health import Trouble
 from drystone.fleet.disk.sums import Summing, Sums
 
-WRITE_BACK = 4 << 20
+WRITE_BACK = 2 << 20
 """Bytes that are written to the disk while the next as many come: at the end, twice as many may be to be written. Also
 how long whoever sends may find nothing taken, where many send to one slow disk: see docs/decisions/0110."""
 
