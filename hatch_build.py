@@ -1,4 +1,4 @@
-"""The wheel's compiled parts, each out of one file (SOURCES), with the C compiler that Python was built with.
+"""The compiled parts, each out of one file (SOURCES and CLIENT), with the C compiler that Python was built with.
 
 Hatch calls the hook for wheels and for editable installs; both compile in place. After a change of one of the files:
 `scripts/set-up run`.
@@ -19,6 +19,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = Path(__file__).resolve().parent / "src" / "drystone"
 SOURCES = tuple(PACKAGE / name for name in ("formats/pdata/native.c", "kernel/calls.c"))
+CLIENT = PACKAGE / "cli/dvm/server/client.c"
+"""The program `dvm`."""
 FLAGS = ("-O2", "-Wall", "-fPIC", "-shared", "-DPy_LIMITED_API=0x030B0000")
 
 
@@ -29,28 +31,37 @@ def compile_native(source: Path) -> Path:
     :raises SystemExit: there is no compiler, or it failed.
     """
     library = source.with_suffix(".abi3.so")
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    half = library.with_suffix(f".{os.getpid()}.part")
-    include = sysconfig.get_paths()["include"]
-    command = [
-        *compiler,
-        *FLAGS,
-        f"-I{include}",
-        *shlex.split(os.environ.get("CFLAGS", "")),
-        str(source),
-        "-o",
-        str(half),
-    ]
+    _compile(source, library, *FLAGS, f"-I{sysconfig.get_paths()['include']}")
+    return library
+
+
+def compile_client() -> Path:
+    """Make the program `dvm`, beside its source: without shared libraries where the C library can be had so, as a
+    program without any begins sooner.
+
+    :raises SystemExit: there is no compiler, or it failed.
+    """
+    program = CLIENT.with_suffix("")
     try:
-        subprocess.run(command, check=True)
-        half.replace(library)
+        _compile(CLIENT, program, "-O2", "-Wall", "-static", stderr=subprocess.DEVNULL)
+    except SystemExit:
+        _compile(CLIENT, program, "-O2", "-Wall")
+    return program
+
+
+def _compile(source: Path, made: Path, *flags: str, stderr: int | None = None) -> None:
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    half = made.with_suffix(f".{os.getpid()}.part")
+    command = [*compiler, *flags, *shlex.split(os.environ.get("CFLAGS", "")), str(source), "-o", str(half)]
+    try:
+        subprocess.run(command, check=True, stderr=stderr)
+        half.replace(made)
     except FileNotFoundError:
         sys.exit(f"{compiler[0]} is missing: install a C compiler (Debian: gcc, libc6-dev, python3-dev)")
     except subprocess.CalledProcessError as error:
         sys.exit(f"{compiler[0]} ended with {error.returncode}; are Python's headers there (Debian: python3-dev)?")
     finally:
         half.unlink(missing_ok=True)
-    return library
 
 
 class CompileNative(BuildHookInterface[Any]):
@@ -62,6 +73,7 @@ class CompileNative(BuildHookInterface[Any]):
         """Called before a wheel is built; `version` is `standard` or `editable`."""
         del version
         libraries = [compile_native(source) for source in SOURCES]
+        build_data["shared_scripts"][str(compile_client())] = "dvm"
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"cp311-abi3-{platform}"

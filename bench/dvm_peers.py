@@ -1,13 +1,18 @@
 """Changes and reports of a volume group by `dvm`, against Debian's LVM2 in one guest, as whole processes.
 
-    drystone lab run --memory 2G -- .venv/bin/python bench/dvm_peers.py [--devices 1,8,64] [--volumes 10,100,1000]
+    drystone lab run --memory 2G -- .venv/bin/python bench/dvm_peers.py [--server] [--devices 1,8,64] [--volumes 10,100]
 
 Each side has loop devices of its own, sparse files on a tmpfs; its group has that many linear volumes of one extent, a
 thin pool and a thin volume, all active. Then, in turn: a volume is created, extended, a thin snapshot taken, both
 removed, and the volumes listed. Ours is `dvm transact update VG --device ... --activate -- dvm metadata ...`, and
-`dvm show` for the list (in the row `pipeline`: `dvm transact read | dvm report`); LVM2's are lvcreate, lvextend,
+`dvm show` for the list (in the row `pipeline`: `dvm transact read | dvm report`; in the row `ten reports`: ten times,
+one after the other, by one shell); LVM2's are lvcreate, lvextend,
 lvremove and lvs, without udev on both sides, metadata on every device, and no backup of it in /etc. Ours flushes each
 device; LVM2 has no flush in its commit, and that is not made up for.
+
+With --server ours are done by the command server (`dvm serve`), else without. After each of our commands the server is
+waited for, until it is ready for the next one: what it does then is no part of the wall time, but it is of ours, not of
+LVM2's, and part of our processor time. `ten reports` does not give it that time between commands.
 
 Prints measurements as bench/run.py wants them: wall time, processor time of all processes (user and system), and the
 writes and flushes that the disks below were asked for (/sys/block/*/stat). A ratio to none is one to 1.
@@ -69,6 +74,8 @@ stripes = ["{device}", {extent}]
 }}
 """
 
+TEN = "for _ in 1 2 3 4 5 6 7 8 9 10; do {}; done"
+
 Sample = tuple[float, float, float, float]
 """The figures of METRICS for one run."""
 
@@ -93,17 +100,22 @@ class Side:
     environment: dict[str, str]
     commands: dict[str, str]
     samples: dict[str, list[Sample]] = field(default_factory=dict)
+    server: Server | None = None
 
     def run(self, operation: str) -> None:
         """Do it, and note what it took.
 
         :raises AssertionError: it failed.
         """
-        before, began, used = self.disks.count(), time.perf_counter(), _processor_s()
+        before, used = self.disks.count(), self._processor_s()
+        began = time.perf_counter()
         done = subprocess.run(
             ["sh", "-c", self.commands[operation]], capture_output=True, env=self.environment, check=False
         )
-        wall, processor, after = time.perf_counter() - began, _processor_s() - used, self.disks.count()
+        wall = time.perf_counter() - began
+        if self.server is not None:
+            self.server.wait_until_ready()
+        processor, after = self._processor_s() - used, self.disks.count()
         assert done.returncode == 0, (
             operation,
             self.commands[operation][-300:],
@@ -113,10 +125,55 @@ class Side:
         sample = (wall, processor, float(after[0] - before[0]), float(after[1] - before[1]))
         self.samples.setdefault(operation, []).append(sample)
 
+    def _processor_s(self) -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime + (0.0 if self.server is None else self.server.processor_s())
 
-def _processor_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+
+class Server:
+    """`dvm serve` as a process. :ivar socket: where it listens."""
+
+    def __init__(self, process: subprocess.Popen[bytes], socket: str) -> None:
+        self.process = process
+        self.socket = socket
+
+    def _list(self) -> list[tuple[str, float]]:
+        """State and processor seconds of the server, with all its workers that have ended, and of those it has."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        found = []
+        for each in (str(pid), *children):
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+                found.append((fields[0], sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")))
+        return found
+
+    def processor_s(self) -> float:
+        """Of all of them."""
+        return sum(used for _, used in self._list())
+
+    def wait_until_ready(self) -> None:
+        """Until a worker waits for the next command."""
+        before: list[tuple[str, float]] = []
+        while len(now := self._list()) != 2 or {state for state, _ in now} != {"S"} or now != before:
+            before = now
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A command server that is ready."""
+    socket = str(folder / "socket")
+    words = [str(Path(sys.executable).parent / "dvm"), "serve", "--socket", socket]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline(), "it says when it listens"
+        server = Server(process, socket)
+        server.wait_until_ready()
+        try:
+            yield server
+        finally:
+            process.terminate()
 
 
 @contextlib.contextmanager
@@ -140,7 +197,7 @@ def call(words: Sequence[str], *, data: bytes = b"") -> bytes:
 
 
 @contextlib.contextmanager
-def ours(under: Disks, volumes: int, folder: Path) -> Iterator[Side]:
+def ours(under: Disks, volumes: int, folder: Path, server: Server | None) -> Iterator[Side]:
     """A group of ours, active."""
     dvm = str(Path(sys.executable).parent / "dvm")
     named = [word for path in under.paths for word in ("--device", path)]
@@ -162,7 +219,7 @@ def ours(under: Disks, volumes: int, folder: Path) -> Iterator[Side]:
     try:
         yield Side(
             under,
-            {**os.environ, "DM_DISABLE_UDEV": "1"},
+            {**os.environ, "DM_DISABLE_UDEV": "1", "DRYSTONE_DVM_SOCKET": "" if server is None else server.socket},
             {
                 "create": f"{change} create new --size {EXTENT}",
                 "extend": f"{change} extend new --by {EXTENT}",
@@ -170,7 +227,9 @@ def ours(under: Disks, volumes: int, folder: Path) -> Iterator[Side]:
                 "remove": f"{change} remove new copy",
                 "report": show,
                 "pipeline": pipeline,
+                "ten reports": TEN.format(show),
             },
+            server=server,
         )
     finally:
         empty = folder / "empty.json"
@@ -223,6 +282,7 @@ def theirs(under: Disks, volumes: int, folder: Path) -> Iterator[Side]:
                 "remove": f"lvremove -y {THEIRS}/new {THEIRS}/copy",
                 "report": f"lvs {THEIRS}",
                 "pipeline": f"lvs {THEIRS}",
+                "ten reports": TEN.format(f"lvs {THEIRS}"),
             },
         )
     finally:
@@ -244,10 +304,10 @@ def with_volumes(text: str, devices: int, volumes: int) -> str:
     return head + "\n" + _INSERT.format(volumes=blocks) + "}\n" + brace.lstrip("\n") + tail
 
 
-OPERATIONS = ("create", "extend", "snapshot", "remove", "report", "pipeline")
+OPERATIONS = ("create", "extend", "snapshot", "remove", "report", "pipeline", "ten reports")
 
 
-def measure(devices: int, volumes: int, runs: int) -> list[dict[str, object]]:
+def measure(devices: int, volumes: int, runs: int, *, by_server: bool) -> list[dict[str, object]]:
     """The rows of one size of group."""
     size = (REGION_PAGES + 512) * 4096 + (volumes * EXTENT + 2 * SPARE) // devices + 2 * EXTENT
     with (
@@ -255,7 +315,8 @@ def measure(devices: int, volumes: int, runs: int) -> list[dict[str, object]]:
         tempfile.TemporaryDirectory() as other,
         disks(devices, size) as mine,
         disks(devices, size) as peers,
-        ours(mine, volumes, Path(one)) as us,
+        serving(Path(one)) if by_server else contextlib.nullcontext() as server,
+        ours(mine, volumes, Path(one), server) as us,
         theirs(peers, volumes, Path(other)) as them,
     ):
         for _ in range(runs + 1):
@@ -263,11 +324,12 @@ def measure(devices: int, volumes: int, runs: int) -> list[dict[str, object]]:
                 us.run(operation)
                 them.run(operation)
     rows = []
+    way = " by the server" if by_server else ""
     for operation in OPERATIONS:
         samples = list(zip(us.samples[operation], them.samples[operation], strict=True))[1:]
         for at, (metric, unit) in enumerate(METRICS):
             pairs = [(a[at], max(b[at], 1.0) if at > 1 else b[at]) for a, b in samples]
-            row = summarise(f"dvm {operation}, {volumes} on {devices}: {metric}", "LVM2", pairs)
+            row = summarise(f"dvm {operation}{way}, {volumes} on {devices}: {metric}", "LVM2", pairs)
             if at > 1:
                 row["peer_s"] = sorted(b[at] for _, b in samples)[len(samples) // 2]
                 row["unit"] = unit
@@ -285,6 +347,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--devices", type=numbers, default=[1, 8, 64])
     parser.add_argument("--volumes", type=numbers, default=[10, 100, 1000])
+    parser.add_argument("--server", action="store_true", help="ours by the command server")
     parser.add_argument("--runs", type=int, default=3)
     chosen = parser.parse_args()
     compile_all()
@@ -292,7 +355,7 @@ def main() -> None:
     for volumes in chosen.volumes:
         for devices in chosen.devices:
             began = time.perf_counter()
-            rows += measure(devices, volumes, chosen.runs)
+            rows += measure(devices, volumes, chosen.runs, by_server=chosen.server)
             print(f"{volumes} volumes on {devices} devices: {time.perf_counter() - began:.0f} s", file=sys.stderr)
     print(json.dumps(rows, indent=2))
 

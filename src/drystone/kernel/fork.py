@@ -54,6 +54,29 @@ def run_forked(action: Callable[[], int], stdin: bytes) -> Piped:
             os.close(handle)
 
 
+def fork_away(action: Callable[[], int]) -> int:
+    """Have a child do `action` by itself, with all that is open here; its process id.
+
+    The child ends with what `action` returns, without unwinding anything of the caller's; what `action` raises ends it
+    with 70, after a traceback on stderr. The caller has one thread, and waits for the child some time.
+
+    :raises KernelError: there is no memory, or no process to be had.
+    """
+    try:
+        child = os.fork()
+    except OSError as error:
+        raise KernelError("fork", error.errno or 0) from error
+    if child:
+        return child
+    code = _CRASHED
+    try:
+        code = action()
+    except BaseException:  # noqa: BLE001  # the outermost supervisor of this process: nobody is above it
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
 def _be_child(action: Callable[[], int], handles: list[int]) -> NoReturn:
     """Never returns: nothing of the caller's is unwound here."""
     code = _CRASHED

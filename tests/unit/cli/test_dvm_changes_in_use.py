@@ -111,7 +111,7 @@ def test_resize_wants_one_size(machine: Machine) -> None:
 
 def test_boot_writes_its_files(tmp_path: Path) -> None:
     done = json.loads(call("boot", "--program", "/usr/bin/dvm", str(tmp_path)))
-    assert [each["state"] for each in done["files"]] == ["new"] * 3
+    assert [each["state"] for each in done["files"]] == ["new"] * 5
     unit = next(path for path in tmp_path.rglob("*.service"))
     assert "ExecStart=/usr/bin/dvm " in unit.read_text()
     unit.write_text("")

@@ -27,7 +27,8 @@ def __getattr__(name: str) -> object:
 
 
 def main() -> None:
-    """The console script `dvm`. Its errors are JSON always."""
+    """The console script `dvm_python`, which the program `dvm` (server/client.c) starts. Its errors are JSON always."""
+    sys.argv[0] = sys.argv[0].removesuffix("_python")
     _run(sys.argv[1:])
 
 

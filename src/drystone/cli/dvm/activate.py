@@ -96,7 +96,8 @@ def boot(overwrite: bool, dry_run: bool, program: str | None, root: str) -> None
     """Write the files by which systemd activates groups as the machine starts, below the folder ROOT.
 
     Those are a unit for a group, drystone-dvm@.service, and a generator, which calls it for each group that
-    /etc/drystone/dvmtab names: a line a group, with its options. docs/how-to/activate-at-boot.md has all.
+    /etc/drystone/dvmtab names: a line a group, with its options. docs/how-to/activate-at-boot.md has all. And the units
+    of the command server (`dvm serve`), which is off until its socket is enabled.
 
     \b
     Examples:

@@ -27,6 +27,7 @@ TOOLS = {
     "replace": Lazy("drystone.cli.dvm.replace:replace", "Bring all that is on a device to others, and take it out."),
     "replicate": Lazy("drystone.cli.dvm.replicate:replicate", "Keep the same bytes in many regions, by transactions."),
     "report": Lazy("drystone.cli.dvm.report:report", "What is in a group."),
+    "serve": Lazy("drystone.cli.dvm.serve:serve", "Keep the tools in memory, for `dvm` to start at once."),
     "show": Lazy("drystone.cli.dvm.report:show", "What is in a group, read from its devices."),
     "resize": Lazy("drystone.cli.dvm.resize:resize", "Another size for a volume and its file system."),
     "transact": Lazy("drystone.cli.dvm.transact:transact", "A group's metadata: versions, each whole or not at all."),

@@ -1,4 +1,4 @@
-"""Puts the files in place by which systemd activates groups as the machine starts."""
+"""Puts the files in place by which systemd activates groups as the machine starts, and runs the command server."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ TABLE = "/etc/drystone/dvmtab"
 UNITS = "/etc/systemd/system"
 GENERATORS = "/etc/systemd/system-generators"
 UNIT, GENERATOR = "drystone-dvm@.service", "drystone-dvm-generator"
+SERVER = ("drystone-dvm-server.socket", "drystone-dvm-server.service")
+"""Of the command server, which nobody starts unless the socket is enabled."""
 _HEAD = """\
 # Groups that become active as the machine starts: GROUP [partial,wait=SECONDS,only=VOLUME,config=FILE,noauto]
 """
@@ -49,6 +51,7 @@ def install(root: str, program: str, *, overwrite: bool = False, dry_run: bool =
     wanted = (
         Wanted(f"{UNITS}/{UNIT}", render(UNIT, program)),
         Wanted(f"{GENERATORS}/{GENERATOR}", render(GENERATOR, program), 0o755),
+        *(Wanted(f"{UNITS}/{name}", render(name, program)) for name in SERVER),
         Wanted(TABLE, _HEAD.encode(), keep=True),
     )
     return Installed(files=install_files(root, wanted, overwrite=overwrite, dry_run=dry_run), dry_run=dry_run)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drystone.base.errors import ExistsError, NotFoundError, UsageError
-from drystone.dvm.boot.install import GENERATOR, TABLE, UNIT, UNITS, install, render
+from drystone.dvm.boot.install import GENERATOR, SERVER, TABLE, UNIT, UNITS, install, render
 
 PROGRAM = shutil.which("true") or "/bin/true"
 
@@ -57,6 +57,8 @@ def test_files_are_written_once(machine: Machine, tmp_path: Path) -> None:
     assert "@" not in unit.read_text().replace(UNIT, "").replace("drystone-dvm@", "")
     (tmp_path / TABLE.lstrip("/")).write_text("mine\n")
     assert {each.state for each in install(str(tmp_path), PROGRAM).files} == {"same", "kept"}
+    server = (tmp_path / UNITS.lstrip("/") / SERVER[1]).read_text()
+    assert f"ExecStart={PROGRAM} serve\n" in server
     unit.write_text("somebody's\n")
     with pytest.raises(ExistsError, match=r"drystone-dvm@\.service is there"):
         install(str(tmp_path), PROGRAM)
@@ -118,9 +120,10 @@ def test_systemd_takes_the_units(machine: Machine, tmp_path: Path) -> None:
     # As systemd finds them: the unit, and the generator's folder beside it.
     whole = tmp_path / "whole"
     shutil.copytree(machine.units, whole, symlinks=True)
-    shutil.copy(tmp_path / UNITS.lstrip("/") / UNIT, whole)
+    for name in (UNIT, *SERVER):
+        shutil.copy(tmp_path / UNITS.lstrip("/") / name, whole)
     done = subprocess.run(
-        [analyze, "verify", "--man=no", str(whole / "drystone-dvm@vg.service")],
+        [analyze, "verify", "--man=no", *(str(whole / name) for name in ("drystone-dvm@vg.service", *SERVER))],
         env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{whole}:"},
         capture_output=True,
         text=True,
