@@ -244,12 +244,13 @@ def _write_messages(writer: Writer, changes: Changes, unit: tuple[str, ...], pla
     current, desired = State(tuple(changes.before.values())), State(tuple(changes.after.values()))
     for name in unit:
         if name in plans:
-            write_making(writer, plans[name], current, desired, lambda origin: _running_from(changes, origin))
+            write_making(writer, plans[name], current, desired, lambda origins: _running_from(changes, origins))
 
 
-def _running_from(changes: Changes, name: str) -> list[str]:
-    """A device and all that stands on it, parents first, as far as they run."""
-    names = changes.old_graph.parents_first(changes.old_graph.above(name) | {name})
+def _running_from(changes: Changes, origins: Iterable[str]) -> list[str]:
+    """These devices and all that stands on them, parents first, as far as they run."""
+    graph = changes.old_graph
+    names = graph.parents_first({above for name in origins for above in (name, *graph.above(name))})
     return [each for each in names if changes.before[each].table and not changes.before[each].suspended]
 
 
@@ -264,7 +265,7 @@ def _frozen_for(changes: Changes, new: Device) -> list[str]:
         for origin, before in changes.before.items()
         if changes.kinds[origin] is Kind.KEEP
         and any(line.target == "snapshot-origin" and line.params in origins for line in before.table)
-        for name in _running_from(changes, origin)
+        for name in _running_from(changes, (origin,))
     ]
 
 

@@ -23,7 +23,7 @@ pool is at T and changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -145,31 +145,42 @@ def holder_of(state: State, pool: str, dev_id: int) -> Device | None:
 
 
 def write_making(
-    writer: Writer, plan_: Plan, current: State, desired: State, around: Callable[[str], list[str]]
+    writer: Writer, plan_: Plan, current: State, desired: State, around: Callable[[Collection[str]], list[str]]
 ) -> None:
-    """Send what makes something. `around(origin)`: what to suspend for a snapshot of it, parents first.
+    """Send what makes something. The snapshots of one transaction show one moment: all their origins stand still from
+    before the first of them until after the last.
 
+    :param around: what to suspend for snapshots of these devices, parents first.
     :raises MismatchError: an id that is to be made belongs to an active device that is not the wanted one.
     :raises UsageError: two wanted devices are on one id that is to be made.
     """
-    for each in plan_.making:
-        _check_owner(desired, plan_.pool, each.dev_id)
-        holder = holder_of(current, plan_.pool, each.dev_id)
-        if holder is not None:
-            wanted = holder_of(desired, plan_.pool, each.dev_id)
-            if wanted is None or wanted.name != holder.name:
-                raise MismatchError(
-                    f"thin id {each.dev_id} of {plan_.pool!r} is in use by {holder.name!r}",
-                    hint="the owner of the pool gave out an id twice",
-                    device=holder.name,
-                )
-            continue
-        origin = None if each.origin is None else holder_of(current, plan_.pool, each.origin)
-        held = around(origin.name) if origin is not None else []
-        for name in held:
-            writer.do(Suspend(name), undo=[insisting(Resume(name))])
+    making = [each for each in plan_.making if not _is_made(plan_, each, current, desired)]
+    origins = [None if each.origin is None else holder_of(current, plan_.pool, each.origin) for each in making]
+    taken = [number for number, origin in enumerate(origins) if origin is not None]
+    held = around({origin.name for origin in origins if origin is not None})
+    for number, each in enumerate(making):
+        if taken and number == taken[0]:
+            for name in held:
+                writer.do(Suspend(name), undo=[insisting(Resume(name))])
         _write_one(writer, plan_, each)
-        writer.do(*(Resume(name) for name in reversed(held)))
+        if taken and number == taken[-1]:
+            writer.do(*(Resume(name) for name in reversed(held)))
+
+
+def _is_made(plan_: Plan, each: Making, current: State, desired: State) -> bool:
+    """Whether the id is there already, active as it is wanted: an interrupted run made it. Raises as `write_making`."""
+    _check_owner(desired, plan_.pool, each.dev_id)
+    holder = holder_of(current, plan_.pool, each.dev_id)
+    if holder is None:
+        return False
+    wanted = holder_of(desired, plan_.pool, each.dev_id)
+    if wanted is None or wanted.name != holder.name:
+        raise MismatchError(
+            f"thin id {each.dev_id} of {plan_.pool!r} is in use by {holder.name!r}",
+            hint="the owner of the pool gave out an id twice",
+            device=holder.name,
+        )
+    return True
 
 
 def _check_owner(desired: State, pool: str, dev_id: int) -> None:

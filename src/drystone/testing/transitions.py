@@ -76,6 +76,12 @@ _THIN = (
         thin_ids=(_ids(1, 2), _ids(1, 2, 3)),
     ),
     Transition(
+        "snapshots of two active origins at one moment",
+        _state(*_TWO_THINS.devices, _ON_THIN),
+        _state(_META, _DATA, _pool(2, "create_snap 3 1", "create_snap 4 2"), *_TWO_THINS.devices[3:], _ON_THIN),
+        thin_ids=(_ids(1, 2), _ids(1, 2, 3, 4)),
+    ),
+    Transition(
         "delete a thin device",
         _TWO_THINS,
         _state(_META, _DATA, _pool(2, "delete 2"), _thin("one", 1)),

@@ -8,6 +8,7 @@ import pytest
 from drystone.base.errors import MismatchError, UsageError
 from drystone.dvm.dmactivate import activate
 from drystone.dvm.dmexec import execute
+from drystone.dvm.instructions import Exit, Message, Resume, Suspend
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
 from drystone.dvm.state import Device, Line, State, Transaction, observe
@@ -141,6 +142,31 @@ def test_an_id_that_an_interrupted_run_made_is_made_again() -> None:
     dm.message("pool", "create_snap 2 1")
     go(dm, *BASE, pool(2, "create_thin 2"), thin("one", 1), thin("two", 2))
     assert dm.status("two")[0].text.split()[0] == "0"
+
+
+def test_the_snapshots_of_one_transaction_show_one_moment() -> None:
+    """All origins, and what stands on them, are suspended before the first message and resumed after the last."""
+    upper = Device("upper", "U", (Line(0, 2048, "linear", "{two} 0"),))
+    thins = (thin("one", 1), thin("two", 2), upper)
+    dm = make(*BASE, pool(1, "create_thin 1", "create_thin 2"), *thins)
+    snapshots = pool(2, "create_thin 3", "create_snap 4 1", "create_snap 5 2", "create_snap 6 1", "create_snap 7 3")
+    program = activate(observe(dm), State((*BASE, snapshots, *thins)))
+    done = program.instructions[: program.instructions.index(Exit())]
+    order = [
+        f"{each.op} {each.device}" if isinstance(each, Suspend | Resume) else each.text
+        for each in done
+        if isinstance(each, Suspend | Resume | Message) and not each.insist
+    ]
+    first = order.index("create_snap 4 1")
+    last = max(place for place, each in enumerate(order) if each == "create_snap 6 1")
+    assert {"suspend one", "suspend two", "suspend upper"} == {each for each in order[:first] if "suspend" in each}
+    assert order.index("suspend upper") < order.index("suspend two")
+    assert order.index("create_thin 3") < order.index("suspend upper")
+    assert order[last + 1 : last + 4] == ["resume one", "resume two", "resume upper"]
+    assert run(dm, program).outcome == "done"
+    found = observe(dm).find("pool")
+    assert found is not None
+    assert found.transaction == Transaction(2)
 
 
 def test_a_program_that_is_run_again_deletes_no_device_that_was_acknowledged() -> None:
