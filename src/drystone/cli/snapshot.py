@@ -21,6 +21,7 @@ def snapshot() -> None:
     \b
     Examples:
       drystone snapshot create db --name monday
+      drystone snapshot group db-data db-log
       drystone snapshot list db --json
     """
 
@@ -44,6 +45,34 @@ def create(volume: str, name: str, dry_run: bool, as_json: bool, socket: str) ->
         print_previews([answer], as_json=as_json)
     else:
         print_result(answer)
+
+
+@snapshot.command()
+@click.argument("volumes", nargs=-1, required=True, metavar="VOLUME VOLUME...")
+@click.option("--name", default="", metavar="NAME", help="Each is called NAME-VOLUME. [group-XXXXXXXX]")
+@dry_run_option
+@json_option
+@socket_option
+def group(volumes: Sequence[str], name: str, dry_run: bool, as_json: bool, socket: str) -> None:
+    """Take snapshots of several volumes at one moment, mounted or not; prints their UUIDs in the order asked.
+
+    All of them are taken, or none: writes to the volumes stand still meanwhile, and file systems are frozen. So a
+    database on two volumes is in both as it was at that moment. The volumes must be of one driver, one that can do so:
+    devicemapper. --json prints the snapshot objects.
+
+    \b
+    Example:
+      drystone snapshot group db-data db-log --name monday     # monday-db-data, monday-db-log
+    """
+    body = {"Volumes": list(volumes), "Name": name, "DryRun": dry_run, "Verbose": as_json}
+    answer = call(socket, "POST", "/snapshots/group", body)
+    if dry_run:
+        print_previews([answer], as_json=as_json)
+    elif as_json:
+        print_json(answer.document())
+    else:
+        for uuid in answer.document():
+            click.echo(uuid)
 
 
 @snapshot.command("list")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from drystone.base.errors import DamagedError, DrystoneError, NotFoundError, RefusedError, UsageError
+from drystone.base.errors import DamagedError, DrystoneError, NotFoundError, RefusedError, UnsupportedError, UsageError
 from drystone.base.sizes import SECTOR
 from drystone.kernel.programs import Outcome, run_program
 
@@ -37,11 +37,12 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How a kind of file system is made, checked, grown and made smaller; `shrink` is None where it cannot be."""
+    """How a kind of file system is made, checked, changed; `shrink` is None where it cannot be made smaller."""
 
     make: Callable[[str, str], None]
     check: Callable[[str, bool], None]
     grow: Callable[[str, str], None]
+    renew: Callable[[str], None]
     shrink: Callable[[str, int], None] | None = None
 
 
@@ -167,6 +168,35 @@ def grow(kind: str, device: str, target: str = "") -> None:
     _find_kind(kind).grow(device, target)
 
 
+def renew_uuid_of_ext4(device: str) -> None:
+    """tune2fs with a new random UUID, of a file system that is not mounted, after e2fsck, which tune2fs insists on.
+
+    It takes as long as a check does. :raises DamagedError: it has errors. :raises DrystoneError: it failed.
+    """
+    check_ext4(device, repair=True)
+    _succeed(run_program("tune2fs", ["-U", "random", device], package="e2fsprogs"), device)
+
+
+def renew_uuid_of_xfs(device: str) -> None:
+    """xfs_admin with a new random UUID, of a file system that is not mounted and was unmounted in an orderly way.
+
+    :raises DrystoneError: it failed, as it does when the log still holds something.
+    """
+    _succeed(run_program("xfs_admin", ["-U", "generate", device], package="xfsprogs"), device)
+
+
+def renew_uuid(kind: str, device: str) -> None:
+    """Give a file system that is not mounted a UUID of its own.
+
+    :raises UnsupportedError: a kind that is not in KINDS, or a program is not installed.
+    :raises DamagedError: it has errors. :raises DrystoneError: it failed.
+    """
+    if kind not in _KINDS:
+        found = f"{kind} is on {device}" if kind else f"nothing that is known is on {device}"
+        raise UnsupportedError(f"{found}: only the UUIDs of {' and '.join(KINDS)} can be renewed")
+    _KINDS[kind].renew(device)
+
+
 def probe(device: str) -> Signature | None:
     """What is on a device, by reading it (blkid), not from a cache; None: nothing known.
 
@@ -199,7 +229,10 @@ def parse_blkid(text: str) -> Signature | None:
     return None
 
 
-_KINDS = {"ext4": _Kind(make_ext4, check_ext4, grow_ext4, shrink_ext4), "xfs": _Kind(make_xfs, check_xfs, grow_xfs)}
+_KINDS = {
+    "ext4": _Kind(make_ext4, check_ext4, grow_ext4, renew_uuid_of_ext4, shrink_ext4),
+    "xfs": _Kind(make_xfs, check_xfs, grow_xfs, renew_uuid_of_xfs),
+}
 
 KINDS = tuple(_KINDS)
 """The kinds of file system that can be made."""

@@ -19,6 +19,7 @@ from drystone.backup.source import Source
 from drystone.backup.thin_source import ThinMap
 from drystone.base.errors import NotFoundError
 from drystone.dvm.dmexec import execute
+from drystone.dvm.instructions import Message
 from drystone.dvm.program import Program
 from drystone.dvm.result import Result
 from drystone.kernel.dm.abc import DeviceMapper, DeviceNumber, Ref
@@ -56,6 +57,7 @@ class SimulatedHost:
     :ivar users: who has a device, by path, when it is not this simulation's own device-mapper.
     :ivar kinds: what is on a device: by path of a disk, or by thin id. :ivar filled: sectors of the file system there.
     :ivar damage: what a check of the pool's metadata finds.
+    :ivar renewed: thin ids whose file systems got UUIDs of their own.
     """
 
     def __init__(self, data_sectors: int = 1 << 15, metadata_sectors: int = 1 << 13) -> None:
@@ -68,6 +70,7 @@ class SimulatedHost:
         self.kinds: dict[str | int, str] = {}
         self.damage = ""
         self.filled: dict[int, int] = {}
+        self.renewed: set[int] = set()
         self.first_blocks: dict[str, bytes] = {}
         self.nodes: dict[str, DeviceNumber] = {}
         self.mounted: list[Mount] = []
@@ -123,7 +126,13 @@ class SimulatedHost:
         return self.kinds.get(path if path in self.paths else self._thin_id(path), "")
 
     def execute(self, program: Program) -> Result:
-        return execute(program, self.dm, clock=PatientClock(), memory=contextlib.nullcontext)
+        result = execute(program, self.dm, clock=PatientClock(), memory=contextlib.nullcontext)
+        for each in program.instructions:
+            match each.text.split() if isinstance(each, Message) else ():
+                case ["create_snap", new, origin] if result.outcome == "done" and int(origin) in self.kinds:
+                    self.kinds[int(new)] = self.kinds[int(origin)]
+                    self.filled[int(new)] = self.filled[int(origin)]
+        return result
 
     def list_nodes(self) -> list[str]:
         return list(self.nodes)
@@ -156,6 +165,13 @@ class SimulatedHost:
         sectors = self._sectors(_MAPPER + name)
         self.kernel.discard(name, sectors // 2, sectors // 2)
         return sectors // 2 * 512
+
+    def renew_filesystem(self, path: str, place: str) -> None:
+        self.mount(path, place, self.probe(path))
+        self.unmount(place)
+        self.step("renew")
+        self.kernel.write(path.removeprefix(_MAPPER), 0, 8)
+        self.renewed.add(self._thin_id(path))
 
     def list_mounts(self) -> list[Mount]:
         return list(self.mounted)

@@ -2,15 +2,20 @@
 
 A driver that has the methods has the ability; who lacks them is told of in one line. So a driver that somebody wrote
 for an older Drystone goes on working.
+
+The contract is that of driver.py: `plan_*` decides and changes nothing, and what it returns is in the journal, durable,
+before the call that uses it; what is cut short is ended by calls that are harmless when done twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
-from drystone.volumes.driver import Preview, Snapshot, Volume
+from drystone.base.errors import UnsupportedError
+from drystone.volumes.driver import Driver, Plan, Preview, Snapshot, Volume, Wish
 
 if TYPE_CHECKING:
     from drystone.backup.ranges import Ranges
@@ -91,3 +96,79 @@ class Trims(Protocol):
 
     def trim_volume(self, volume: Volume) -> int:
         """Bytes that were given back of a mounted volume."""
+
+
+@runtime_checkable
+class Clones(Protocol):
+    """Makes volumes out of snapshots. A clone that was cut short is removed by `delete_volume`."""
+
+    def plan_clone(self, wish: Wish, volume: Volume, snapshot: Snapshot, *, renew: bool) -> Plan:
+        """Decide size and facts of a clone of `snapshot`, which is one of `volume`.
+
+        :param renew: the clone's file system shall have an identity (UUID) of its own.
+        :raises DrystoneError: there can be none.
+        """
+
+    def create_clone(self, clone: Volume, snapshot: Snapshot, *, renew: bool) -> None:
+        """Make it: a volume of its own, which needs the snapshot no more. Durable when it returns."""
+
+    def preview_clone(self, clone: Volume, snapshot: Snapshot, *, renew: bool) -> Preview:
+        """What `create_clone` would do, without a title."""
+
+
+@runtime_checkable
+class RollsBack(Protocol):
+    """Has volumes hold again what their snapshots hold.
+
+    After `roll_back` there are two contents, and the catalogue says which of them is the volume's; `discard` removes
+    the other one. So both the undoing and the completion of what was cut short are a `discard`.
+    """
+
+    def plan_roll_back(self, volume: Volume, snapshot: Snapshot) -> Plan:
+        """Decide size and facts of the volume after it. :raises BusyError: it is in use."""
+
+    def roll_back(self, volume: Volume, after: Volume, snapshot: Snapshot) -> None:
+        """Have `after`, the same volume with the planned size and facts, hold what `snapshot` holds. What `volume` held
+        stays until `discard`, and so does the snapshot. Durable when it returns.
+        """
+
+    def discard(self, gone: Volume, kept: Volume) -> None:
+        """Of one volume's two contents, be `kept`, and remove whatever there is of `gone`."""
+
+    def measure_loss(self, volume: Volume, snapshot: Snapshot) -> int | None:
+        """Bytes that the volume holds otherwise than the snapshot; None where that cannot be told soon."""
+
+    def preview_roll_back(self, volume: Volume, after: Volume, snapshot: Snapshot) -> Preview:
+        """What `roll_back` would do, without a title."""
+
+
+@runtime_checkable
+class TakesGroups(Protocol):
+    """Takes snapshots of several volumes at one moment."""
+
+    def create_snapshots(self, pairs: Sequence[tuple[Volume, Snapshot]]) -> None:
+        """Take all, or none: what was written to any of the volumes before what is in a snapshot is in its own, too."""
+
+    def preview_snapshots(self, pairs: Sequence[tuple[Volume, Snapshot]]) -> Preview:
+        """What `create_snapshots` would do, without a title."""
+
+
+def cloner(driver: Driver) -> Clones:
+    """The driver, as one that makes clones. :raises UnsupportedError: it cannot."""
+    if not isinstance(driver, Clones):
+        raise UnsupportedError(f"driver {driver.name} makes no volumes out of snapshots")
+    return driver
+
+
+def back_roller(driver: Driver) -> RollsBack:
+    """The driver, as one whose volumes go back to snapshots. :raises UnsupportedError: they cannot."""
+    if not isinstance(driver, RollsBack):
+        raise UnsupportedError(f"driver {driver.name} takes no volumes back to their snapshots")
+    return driver
+
+
+def group_taker(driver: Driver) -> TakesGroups:
+    """The driver, as one that takes snapshots of several volumes at one moment. :raises UnsupportedError: it cannot."""
+    if not isinstance(driver, TakesGroups):
+        raise UnsupportedError(f"driver {driver.name} takes no snapshots of several volumes at one moment")
+    return driver

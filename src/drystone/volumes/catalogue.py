@@ -15,7 +15,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,10 +47,11 @@ AUDIT_ENTRIES = 100_000
 class Operation:
     """A row of the journal.
 
-    :ivar action: create, delete, snapshot-create, snapshot-delete, mount or resize.
-    :ivar volume: as it will be (create, mount, resize) or was (the others).
+    :ivar action: create, delete, snapshot-create, snapshot-delete, mount, resize or rollback.
+    :ivar volume: as it will be (create, mount, resize, rollback) or was (the others).
     :ivar holder: who wants it mounted; "" for whoever does so by hand.
     :ivar filesystem: of a resize: the file system grows with the volume.
+    :ivar was: of a rollback: the volume as it was.
     """
 
     id: int
@@ -60,6 +61,7 @@ class Operation:
     begun: str
     holder: str = ""
     filesystem: bool = False
+    was: Volume | None = None
 
 
 class Catalogue:
@@ -129,9 +131,11 @@ class Catalogue:
             assert isinstance(id_, int)
             content = json.loads(str(document))
             snapshot = Snapshot(**content["snapshot"]) if content["snapshot"] else None
-            holder = str(content.get("holder", ""))  # not in a journal of an older Drystone
+            # These three are not in a journal of an older Drystone.
+            holder, was = str(content.get("holder", "")), content.get("was")
             volume, filesystem = Volume(**content["volume"]), bool(content.get("filesystem", False))
-            found.append(Operation(id_, str(action), volume, snapshot, str(begun), holder, filesystem))
+            before = Volume(**was) if was else None
+            found.append(Operation(id_, str(action), volume, snapshot, str(begun), holder, filesystem, before))
         return found
 
     def list_audit(self, subject: str = "", most: int = 1000) -> list[Entry]:
@@ -194,18 +198,30 @@ class Catalogue:
 
     def begin_create_snapshot(self, volume: Volume, snapshot: Snapshot) -> Operation:
         """Reserve the name. :raises ExistsError: it is taken, or being taken."""
+        return self.begin_create_snapshots([(volume, snapshot)])[0]
+
+    def begin_create_snapshots(self, pairs: Sequence[tuple[Volume, Snapshot]]) -> list[Operation]:
+        """Reserve all the names, or none. :raises ExistsError: one is taken, or being taken."""
         with self._write() as connection:
-            self.check_snapshot_name(snapshot.name)
-            return self._begin(connection, "snapshot-create", volume, snapshot)
+            operations = []
+            for volume, snapshot in pairs:
+                self.check_snapshot_name(snapshot.name)
+                operations.append(self._begin(connection, "snapshot-create", volume, snapshot))
+            return operations
 
     def finish_create_snapshot(self, operation: Operation) -> None:
         """The snapshot exists."""
-        snapshot = operation.snapshot
-        assert snapshot is not None
+        self.finish_create_snapshots([operation])
+
+    def finish_create_snapshots(self, operations: Sequence[Operation]) -> None:
+        """The snapshots exist: all of them from one moment on."""
         with self._write() as connection:
-            row = asdict(snapshot)
-            connection.execute(named()["insert_snapshot"], {**row, "facts": json.dumps(snapshot.facts)})
-            self._end(connection, operation)
+            for operation in operations:
+                snapshot = operation.snapshot
+                assert snapshot is not None
+                row = asdict(snapshot)
+                connection.execute(named()["insert_snapshot"], {**row, "facts": json.dumps(snapshot.facts)})
+                self._end(connection, operation)
 
     def begin_delete_snapshot(self, volume: Volume, snapshot: Snapshot) -> Operation:
         """The snapshot is shown until it is gone."""
@@ -230,6 +246,23 @@ class Catalogue:
         with self._write() as connection:
             connection.execute(named()["set_mount_point"], {"uuid": uuid, "mount_point": mount_point})
             connection.execute(named()["add_holder"], {"volume": uuid, "holder": operation.holder})
+            self._end(connection, operation)
+
+    def begin_rollback(self, volume: Volume, after: Volume) -> Operation:
+        """The volume as it is, and as it will be."""
+        with self._write() as connection:
+            return self._begin(connection, "rollback", after, None, was=volume)
+
+    def commit_rollback(self, operation: Operation) -> None:
+        """The volume is now what it was to be. The operation goes on: what it was is there still."""
+        volume = operation.volume
+        with self._write() as connection:
+            row = {"uuid": volume.uuid, "size": volume.size, "facts": json.dumps(volume.facts)}
+            connection.execute(named()["set_content"], row)
+
+    def finish_rollback(self, operation: Operation) -> None:
+        """What the volume was is gone."""
+        with self._write() as connection:
             self._end(connection, operation)
 
     def add_holder(self, volume: Volume, holder: str) -> None:
@@ -298,6 +331,7 @@ class Catalogue:
         holder: str = "",
         *,
         filesystem: bool = False,
+        was: Volume | None = None,
     ) -> Operation:
         begun = self._clock.now().isoformat(timespec="seconds")
         document = {
@@ -305,6 +339,7 @@ class Catalogue:
             "snapshot": asdict(snapshot) if snapshot else None,
             "holder": holder,
             "filesystem": filesystem,
+            "was": asdict(was) if was else None,
         }
         cursor = connection.execute(
             named()["begin_operation"],
@@ -321,7 +356,7 @@ class Catalogue:
         assert cursor.lastrowid is not None
         subject = snapshot or volume
         self._note(connection, action, subject.name, subject.uuid, "begun", cursor.lastrowid)
-        return Operation(cursor.lastrowid, action, volume, snapshot, begun, holder, filesystem)
+        return Operation(cursor.lastrowid, action, volume, snapshot, begun, holder, filesystem, was)
 
     def _end(self, connection: sqlite3.Connection, operation: Operation, outcome: str = "done") -> None:
         connection.execute(named()["end_operation"], {"id": operation.id})

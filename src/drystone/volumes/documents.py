@@ -58,6 +58,42 @@ class SnapshotRequest(msgspec.Struct, rename="pascal"):
     dry_run: bool = False
 
 
+class CloneRequest(msgspec.Struct, rename="pascal"):
+    """POST /volumes/clone. `RenewUUID`: its file system gets a UUID of its own."""
+
+    snapshot_uuid: str = msgspec.field(default="", name="SnapshotUUID")
+    name: str = ""
+    renew_uuid: bool = msgspec.field(default=False, name="RenewUUID")
+    verbose: bool = False
+    dry_run: bool = False
+
+
+class RollbackRequest(msgspec.Struct, rename="pascal"):
+    """GET and POST /volumes/rollback."""
+
+    volume_uuid: str = msgspec.field(default="", name="VolumeUUID")
+    snapshot_uuid: str = msgspec.field(default="", name="SnapshotUUID")
+    dry_run: bool = False
+
+
+class LossDocument(msgspec.Struct, rename="pascal", frozen=True):
+    """The answer of GET /volumes/rollback: what would be lost. `Changed`: bytes, null where that cannot be told."""
+
+    volume_name: str
+    snapshot_name: str
+    snapshot_created_at: str
+    changed: int | None
+
+
+class GroupRequest(msgspec.Struct, rename="pascal"):
+    """POST /snapshots/group: snapshots of several volumes at one moment, called NAME-VOLUME."""
+
+    volumes: list[str] = []
+    name: str = ""
+    verbose: bool = False
+    dry_run: bool = False
+
+
 class PreviewDocument(msgspec.Struct, frozen=True):
     """What a request with `DryRun` is answered with, in an array; see `Preview`."""
 

@@ -1,8 +1,9 @@
 """After a crash: end what the journal says was cut short, and mount again what was mounted.
 
-Creations are undone: nobody was told that they succeeded. Deletions are completed, and so is growth. A mount is
-recorded when it is there and forgotten when it is not. Each step is harmless when done twice, so a crash in here is
-mended by the next start.
+Creations are undone: nobody was told that they succeeded. Deletions are completed, and so is growth. A volume that was
+going back to a snapshot has the content that the catalogue says, and the other one goes. A mount is recorded when it is
+there and forgotten when it is not. Each step is harmless when done twice, so a crash in here is mended by the next
+start.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from drystone.base.errors import DrystoneError
+from drystone.base.errors import DrystoneError, NotFoundError
+from drystone.volumes.abilities import back_roller
 from drystone.volumes.catalogue import Catalogue, Operation
 from drystone.volumes.driver import Driver
 from drystone.volumes.resizing import complete_resize
@@ -58,8 +60,33 @@ def end_operation(catalogue: Catalogue, driver: Driver, operation: Operation) ->
         case "resize":
             complete_resize(catalogue, driver, operation)
             return "completed"
+        case "rollback":
+            if settle_rollback(catalogue, driver, operation):
+                catalogue.finish_rollback(operation)
+                return "completed"
+            catalogue.drop(operation)
+            return "undone"
         case _:
             return _end_mount(catalogue, driver, operation)
+
+
+def settle_rollback(catalogue: Catalogue, driver: Driver, operation: Operation) -> bool:
+    """Of a volume's contents, keep the one that the catalogue has; whether that is the new one.
+
+    It may be neither, when the volume went back once more since, or was deleted: then both go.
+    """
+    was, will_be = operation.was, operation.volume
+    assert was is not None
+    try:
+        kept = catalogue.get_volume(will_be.uuid)
+    except NotFoundError:
+        for gone in (was, will_be):
+            driver.delete_volume(gone)
+        return False
+    for gone in (was, will_be):
+        if gone.facts != kept.facts:
+            back_roller(driver).discard(gone, kept)
+    return kept.facts == will_be.facts
 
 
 def _end_mount(catalogue: Catalogue, driver: Driver, operation: Operation) -> str:

@@ -20,20 +20,28 @@ from drystone.base.documents import decode
 from drystone.base.names import new_uuid
 from drystone.volumes import previews
 from drystone.volumes.backups import Backups
+from drystone.volumes.cloning import clone, preview_clone
 from drystone.volumes.documents import (
     BackupRequest,
+    CloneRequest,
     CreateSnapshot,
     CreateVolume,
     FsckRequest,
+    GroupRequest,
     ListVolumes,
+    LossDocument,
     Reference,
+    RollbackRequest,
     SnapshotRequest,
     VolumeRequest,
     preview_documents,
     read_size,
+    spell_time,
 )
 from drystone.volumes.driver import Preview, Wish
 from drystone.volumes.fsck import examine, repair
+from drystone.volumes.group_snapshots import create_group, preview_group
+from drystone.volumes.rollback import measure, preview_roll_back, roll_back
 from drystone.volumes.service import VolumeService
 from drystone.volumes.work import Work
 from drystone.wire.application import AnyRequest
@@ -127,6 +135,33 @@ class Api:
         return (
             answer_json(self.service.inspect_snapshot(snapshot.uuid)) if wanted.verbose else answer_text(snapshot.uuid)
         )
+
+    def clone(self, wanted: CloneRequest) -> Response[bytes]:
+        """POST /volumes/clone."""
+        reference, name, renew = wanted.snapshot_uuid, wanted.name, wanted.renew_uuid
+        if wanted.dry_run:
+            return answer_previews(preview_clone(self.service, reference, name, renew=renew))
+        volume = clone(self.service, reference, name, renew=renew)
+        return answer_json(self.service.inspect(volume.uuid)) if wanted.verbose else answer_text(volume.uuid)
+
+    def measure_loss(self, wanted: RollbackRequest) -> Response[bytes]:
+        """GET /volumes/rollback."""
+        loss = measure(self.service, wanted.volume_uuid, wanted.snapshot_uuid)
+        created = spell_time(loss.snapshot.created)
+        return answer_json(LossDocument(loss.volume.name, loss.snapshot.name, created, loss.changed))
+
+    def roll_back(self, wanted: RollbackRequest) -> Response[bytes]:
+        """POST /volumes/rollback."""
+        if wanted.dry_run:
+            return answer_previews(preview_roll_back(self.service, wanted.volume_uuid, wanted.snapshot_uuid))
+        return answer_json(self.service.inspect(roll_back(self.service, wanted.volume_uuid, wanted.snapshot_uuid).uuid))
+
+    def create_group(self, wanted: GroupRequest) -> Response[bytes]:
+        """POST /snapshots/group."""
+        if wanted.dry_run:
+            return answer_previews(preview_group(self.service, wanted.volumes, wanted.name))
+        uuids = [each.uuid for each in create_group(self.service, wanted.volumes, wanted.name)]
+        return answer_json([self.service.inspect_snapshot(each) for each in uuids] if wanted.verbose else uuids)
 
     def delete_snapshot(self, wanted: SnapshotRequest) -> Response[bytes]:
         """DELETE /snapshots/."""
@@ -243,7 +278,22 @@ def _volumes(api: Api) -> list[ControllerRouterHandler]:
         wanted = await read_request(request, VolumeRequest)
         return await api.do(lambda: api.umount(wanted))
 
-    return [create, remove, mount, umount, fsck]
+    @post("/volumes/clone", status_code=200)
+    async def clone_volume(request: AnyRequest) -> Response[bytes]:
+        wanted = await read_request(request, CloneRequest)
+        return await api.do(lambda: api.clone(wanted))
+
+    @get("/volumes/rollback")
+    async def measure_loss(request: AnyRequest) -> Response[bytes]:
+        wanted = await read_request(request, RollbackRequest)
+        return await api.do(lambda: api.measure_loss(wanted))
+
+    @post("/volumes/rollback", status_code=200)
+    async def roll_back_volume(request: AnyRequest) -> Response[bytes]:
+        wanted = await read_request(request, RollbackRequest)
+        return await api.do(lambda: api.roll_back(wanted))
+
+    return [create, remove, mount, umount, fsck, clone_volume, measure_loss, roll_back_volume]
 
 
 def _snapshots(api: Api) -> list[ControllerRouterHandler]:
@@ -257,7 +307,12 @@ def _snapshots(api: Api) -> list[ControllerRouterHandler]:
         wanted = await read_request(request, SnapshotRequest)
         return await api.do(lambda: api.delete_snapshot(wanted))
 
-    return [create, remove]
+    @post("/snapshots/group", status_code=200)
+    async def create_group_of(request: AnyRequest) -> Response[bytes]:
+        wanted = await read_request(request, GroupRequest)
+        return await api.do(lambda: api.create_group(wanted))
+
+    return [create, remove, create_group_of]
 
 
 def _backups(api: Api) -> list[ControllerRouterHandler]:

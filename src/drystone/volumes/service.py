@@ -184,7 +184,7 @@ class VolumeService:
             raise UsageError(f"this daemon runs no driver {driver_name!r}", hint="it runs " + ", ".join(self.drivers))
         self.catalogue.check_volume_name(name)
         plan = self.drivers[driver_name].plan_volume(replace(wish, name=name))
-        return Volume(wish.uuid, name, driver_name, plan.size, self._now(), "", plan.facts)
+        return Volume(wish.uuid, name, driver_name, plan.size, self.now(), "", plan.facts)
 
     def create(self, wish: Wish, driver_name: str = "", origin: Origin | None = None) -> Volume:
         """Make a volume, empty or restored. :raises ExistsError: the name is taken."""
@@ -299,7 +299,7 @@ class VolumeService:
         name = check_name(name or f"snapshot-{uuid[:8]}", "snapshot name")
         self.catalogue.check_snapshot_name(name)
         facts = self.driver_of(volume.driver).plan_snapshot(volume, uuid)
-        return volume, Snapshot(uuid, name, volume.uuid, self._now(), volume.size, facts)
+        return volume, Snapshot(uuid, name, volume.uuid, self.now(), volume.size, facts)
 
     def create_snapshot(self, reference: str, name: str = "") -> Snapshot:
         """Take a snapshot. :raises ExistsError: the name is taken."""
@@ -342,7 +342,8 @@ class VolumeService:
 
     # Underneath
 
-    def _now(self) -> str:
+    def now(self) -> str:
+        """The moment, as the catalogue has it: ISO 8601 with offset, whole seconds."""
         return self.clock.now().isoformat(timespec="seconds")
 
     def _describe(self, volume: Volume, snapshots: list[Snapshot]) -> dict[str, object]:
@@ -385,7 +386,7 @@ class VolumeService:
         self.catalogue.finish_delete_snapshot(operation)
 
     @contextlib.contextmanager
-    def undone(self, operation: Operation, undo: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def undone(self, operation: Operation, undo: Callable[[], object] = lambda: None) -> Iterator[None]:
         """The supervisor of an operation under way: whatever fails in it is undone, and its line struck out.
 
         Every Exception, because a driver may be anybody's: a defect in it must not keep a name reserved until the next

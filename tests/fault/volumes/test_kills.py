@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from drystone.testing.faults import Killed
+from drystone.volumes.cloning import clone
 from drystone.volumes.driver import Wish
+from drystone.volumes.group_snapshots import create_group
+from drystone.volumes.rollback import roll_back
 from drystone.volumes.service import Origin
 
 from .world import World
@@ -48,6 +51,10 @@ OPERATIONS: dict[str, Callable[[World], object]] = {
     "mount": lambda world: world.service.mount("idle"),
     "umount": lambda world: world.service.umount("busy"),
     "mount for a container": lambda world: world.service.mount("idle", holder="one"),
+    "clone": lambda world: clone(world.service, "first", "new"),
+    "clone with a new UUID": lambda world: clone(world.service, "second", "new", renew=True),
+    "roll back": lambda world: roll_back(world.service, "idle", "first"),
+    "snapshots of a group": lambda world: create_group(world.service, ["busy", "idle", "shared"], "group"),
     "the last container's release": lambda world: world.service.release("shared", "one"),
 }
 

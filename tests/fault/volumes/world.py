@@ -67,10 +67,11 @@ class World:
     def create(self, name: str, size: int | None = None) -> Volume:
         return self.service.create(Wish(new_uuid(), name, size))
 
-    def names(self) -> tuple[tuple[tuple[str, tuple[str, ...]], ...], tuple[str, ...]]:
-        """Volumes with those who have them mounted, and snapshots, as anybody sees them."""
+    def names(self) -> tuple[tuple[tuple[str, str, tuple[str, ...]], ...], tuple[str, ...]]:
+        """Volumes with their contents and those who have them mounted, and snapshots, as anybody sees them."""
         listed = self.catalogue.list_volumes()
-        volumes = tuple((each.name, tuple(self.catalogue.list_holders(each.uuid))) for each in listed)
+        holders = self.catalogue.list_holders
+        volumes = tuple((each.name, each.facts["DevID"], tuple(holders(each.uuid))) for each in listed)
         return volumes, tuple(each.name for each in self.catalogue.list_snapshots())
 
     def check(self) -> None:
@@ -82,6 +83,8 @@ class World:
         assert self.catalogue.list_operations() == []
         assert set(devices) == {"convoy-pool", *(f"convoy-pool-{each.uuid}" for each in volumes)}
         assert not any(each.suspended or each.inactive_table for each in devices.values())
+        for each in volumes:
+            assert kernel.table(f"convoy-pool-{each.uuid}")[0].params.split()[1] == each.facts["DevID"]
         assert self.host.nodes == {name: each.number for name, each in devices.items()}
         assert self.host.thin_ids() == ids
         record = self.catalogue.get_pool("convoy-pool")

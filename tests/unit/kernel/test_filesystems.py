@@ -36,6 +36,12 @@ def test_what_cannot_be_made_smaller() -> None:
         filesystems.shrink("vfat", "/dev/null", 1 << 30)
 
 
+@pytest.mark.parametrize(("kind", "text"), [("vfat", "vfat is on"), ("", "nothing that is known is on")])
+def test_what_gets_no_new_uuid(kind: str, text: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"{text} /dev/null: only the UUIDs of ext4 and xfs"):
+        filesystems.renew_uuid(kind, "/dev/null")
+
+
 def test_a_missing_program_names_its_package() -> None:
     with pytest.raises(UnsupportedError, match="no-such-program is not installed") as caught:
         run_program("no-such-program", [], package="some-package")

@@ -14,6 +14,8 @@ COMMANDS = {
     "create": Lazy("drystone.cli.volume.create:create", "Make a volume, empty or out of a backup."),
     "list": Lazy("drystone.cli.volume.show:list_", "Show all volumes."),
     "inspect": Lazy("drystone.cli.volume.show:inspect", "Show a volume and its snapshots."),
+    "clone": Lazy("drystone.cli.volume.clone:clone", "Make a volume out of a snapshot."),
+    "rollback": Lazy("drystone.cli.volume.rollback:rollback", "Take a volume back to a snapshot."),
     "delete": Lazy("drystone.cli.volume.delete:delete", "Delete volumes."),
     "resize": Lazy("drystone.cli.volume.resize:resize", "Make a volume larger, with its file system."),
     "trim": Lazy("drystone.cli.volume.resize:trim", "Give free blocks back to the pool."),

@@ -29,7 +29,7 @@ from drystone.volumes.drivers.adoption import adopt
 from drystone.volumes.drivers.host import BLOCK, Host, RealHost, mapper_path
 from drystone.volumes.drivers.pool_findings import find
 from drystone.volumes.drivers.pool_room import FAILED, judge
-from drystone.volumes.drivers.thin_pool import ThinDevice, ThinPool
+from drystone.volumes.drivers.thin_pool import ThinDevice, ThinPool, snapshot_messages
 from drystone.volumes.locks import VolumeLocks
 from drystone.volumes.options import check_known
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from drystone.backup.source import Source
 
 NAME = "devicemapper"
+_RENEWING = "renewing-"
 FILE_SYSTEMS = {"ext4": 1 << 20, "xfs": 300 << 20}
 """The kinds of file system, and the least size in bytes that their mkfs takes (ext4 with some room for files)."""
 
@@ -69,6 +70,7 @@ class DeviceMapperDriver:
     def start(self, volumes: Sequence[Volume]) -> None:
         options = self._options
         metadata, data = self._host.find_device(options.metadata), self._host.find_device(options.data)
+        self._unmount_renewing()
         record = adopt(self._host, self._setting.pools, options, metadata, data, has_volumes=bool(volumes))
         pool = ThinPool(self._host, self._setting.pools, record)
         pool.bring_up(metadata.number, data.number, [_device(each) for each in volumes])
@@ -115,8 +117,8 @@ class DeviceMapperDriver:
     def delete_volume(self, volume: Volume, *, keep_data: bool = False) -> None:
         if keep_data:
             raise _cannot_forget()
-        for mount in self._mounts_of(volume):
-            raise BusyError(f"volume {volume.name} is mounted at {mount.target}", hint="unmount it first")
+        self._unmount_renewing(volume.uuid)
+        self._check_no_mounts(volume)
         self._started().delete(volume.uuid, int(volume.facts["DevID"]))
 
     def volume_info(self, volume: Volume) -> dict[str, str]:
@@ -165,7 +167,7 @@ class DeviceMapperDriver:
         return {"DevID": str(pool.new_id())}
 
     def create_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
-        self._started().snapshot(_device(volume), int(snapshot.facts["DevID"]))
+        self.create_snapshots([(volume, snapshot)])
 
     def delete_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
         self._started().delete(snapshot.uuid, int(snapshot.facts["DevID"]))
@@ -176,7 +178,7 @@ class DeviceMapperDriver:
     @contextlib.contextmanager
     def read_snapshot(self, snapshot: Snapshot, base: Snapshot | None) -> Iterator[Source]:
         pool = self._started()
-        device = ThinDevice(snapshot.uuid, int(snapshot.facts["DevID"]), snapshot.size // SECTOR, read_only=True)
+        device = _snapshot_device(snapshot)
         older = int(base.facts["DevID"]) if base else None
         with self._reading.hold(snapshot.uuid), pool.active(device) as path, contextlib.ExitStack() as stack:
             with pool.reserved() as held_root:
@@ -186,6 +188,66 @@ class DeviceMapperDriver:
 
     def can_read_delta(self) -> bool:
         return True
+
+    def create_snapshots(self, pairs: Sequence[tuple[Volume, Snapshot]]) -> None:
+        self._started().snapshot(_taken(pairs))
+
+    def preview_snapshots(self, pairs: Sequence[tuple[Volume, Snapshot]]) -> Preview:
+        keep = [volume.uuid for volume, _ in pairs]
+        return _show(self._started().compile(snapshot_messages(_taken(pairs)), keep=keep))
+
+    # Clones: see abilities.py
+
+    def plan_clone(self, wish: Wish, volume: Volume, snapshot: Snapshot, *, renew: bool) -> Plan:
+        pool = self._started()
+        pool.check_room()
+        return Plan(snapshot.size, {"DevID": str(pool.new_id())})
+
+    def create_clone(self, clone: Volume, snapshot: Snapshot, *, renew: bool) -> None:
+        path = self._started().copy(_device(clone), _snapshot_device(snapshot))
+        if renew:
+            self._host.renew_filesystem(path, str(self._renewing(clone.uuid)))
+
+    def preview_clone(self, clone: Volume, snapshot: Snapshot, *, renew: bool) -> Preview:
+        pool = self._started()
+        messages = snapshot_messages([(_snapshot_device(snapshot), int(clone.facts["DevID"]))])
+        program = pool.compile(messages, add=(_device(clone),), keep=(snapshot.uuid,))
+        path = mapper_path(pool.device_name(clone.uuid))
+        return _show(program, *([f"then: the file system on {path} gets a new UUID"] if renew else []))
+
+    # Going back: see abilities.py
+
+    def plan_roll_back(self, volume: Volume, snapshot: Snapshot) -> Plan:
+        pool = self._started()
+        self._check_no_mounts(volume)
+        if pool.is_open(volume.uuid):
+            raise BusyError(
+                f"volume {volume.name} is in use: {mapper_path(pool.device_name(volume.uuid))} is open",
+                hint="see who has it open",
+            )
+        pool.check_room()
+        return Plan(snapshot.size, {**volume.facts, "DevID": str(pool.new_id())})
+
+    def roll_back(self, volume: Volume, after: Volume, snapshot: Snapshot) -> None:
+        self._started().copy(_device(after), _snapshot_device(snapshot))
+
+    def discard(self, gone: Volume, kept: Volume) -> None:
+        if gone.facts["DevID"] != kept.facts["DevID"]:
+            self._started().replace(int(gone.facts["DevID"]), _device(kept))
+
+    def measure_loss(self, volume: Volume, snapshot: Snapshot) -> int | None:
+        pool = self._started()
+        path = mapper_path(pool.device_name(volume.uuid))
+        with pool.reserved() as held_root, contextlib.ExitStack() as stack:
+            ids = int(volume.facts["DevID"]), int(snapshot.facts["DevID"])
+            thin_map = ThinMap(self._options.metadata, held_root, *ids)
+            source = stack.enter_context(self._host.read_thin(path, thin_map))
+            return int(source.extents()[:, 1].sum())
+
+    def preview_roll_back(self, volume: Volume, after: Volume, snapshot: Snapshot) -> Preview:
+        messages = snapshot_messages([(_snapshot_device(snapshot), int(after.facts["DevID"]))])
+        program = self._started().compile(messages, add=(_device(after),), keep=(snapshot.uuid,))
+        return _show(program, f"then: thin device {volume.facts['DevID']} is deleted")
 
     def preview(self, change: Change) -> Preview:
         pool, volume = self._started(), change.volume
@@ -202,8 +264,7 @@ class DeviceMapperDriver:
                 raise _cannot_forget()
             case "snapshot-create":
                 assert change.snapshot is not None
-                text = f"create_snap {change.snapshot.facts['DevID']} {volume.facts['DevID']}"
-                return _show(pool.compile((text,), keep=(volume.uuid,)))
+                return self.preview_snapshots([(volume, change.snapshot)])
             case "snapshot-delete":
                 assert change.snapshot is not None
                 text = f"delete {change.snapshot.facts['DevID']}"
@@ -307,6 +368,24 @@ class DeviceMapperDriver:
         """Where to mount, without symlinks: the kernel's list of mounts has none."""
         return str(Path(mount_point or self._setting.mounts / volume.uuid).resolve())
 
+    def _renewing(self, key: str) -> Path:
+        """Where the clone of this UUID is mounted for a moment, when its file system must be for a new UUID."""
+        return self._setting.root.resolve() / f"{_RENEWING}{key}"
+
+    def _unmount_renewing(self, key: str = "") -> None:
+        """End what was killed while a clone's file system got a new UUID; of one clone, or of all."""
+        for mount in self._host.list_mounts():
+            place = Path(mount.target)
+            if place == self._renewing(key) or (not key and place.match(str(self._renewing("*")))):
+                self._host.unmount(mount.target)
+                with contextlib.suppress(OSError):  # somebody's file in it is no reason to fail
+                    place.rmdir()
+
+    def _check_no_mounts(self, volume: Volume) -> None:
+        """:raises BusyError: it is mounted, by whomever."""
+        for mount in self._mounts_of(volume):
+            raise BusyError(f"volume {volume.name} is mounted at {mount.target}", hint="unmount it first")
+
     def _top_mount(self, target: str) -> Mount | None:
         """What is seen at a place: the mount that a later one on the same place hides is not."""
         found = [each for each in self._host.list_mounts() if each.target == target]
@@ -331,6 +410,14 @@ def _show(program: Program, *after: str) -> Preview:
 
 def _device(volume: Volume) -> ThinDevice:
     return ThinDevice(volume.uuid, int(volume.facts["DevID"]), volume.size // SECTOR)
+
+
+def _snapshot_device(snapshot: Snapshot) -> ThinDevice:
+    return ThinDevice(snapshot.uuid, int(snapshot.facts["DevID"]), snapshot.size // SECTOR, read_only=True)
+
+
+def _taken(pairs: Sequence[tuple[Volume, Snapshot]]) -> list[tuple[ThinDevice, int]]:
+    return [(_device(volume), int(snapshot.facts["DevID"])) for volume, snapshot in pairs]
 
 
 def _cannot_forget() -> UnsupportedError:

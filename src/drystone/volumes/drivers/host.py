@@ -90,6 +90,14 @@ class Host(Protocol):
     def make_filesystem(self, kind: str, path: str) -> None:
         """mkfs."""
 
+    def renew_filesystem(self, path: str, place: str) -> None:
+        """Give the file system on a device a UUID of its own; durable when it returns.
+
+        :param place: a folder where it may be mounted meanwhile, which is made and removed. A process that is killed
+            may leave it mounted there.
+        :raises UnsupportedError: none that is known is on it.
+        """
+
     def list_mounts(self) -> list[Mount]:
         """What is mounted."""
 
@@ -165,6 +173,14 @@ class RealHost:
 
     def make_filesystem(self, kind: str, path: str) -> None:
         filesystems.make(kind, path)
+
+    def renew_filesystem(self, path: str, place: str) -> None:
+        kind = self.probe(path)
+        if kind == "xfs":  # what its log holds must be written first, which only mounting it does
+            self.mount(path, place, kind)
+            self.unmount(place)
+            Path(place).rmdir()
+        filesystems.renew_uuid(kind, path)
 
     def list_mounts(self) -> list[Mount]:
         return mounts.list_mounts()

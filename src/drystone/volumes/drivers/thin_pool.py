@@ -174,9 +174,23 @@ class ThinPool:
         """Give an active device another size; one that has it stays. A mounted file system is frozen for it."""
         self._change((), add=(device,))
 
-    def snapshot(self, origin: ThinDevice, dev_id: int) -> None:
-        """Make a snapshot of an active device. It is suspended meanwhile, a mounted file system frozen."""
-        self._change((f"create_snap {dev_id} {origin.dev_id}",), keep=(origin.key,))
+    def snapshot(self, taken: Sequence[tuple[ThinDevice, int]]) -> None:
+        """Make snapshots of active devices: the id of each. All of one moment: the devices are suspended meanwhile,
+        mounted file systems frozen.
+        """
+        self._change(snapshot_messages(taken), keep=[origin.key for origin, _ in taken])
+
+    def copy(self, device: ThinDevice, snapshot: ThinDevice) -> str:
+        """Make a device that begins with what a snapshot holds, and activate it; its path.
+
+        An active device of that key becomes this one; what it was keeps its thin id.
+        """
+        self._change(snapshot_messages([(snapshot, device.dev_id)]), add=(device,), keep=(snapshot.key,))
+        return mapper_path(self.device_name(device.key))
+
+    def replace(self, dev_id: int, device: ThinDevice) -> None:
+        """Have a device active, and delete a thin id that it may have been until now, where there is one."""
+        self._change((f"delete {dev_id}",), add=(device,))
 
     @contextlib.contextmanager
     def active(self, device: ThinDevice) -> Iterator[str]:
@@ -246,6 +260,15 @@ class ThinPool:
         """Delete a thin id that is not active."""
         self._change((f"delete {dev_id}",))
 
+    def is_open(self, key: str) -> bool:
+        """Whether anybody has a device open: a mount, a process, another device. One that is not active, nobody has."""
+        try:
+            return self._host.dm.info(Uuid(self._uuid(key))).open_count > 0
+        except KernelError as error:
+            if error.errno == errno.ENXIO:
+                return False
+            raise
+
     def number_of(self, key: str) -> DeviceNumber:
         """The number of an active device. :raises KernelError: it is not active (ENXIO)."""
         return self._host.dm.info(Uuid(self._uuid(key))).number
@@ -305,7 +328,9 @@ class ThinPool:
         transaction = Transaction(self._record.transaction_id + 1, tuple(messages)) if messages else None
         wanted = [Device(pool.name, pool.uuid, pool.table, transaction=transaction)]
         kept = {self._uuid(key) for key in keep}
-        wanted += [Device(each.name, each.uuid, each.table) for each in current.devices if each.uuid in kept]
+        wanted += [
+            Device(each.name, each.uuid, each.table, each.read_only) for each in current.devices if each.uuid in kept
+        ]
         wanted += [self._device(each) for each in add]
         return activate(current, State(tuple(wanted)))
 
@@ -371,3 +396,8 @@ class ThinPool:
     def _device(self, device: ThinDevice) -> Device:
         line = Line(0, device.sectors, "thin", f"{{{self.name}}} {device.dev_id}")
         return Device(self.device_name(device.key), self._uuid(device.key), (line,), read_only=device.read_only)
+
+
+def snapshot_messages(taken: Sequence[tuple[ThinDevice, int]]) -> tuple[str, ...]:
+    """What tells a pool to make snapshots: the id of each."""
+    return tuple(f"create_snap {dev_id} {origin.dev_id}" for origin, dev_id in taken)

@@ -4,6 +4,7 @@
     <vfs.path>/<name>-<8 hex of the UUID>/     a volume's files; with --vm the sparse `disk.img`
     <vfs.path>/.snapshots/<uuid>.tar           a snapshot (drivers/archive.py)
     <vfs.path>/.making-<uuid>, .gone-<uuid>    a volume that is being made, or deleted
+    <vfs.path>/.back-<uuid>-<content>          the other content of a volume that is going back to a snapshot
 
 A snapshot is taken file by file: what is written meanwhile may be in it or not. Stop the writer, or use the driver
 `devicemapper`, where one moment of the whole volume is wanted.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from drystone.base.errors import BusyError, DamagedError, UnsupportedError, UsageError
 from drystone.base.files import sync_folder
+from drystone.base.names import new_uuid
 from drystone.base.sizes import parse_size, to_sectors
 from drystone.kernel.mounts import list_mounts
 from drystone.volumes.driver import Change, Fill, Finding, Known, Plan, Preview, Setting, Snapshot, Volume, Wish
@@ -60,6 +62,8 @@ class VfsDriver:
         except PermissionError as error:
             raise UsageError(f"{PATH}={self._path} cannot be written") from error
         for volume in volumes:
+            if not self._folder(volume).is_dir() and self._other(volume).is_dir():
+                self._other(volume).rename(self._folder(volume))  # killed while it went back to a snapshot
             if not self._folder(volume).is_dir():
                 raise DamagedError(
                     f"volume {volume.name} is in the catalogue, its folder {self._folder(volume)} is not there",
@@ -90,6 +94,61 @@ class VfsDriver:
                 raise UsageError("a disk image's size cannot be 0")
         return Plan(size, {"Folder": f"{wish.name}-{wish.uuid[:8]}", "PrepareForVM": str(wish.vm).lower()})
 
+    # Clones: see abilities.py
+
+    def plan_clone(self, wish: Wish, volume: Volume, snapshot: Snapshot, *, renew: bool) -> Plan:
+        if renew:
+            raise UnsupportedError(f"driver {NAME} has folders: there is no file system to get a new UUID")
+        facts = {"Folder": f"{wish.name}-{wish.uuid[:8]}", "PrepareForVM": volume.facts["PrepareForVM"]}
+        return Plan(snapshot.size, facts)
+
+    def create_clone(self, clone: Volume, snapshot: Snapshot, *, renew: bool) -> None:
+        making = self._path / f".making-{clone.uuid}"
+        making.mkdir(mode=0o755)
+        unpack(self._file(snapshot), making)
+        sync_folder(making)
+        making.rename(self._folder(clone))
+        sync_folder(self._path)
+
+    def preview_clone(self, clone: Volume, snapshot: Snapshot, *, renew: bool) -> Preview:
+        folder = self._folder(clone)
+        return Preview("", (f"mkdir {folder}", f"tar -x -f {self._file(snapshot)} -C {folder}"))
+
+    # Going back: see abilities.py
+
+    def plan_roll_back(self, volume: Volume, snapshot: Snapshot) -> Plan:
+        _check_no_mounts(volume, self._folder(volume))
+        return Plan(snapshot.size, {**volume.facts, "Content": new_uuid()})
+
+    def roll_back(self, volume: Volume, after: Volume, snapshot: Snapshot) -> None:
+        self._other(after).mkdir(mode=0o755)
+        unpack(self._file(snapshot), self._other(after))
+        sync_folder(self._other(after))
+        self._folder(volume).rename(self._other(volume))
+        self._other(after).rename(self._folder(after))
+        sync_folder(self._path)
+
+    def discard(self, gone: Volume, kept: Volume) -> None:
+        if self._other(gone) == self._other(kept):
+            return
+        if self._other(kept).exists():
+            # The other content is in its place; it is not there yet when it was killed in between.
+            if self._folder(kept).exists():
+                self._folder(kept).rename(self._other(gone))
+            self._other(kept).rename(self._folder(kept))
+            sync_folder(self._path)
+        if self._other(gone).exists():
+            shutil.rmtree(self._other(gone))
+            sync_folder(self._path)
+
+    def measure_loss(self, volume: Volume, snapshot: Snapshot) -> int | None:
+        return None
+
+    def preview_roll_back(self, volume: Volume, after: Volume, snapshot: Snapshot) -> Preview:
+        folder, other = self._folder(volume), self._other(volume)
+        unpacked = f"tar -x -f {self._file(snapshot)} -C {self._other(after)}"
+        return Preview("", (unpacked, f"mv {folder} {other}", f"mv {self._other(after)} {folder}", f"rm -r {other}"))
+
     def create_volume(self, volume: Volume, fill: Fill | None) -> None:
         making = self._path / f".making-{volume.uuid}"
         making.mkdir(mode=0o755)
@@ -118,7 +177,7 @@ class VfsDriver:
         with contextlib.suppress(FileNotFoundError):
             folder.rename(gone)
         try:
-            for each in (gone, self._path / f".making-{volume.uuid}"):
+            for each in (gone, self._path / f".making-{volume.uuid}", self._other(volume)):
                 if each.exists():
                     shutil.rmtree(each)
         except OSError:
@@ -252,6 +311,10 @@ class VfsDriver:
 
     def _folder(self, volume: Volume) -> Path:
         return self._path / volume.facts["Folder"]
+
+    def _other(self, volume: Volume) -> Path:
+        """Where a content of a volume is while it is not the volume's."""
+        return self._path / f".back-{volume.uuid}-{volume.facts.get('Content', 'first')}"
 
     def _file(self, snapshot: Snapshot) -> Path:
         return self._snapshots / snapshot.facts["File"]

@@ -44,6 +44,10 @@ UPDATE volumes SET mount_point = :mount_point WHERE uuid = :uuid;
 -- name: set_size
 UPDATE volumes SET size = :size WHERE uuid = :uuid;
 
+-- name: set_content
+-- After going back to a snapshot.
+UPDATE volumes SET size = :size, facts = :facts WHERE uuid = :uuid;
+
 -- name: list_holders
 SELECT holder FROM holders WHERE volume = :volume ORDER BY holder;
 
