@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from drystone.backup.collecting.retention import Policy, decide
 from drystone.backup.convoy.store import is_convoy_store
 from drystone.backup.convoy.url import parse_convoy_url
 from drystone.backup.format.slot import Credential
@@ -36,6 +37,7 @@ from drystone.volumes.work import Work
 log = logging.getLogger(__name__)
 
 _FACT = "DrystoneFact"
+_SCHEDULE = "DrystoneSchedule"
 
 
 class Backups:
@@ -51,15 +53,22 @@ class Backups:
         self._work = work
         self._credential = credential
 
-    def create(self, service: VolumeService, reference: str, destination: str, endpoint: str = "") -> str:
-        """Back a snapshot up; the URL. Durable when it returns."""
+    def create(
+        self, service: VolumeService, reference: str, destination: str, endpoint: str = "", *, schedule: str = ""
+    ) -> str:
+        """Back a snapshot up; the URL. Durable when it returns.
+
+        :param schedule: UUID of the schedule that asks for it: the backup is its own, see `thin_out`.
+        """
         volume_uuid = service.find_snapshot(reference).volume
         repository = self._make(destination, endpoint)
         older = repository.list(volume_uuid, damaged=_say)
         while True:
             try:
                 return str(
-                    BackupUrl(destination, self._create_upon(service, reference, repository, older), volume_uuid)
+                    BackupUrl(
+                        destination, self._create_upon(service, reference, repository, older, schedule), volume_uuid
+                    )
                 )
             except DamagedError as error:
                 # A damaged base must not stop the next backup: an older one, or none, serves as well.
@@ -70,7 +79,12 @@ class Backups:
                 older = whole
 
     def _create_upon(
-        self, service: VolumeService, reference: str, repository: Repository, older: Sequence[BackupInfo]
+        self,
+        service: VolumeService,
+        reference: str,
+        repository: Repository,
+        older: Sequence[BackupInfo],
+        schedule: str = "",
     ) -> str:
         """Back a snapshot up, upon the newest of `older` that fits; the new backup's UUID.
 
@@ -81,7 +95,7 @@ class Backups:
         with service.reading(reference, newest_first) as reading:
             volume, snapshot, base = reading.volume, reading.snapshot, reading.base
             name = f"{volume.name}@{snapshot.name}"
-            about = self._describe(volume, snapshot)
+            about = self._describe(volume, snapshot) | ({_SCHEDULE: schedule} if schedule else {})
             request = BackupRequest(
                 volume=volume.uuid,
                 source_name=name,
@@ -94,6 +108,23 @@ class Backups:
                 reading.driver.read_snapshot(snapshot, base) as source,
             ):
                 return repository.create(source, request, progress=report).backup
+
+    def thin_out(self, destination: str, volume: str, schedule: str, policy: Policy, endpoint: str = "") -> int:
+        """Delete those backups of a volume that a schedule made and a policy does not keep; how many.
+
+        One of the future neither counts nor goes: a clock that was wrong has made it, and newer ones would go for it.
+        """
+        now = self._clock.now()
+        repository = self._open(destination, endpoint)
+        own = [
+            each
+            for each in repository.list(volume, damaged=_say)
+            if each.about.get(_SCHEDULE) == schedule and datetime.fromisoformat(each.created) <= now
+        ]
+        going = [(each.backup.volume, each.backup.backup) for each in decide(own, policy) if not each.kept]
+        if going:
+            repository.delete_all(going)
+        return len(going)
 
     def delete(self, url: str, endpoint: str = "") -> None:
         """Remove a backup.
@@ -128,7 +159,7 @@ class Backups:
         store = self._store(destination, endpoint)
         documents = [*list_convoy(store, destination, volume_uuid)]
         with contextlib.suppress(NotFoundError):
-            repository = open_repository(store, self._credential)
+            repository = open_repository(store, self._credential, clock=self._clock)
             documents += [_document(destination, info) for info in repository.list(volume_uuid, damaged=_say)]
         return {str(each["BackupURL"]): each for each in documents if volume_name in {"", each["VolumeName"]}}
 
@@ -161,7 +192,7 @@ class Backups:
         return Origin(info.about["DriverName"], int(info.about["VolumeSize"]), facts, fill)
 
     def _store(self, destination: str, endpoint: str) -> Store:
-        return open_store(_check(destination), endpoint=endpoint)
+        return open_store(check_destination(destination), endpoint=endpoint)
 
     def _find(self, store: Store, address: BackupUrl) -> tuple[Repository, BackupInfo] | None:
         """A backup in a repository of ours; None: it may be one of Convoy's.
@@ -171,7 +202,7 @@ class Backups:
         try:
             if not is_backup_url(str(address)) and is_convoy_store(store):
                 return None
-            repository = open_repository(store, self._credential)
+            repository = open_repository(store, self._credential, clock=self._clock)
             return repository, repository.inspect(address.volume, address.backup)
         except NotFoundError:
             if is_convoy_store(store):
@@ -180,7 +211,7 @@ class Backups:
 
     def _open(self, destination: str, endpoint: str) -> Repository:
         """:raises NotFoundError: there is none."""
-        return open_repository(self._store(destination, endpoint), self._credential)
+        return open_repository(self._store(destination, endpoint), self._credential, clock=self._clock)
 
     def _make(self, destination: str, endpoint: str) -> Repository:
         """The repository that is there, or a new one."""
@@ -189,7 +220,7 @@ class Backups:
         except NotFoundError:
             if self._credential is None:
                 log.warning("backups at %s will not be encrypted: start the daemon with a passphrase", destination)
-            return create_repository(self._store(destination, endpoint), self._credential)
+            return create_repository(self._store(destination, endpoint), self._credential, clock=self._clock)
 
     def _describe(self, volume: Volume, snapshot: Snapshot) -> dict[str, str]:
         about = {
@@ -227,7 +258,8 @@ def _say(error: DamagedError) -> None:
     log.error("a backup is left out: %s", error)
 
 
-def _check(destination: str) -> str:
+def check_destination(destination: str) -> str:
+    """The same. :raises UsageError: it is no place for backups."""
     if not destination:
         raise UsageError("no destination was named", hint="--dest vfs:///srv/backup")
     if "://" not in destination and not destination.startswith("/"):

@@ -320,6 +320,16 @@ class Catalogue:
             with self._write() as connection:
                 connection.execute(named()["end_entry"], {"id": entry, "outcome": outcome})
 
+    # For records that are kept beside these
+
+    def read(self, query: str, **parameters: object) -> list[tuple[object, ...]]:
+        """The rows of a named query."""
+        return self._read(query, **parameters)
+
+    def change(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """One transaction: durable when the block ends, or as if it had never been."""
+        return self._write()
+
     # Underneath
 
     def _begin(
@@ -445,10 +455,10 @@ def _volume(row: tuple[object, ...]) -> Volume:
 
 
 def _snapshot(row: tuple[object, ...]) -> Snapshot:
-    uuid, name, volume, created, size, facts = row
+    uuid, name, volume, created, size, facts, schedule = row
     assert isinstance(size, int)
     content: dict[str, str] = json.loads(str(facts))
-    return Snapshot(str(uuid), str(name), str(volume), str(created), size, content)
+    return Snapshot(str(uuid), str(name), str(volume), str(created), size, content, str(schedule))
 
 
 def _pool(row: tuple[object, ...]) -> Pool:

@@ -98,6 +98,8 @@ def _serve(service: VolumeService, handle: socket.socket, setting: DaemonSetting
     from drystone.volumes.pool_care import list_pools
     from drystone.volumes.pool_watch import PoolWatch
     from drystone.volumes.routes import Api, make_handlers
+    from drystone.volumes.schedule_routes import make_schedule_handlers
+    from drystone.volumes.schedules import Schedules
     from drystone.volumes.work import Work
     from drystone.wire.application import make_application
     from drystone.wire.server import serve_unix
@@ -106,9 +108,11 @@ def _serve(service: VolumeService, handle: socket.socket, setting: DaemonSetting
     backups = Backups(service.clock, work, setting.credential)
     api = Api(service, backups, work)
     plugin = DockerPlugin(service, backups, with_snapshots=setting.with_snapshots)
-    handlers = [*make_handlers(api), *make_care_handlers(api), *make_plugin_handlers(plugin, api)]
+    schedules = Schedules(service, backups)
+    handlers = [*make_handlers(api), *make_care_handlers(api), *make_schedule_handlers(api, schedules)]
+    handlers += make_plugin_handlers(plugin, api)
     try:
-        with PoolWatch(lambda: list_pools(service)).watching():
+        with PoolWatch(lambda: list_pools(service)).watching(), schedules.running():
             serve_unix(Acting(make_application(handlers)), handle, setting.socket, ready)
     finally:
         api.close()

@@ -55,7 +55,10 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot of the catalogue; `size` bytes as the volume had then."""
+    """A snapshot of the catalogue; `size` bytes as the volume had then.
+
+    :ivar schedule: UUID of the schedule that took it; "" for one that somebody asked for.
+    """
 
     uuid: str
     name: str
@@ -63,6 +66,7 @@ class Snapshot:
     created: str
     size: int
     facts: dict[str, str] = field(default_factory=dict)
+    schedule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -301,10 +301,14 @@ class VolumeService:
         facts = self.driver_of(volume.driver).plan_snapshot(volume, uuid)
         return volume, Snapshot(uuid, name, volume.uuid, self.now(), volume.size, facts)
 
-    def create_snapshot(self, reference: str, name: str = "") -> Snapshot:
-        """Take a snapshot. :raises ExistsError: the name is taken."""
+    def create_snapshot(self, reference: str, name: str = "", *, schedule: str = "") -> Snapshot:
+        """Take a snapshot.
+
+        :param schedule: UUID of the schedule that asks for it. :raises ExistsError: the name is taken.
+        """
         with self.locks.hold(self.find_volume(reference).uuid):
-            volume, snapshot = self.plan_snapshot(reference, name)
+            volume, planned = self.plan_snapshot(reference, name)
+            snapshot = replace(planned, schedule=schedule)
             driver = self.driver_of(volume.driver)
             operation = self.catalogue.begin_create_snapshot(volume, snapshot)
             with self.undone(operation, lambda: driver.delete_snapshot(volume, snapshot)):

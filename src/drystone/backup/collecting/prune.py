@@ -18,6 +18,7 @@ from drystone.backup.collecting.delete import take_out
 from drystone.backup.collecting.mark import Mark
 from drystone.backup.collecting.needs import Needs
 from drystone.backup.collecting.retention import Decision, Policy, decide
+from drystone.backup.format.manifest import Head
 from drystone.backup.objects import pack_sizes
 from drystone.backup.pipeline import Progress, silent
 from drystone.backup.reading.locate import reach
@@ -37,7 +38,7 @@ class Plan:
     :ivar damages: what was found wrong on the way; packs that may be concerned are left alone.
     """
 
-    decisions: tuple[Decision, ...]
+    decisions: tuple[Decision[Head], ...]
     packs: int
     stored: int
     unneeded: int
@@ -70,7 +71,7 @@ class Plan:
         }
 
 
-def _document(decision: Decision) -> dict[str, object]:
+def _document(decision: Decision[Head]) -> dict[str, object]:
     head = decision.backup
     return {
         "volume": head.volume,

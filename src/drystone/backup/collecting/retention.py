@@ -19,8 +19,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Generic, Protocol, TypeVar
 
-from drystone.backup.format.manifest import Head
 from drystone.base.errors import UsageError
 
 _DURATION = re.compile(r"(?:(\d{1,4})y)?(?:(\d{1,5})m)?(?:(\d{1,5})w)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?")
@@ -102,11 +102,30 @@ class Policy:
         return self.within is None and not any(getattr(self, name) for name in _PERIODS)
 
 
+class Dated(Protocol):
+    """What a policy looks at: a backup's Head is one. `created` is ISO 8601."""
+
+    @property
+    def backup(self) -> str:
+        """Its name."""
+
+    @property
+    def volume(self) -> str:
+        """What it is of: each by itself."""
+
+    @property
+    def created(self) -> str:
+        """When it was made."""
+
+
+Each = TypeVar("Each", bound=Dated)
+
+
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Generic[Each]):
     """A backup, and why it stays; no reasons: it goes."""
 
-    backup: Head
+    backup: Each
     reasons: tuple[str, ...]
 
     @property
@@ -151,13 +170,13 @@ _PERIODS: dict[str, Callable[[int, datetime], Hashable]] = {
 """By name: from (place in the list, local time) to the period that a backup is of."""
 
 
-def decide(backups: Iterable[Head], policy: Policy) -> list[Decision]:
+def decide(backups: Iterable[Each], policy: Policy) -> list[Decision[Each]]:
     """A decision for each backup: by volume, and newest first within one.
 
     A backup whose time cannot be read stays.
     """
-    volumes: dict[str, list[tuple[datetime, Head]]] = defaultdict(list)
-    decisions = []
+    volumes: dict[str, list[tuple[datetime, Each]]] = defaultdict(list)
+    decisions: list[Decision[Each]] = []
     for head in backups:
         moment = _moment(head, policy.zone())
         if moment is None:
@@ -170,7 +189,7 @@ def decide(backups: Iterable[Head], policy: Policy) -> list[Decision]:
     return sorted(decisions, key=lambda decision: decision.backup.volume)
 
 
-def _moment(head: Head, zone: tzinfo) -> datetime | None:
+def _moment(head: Dated, zone: tzinfo) -> datetime | None:
     try:
         moment = datetime.fromisoformat(head.created)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(zone)
@@ -178,7 +197,7 @@ def _moment(head: Head, zone: tzinfo) -> datetime | None:
         return None
 
 
-def _decide_volume(backups: list[tuple[datetime, Head]], policy: Policy) -> list[Decision]:
+def _decide_volume(backups: list[tuple[datetime, Each]], policy: Policy) -> list[Decision[Each]]:
     """`backups` of one volume, newest first."""
     reasons: list[list[str]] = [["there is no policy"] if policy.empty else [] for _ in backups]
     for name, period_of in _PERIODS.items():

@@ -26,6 +26,7 @@ COMMANDS = {
     "pool": Lazy("drystone.cli.volume.pool:pool", "The pools that volumes take their room from."),
     "metrics": Lazy("drystone.cli.volume.metrics:metrics", "Print the daemon's metrics as Prometheus text."),
     "audit": Lazy("drystone.cli.volume.audit:audit", "Show who changed what."),
+    "schedule": Lazy("drystone.cli.volume.schedule:schedule", "Snapshots and backups that the daemon makes by itself."),
     "fsck": Lazy("drystone.cli.volume.fsck:fsck", "Hold the catalogue against what there is, and mend."),
 }
 

@@ -6,13 +6,13 @@ SELECT uuid, name, driver, size, created, mount_point, facts FROM volumes ORDER 
 SELECT uuid, name, driver, size, created, mount_point, facts FROM volumes WHERE uuid = :uuid;
 
 -- name: list_snapshots
-SELECT uuid, name, volume, created, size, facts FROM snapshots ORDER BY rowid;
+SELECT uuid, name, volume, created, size, facts, schedule FROM snapshots ORDER BY rowid;
 
 -- name: list_snapshots_of
-SELECT uuid, name, volume, created, size, facts FROM snapshots WHERE volume = :volume ORDER BY rowid;
+SELECT uuid, name, volume, created, size, facts, schedule FROM snapshots WHERE volume = :volume ORDER BY rowid;
 
 -- name: get_snapshot
-SELECT uuid, name, volume, created, size, facts FROM snapshots WHERE uuid = :uuid;
+SELECT uuid, name, volume, created, size, facts, schedule FROM snapshots WHERE uuid = :uuid;
 
 -- name: taken_volume_name
 -- Whether a name belongs to a volume, or to one that is being made.
@@ -28,8 +28,8 @@ INSERT INTO volumes (uuid, name, driver, size, created, mount_point, facts)
 VALUES (:uuid, :name, :driver, :size, :created, :mount_point, :facts);
 
 -- name: insert_snapshot
-INSERT INTO snapshots (uuid, name, volume, created, size, facts)
-VALUES (:uuid, :name, :volume, :created, :size, :facts);
+INSERT INTO snapshots (uuid, name, volume, created, size, facts, schedule)
+VALUES (:uuid, :name, :volume, :created, :size, :facts, :schedule);
 
 -- name: delete_volume
 -- Its snapshots go with it.
@@ -97,3 +97,15 @@ INSERT INTO pools (name, uuid, block_sectors, data_sectors, transaction_id, next
 VALUES (:name, :uuid, :block_sectors, :data_sectors, :transaction_id, :next_device)
 ON CONFLICT (name) DO UPDATE SET block_sectors = excluded.block_sectors, data_sectors = excluded.data_sectors,
     transaction_id = excluded.transaction_id, next_device = excluded.next_device;
+
+-- name: list_schedules
+SELECT uuid, name, volume, wish, state FROM schedules ORDER BY rowid;
+
+-- name: insert_schedule
+INSERT INTO schedules (uuid, name, volume, wish, state) VALUES (:uuid, :name, :volume, :wish, :state);
+
+-- name: set_schedule
+UPDATE schedules SET state = :state WHERE uuid = :uuid;
+
+-- name: delete_schedule
+DELETE FROM schedules WHERE uuid = :uuid;
