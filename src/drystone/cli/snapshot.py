@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from drystone.base.errors import DrystoneError
 from drystone.cli.output import json_option, print_json, print_pairs, print_table
 from drystone.cli.preview import dry_run_option, print_previews
 from drystone.cli.volume.asking import call, print_result, read_object, socket_option
@@ -68,10 +69,14 @@ def group(volumes: Sequence[str], name: str, dry_run: bool, as_json: bool, socke
     answer = call(socket, "POST", "/snapshots/group", body)
     if dry_run:
         print_previews([answer], as_json=as_json)
-    elif as_json:
-        print_json(answer.document())
+        return
+    taken = answer.document()
+    if not isinstance(taken, list):
+        raise DrystoneError("the daemon's answer is no list")
+    if as_json:
+        print_json(taken)
     else:
-        for uuid in answer.document():
+        for uuid in taken:
             click.echo(uuid)
 
 

@@ -51,7 +51,7 @@ def write(world: World, name: str, block: int) -> None:
 
 def blocks(world: World, name: str) -> set[int]:
     """The blocks that a volume's or snapshot's thin device maps."""
-    found = world.service.catalogue.list_volumes() + world.service.catalogue.list_snapshots()  # type: ignore[operator]
+    found = world.service.catalogue.list_volumes() + world.service.catalogue.list_snapshots()
     (facts,) = (each.facts for each in found if each.name == name)
     world.host.kernel.status("convoy-pool")  # which commits
     return set(world.host._metadata.devices[int(facts["DevID"])].mappings)

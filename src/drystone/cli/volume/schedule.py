@@ -128,8 +128,9 @@ def _row(each: dict[str, Any]) -> tuple[str, ...]:
 
 @schedule.command()
 @click.argument("name")
+@json_option
 @socket_option
-def remove(name: str, socket: str) -> None:
+def remove(name: str, as_json: bool, socket: str) -> None:
     """End a schedule. The snapshots and backups that it made stay, and nothing removes them any more.
 
     \b
@@ -137,12 +138,15 @@ def remove(name: str, socket: str) -> None:
       drystone volume schedule remove nightly
     """
     call(socket, "DELETE", "/schedules", {"Name": name})
+    if as_json:
+        print_json({"removed": name})
 
 
 @schedule.command()
 @click.argument("name")
+@json_option
 @socket_option
-def pause(name: str, socket: str) -> None:
+def pause(name: str, as_json: bool, socket: str) -> None:
     """Make no runs until `resume`; one that is under way ends.
 
     \b
@@ -150,12 +154,15 @@ def pause(name: str, socket: str) -> None:
       drystone volume schedule pause nightly
     """
     call(socket, "POST", "/schedules/pause", {"Name": name, "Paused": True})
+    if as_json:
+        print_json({"paused": name})
 
 
 @schedule.command()
 @click.argument("name")
+@json_option
 @socket_option
-def resume(name: str, socket: str) -> None:
+def resume(name: str, as_json: bool, socket: str) -> None:
     """Go on with a schedule that was paused or failed; one run that was missed is made at once.
 
     \b
@@ -163,3 +170,5 @@ def resume(name: str, socket: str) -> None:
       drystone volume schedule resume nightly
     """
     call(socket, "POST", "/schedules/pause", {"Name": name, "Paused": False})
+    if as_json:
+        print_json({"resumed": name})
