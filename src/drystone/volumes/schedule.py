@@ -131,10 +131,11 @@ def _next_of(line: str, moment: datetime) -> datetime:
     from cronsim import CronSim, CronSimError
 
     try:
-        return next(CronSim(line, moment))
+        found: datetime = next(CronSim(line, moment))
     except CronSimError as error:
         raise UsageError(
             f"cron line {line[:60]!r}: {error}", hint="minute hour day month weekday: 0 3 * * *"
         ) from error
     except StopIteration:
         raise UsageError(f"cron line {line[:60]!r} never comes") from None
+    return found
