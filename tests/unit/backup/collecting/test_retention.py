@@ -24,7 +24,7 @@ def times(*created: str) -> list[Head]:
     return [head(each, number) for number, each in enumerate(created)]
 
 
-def kept(decisions: list[Decision]) -> list[str]:
+def kept(decisions: list[Decision[Head]]) -> list[str]:
     return [each.backup.created[:16] for each in decisions if each.kept]
 
 
