@@ -174,3 +174,21 @@ def test_durability_is_on(catalogue: Catalogue) -> None:
 
 def test_every_statement_has_a_name_and_text() -> None:
     assert all(text.rstrip().endswith(";") for text in named().values())
+
+
+def test_numbers_of_operations_are_not_given_out_again_by_a_migration(tmp_path: Path) -> None:
+    """The trail names operations by them."""
+    path = tmp_path / "catalogue.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    for script in migrations()[:4]:
+        connection.executescript(script)
+    connection.execute("PRAGMA user_version = 4")
+    row = "('create', 'u', 'n', '{}', '2026-01-02')"
+    for _ in range(3):
+        connection.execute(f"INSERT INTO journal (action, volume_uuid, volume_name, document, begun) VALUES {row}")
+    connection.execute("DELETE FROM journal")
+    connection.close()
+    catalogue = Catalogue(path, SystemClock())
+    catalogue.open()
+    assert catalogue.begin_create(VOLUME).id == 4
+    catalogue.close()
