@@ -1,4 +1,4 @@
-"""`dlvm` run in this process, against an API over a database of its own."""
+"""`dlvm` run in this process, against one API whose database is new for each test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 from drystone.cli.cluster.dlvm import dlvm
 from drystone.cli.exits import supervise
-from drystone.testing.cluster.client import open_client
+from drystone.cluster.state.database import Database
+from drystone.testing.cluster.client import Client, open_client
 from drystone.testing.cluster.command_line import CommandLine
 
 
@@ -25,22 +26,24 @@ def act(words: Sequence[str], servers: object) -> int:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `empty`, a database with its tables, and `fast`: see the fixture of that name."""
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Path]]:
+    """A client, and a folder with `empty`, a database with its tables, and `fast`: see the fixture of that name."""
     folder = tmp_path_factory.mktemp("databases")
-    with open_client(f"sqlite:///{folder}/fast"):
-        pass
-    shutil.copy(folder / "fast", folder / "empty")
     with open_client(f"sqlite:///{folder}/fast") as client:
+        database = client.desk.database
+        database.close()
+        shutil.copy(folder / "fast", folder / "empty")
+        database.open()
         client.make_group("d1", "d2", "d3")
         client.make_ihost("h1")
         client.make_dlv()
-    return folder
+        database.close()
+        yield client, folder
 
 
 @pytest.fixture
 def begin(
-    tmp_path: Path, template: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, api: tuple[Client, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[str], CommandLine]]:
     for name in ("API", "AUTHORITY"):
         monkeypatch.delenv(f"DRYSTONE_CLUSTER_{name}", raising=False)
@@ -48,8 +51,12 @@ def begin(
     with ExitStack() as stack:
 
         def copy(name: str) -> CommandLine:
-            shutil.copy(template / name, tmp_path / "cluster.db")
-            client = stack.enter_context(open_client(f"sqlite:///{tmp_path}/cluster.db"))
+            client, folder = api
+            shutil.copy(folder / name, tmp_path / "cluster.db")
+            database = Database(f"sqlite:///{tmp_path}/cluster.db")
+            database.open()
+            stack.callback(database.close)
+            client.desk.database = database
             return CommandLine(client, tmp_path, capsys, act)
 
         yield copy
