@@ -34,6 +34,7 @@ pytestmark = pytest.mark.lab(memory="1G")
 
 DISKS = ("dpv0", "dpv1", "dpv2")
 DEVICE = "/dev/mapper/drystone-dlv-db"
+RESTORED = "/dev/mapper/drystone-dlv-again"
 
 
 @pytest.fixture
@@ -97,13 +98,13 @@ def test_a_volumes_whole_life(servers: Servers, disks: dict[str, str], tmp_path:
     (place / "later").touch()
     unmount(str(place))
     filesystems.check_ext4(DEVICE)
-    check_backup(servers, servers.must("GET", f"/backups/{backup}"), saved, tmp_path)
     detach(servers)
     go_back(servers, place)
     detach(servers)
     assert OpenIscsi().sessions() == []
     servers.must("DELETE", "/dlvs/db")
     await_that("it is gone", lambda: servers.ask("GET", "/dlvs/db")[0] == 404)
+    restore(servers, servers.must("GET", f"/backups/{backup}"), saved, tmp_path)
     check_nothing_is_left(servers, disks, dead)
 
 
@@ -179,18 +180,33 @@ def lose_a_dpv(servers: Servers, writer: Writer) -> str:
     return dead
 
 
-def check_backup(servers: Servers, backup: Any, saved: dict[int, int], folder: Path) -> None:
-    """What was acknowledged before a backup was asked for is in it."""
+def restore(servers: Servers, backup: Any, saved: dict[int, int], folder: Path) -> None:
+    """A new volume, of a backup of one that is gone, has what was acknowledged before that was asked for."""
     image, place = folder / "image", folder / "restored"
     open_repository(FolderStore(servers.repository)).restore(backup["volume"], backup["backup"], str(image))
+    wanted = {"name": "again", "dvg": "fast", "ihost": "ihost", "initial_size": 2 * SIZE}
+    job = servers.must("POST", f"/backups/{backup['id']}/restore", wanted)["id"]
+
+    def is_restored() -> bool:
+        is_there = Path(RESTORED).exists()
+        found = servers.must("GET", f"/jobs/{job}")
+        assert found["status"] not in {"failed", "canceled"}, found
+        assert not is_there, "nobody is to have it before all is there"
+        return bool(found["status"] == "finished")
+
+    await_that("it is restored", is_restored)
+    servers.must("PUT", "/dlvs/again/attachment", {"ihost": "ihost"})
+    await_that("it is attached", lambda: servers.must("GET", "/dlvs/again")["status"] == "attached")
+    assert Path(RESTORED).read_bytes() == image.read_bytes()
     place.mkdir()
-    with loop.hold(str(image)) as disk:
-        mount(disk.path, str(place), "ext4")
-        try:
-            assert find_missing(str(place / "file"), saved) == []
-        finally:
-            unmount(str(place))
-        filesystems.check_ext4(disk.path)
+    mount(RESTORED, str(place), "ext4")
+    assert find_missing(str(place / "file"), saved) == []
+    unmount(str(place))
+    filesystems.check_ext4(RESTORED)
+    servers.must("DELETE", "/dlvs/again/attachment")
+    await_that("it is detached", lambda: servers.must("GET", "/dlvs/again")["status"] == "detached")
+    servers.must("DELETE", "/dlvs/again")
+    await_that("it is gone", lambda: servers.ask("GET", "/dlvs/again")[0] == 404)
 
 
 def has_failed(servers: Servers, dlv: str) -> bool:
