@@ -1,6 +1,7 @@
 """Start-up: how long commands take that do next to nothing, against an interpreter that does nothing.
 
-The tools of `dvm` work on a group of one plain file without volumes.
+The tools of `dvm` work on a group of one plain file without volumes. In the last row the command server does one of
+them; the peer runs while it makes the next worker ready.
 
     python bench/start_up.py [RUNS]
 
@@ -10,12 +11,14 @@ Whole processes, ours and the peer in turn. Prints a JSON list as bench/run.py d
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from command_server import serving
 from drystone.testing.thin_metadata import write_thin_metadata
 from pairs import compile_all, measure
 
@@ -68,9 +71,9 @@ def list_commands(image: Path) -> dict[str, list[str]]:
     }
 
 
-def make_run(words: list[str]) -> Callable[[], object]:
+def make_run(words: list[str], environment: dict[str, str] | None = None) -> Callable[[], object]:
     """A call that runs one whole process."""
-    return lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    return lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 def main() -> None:
@@ -85,6 +88,11 @@ def main() -> None:
             measure(name, make_run(words), "python -c pass", peer, runs=runs)
             for name, words in {**list_commands(image), **list_dvm(Path(folder))}.items()
         ]
+        with serving(Path(folder)) as server:
+            words = [str(BIN / "dvm"), "show", "group", "--devices", str(Path(folder) / "devices")]
+            served = make_run(words, {**os.environ, "DRYSTONE_DVM_SOCKET": server.socket})
+
+            rows.append(measure("dvm show by the command server", served, "python -c pass", peer, runs=runs))
     print(json.dumps(rows, indent=2))
 
 

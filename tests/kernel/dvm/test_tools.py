@@ -60,9 +60,20 @@ def dm() -> Iterator[KernelDeviceMapper]:
 def slow(dm: KernelDeviceMapper) -> Iterator[subprocess.Popen[bytes]]:
     """SLOW in a process of its own, once a is suspended."""
     execute(activate(State(), HELD), dm)
+    yield from run_slow(dm, TOOL, {})
+
+
+def run_slow(dm: KernelDeviceMapper, tool: list[str], variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """SLOW by this tool with these variables, once a is suspended."""
     number = dm.info("b").number
     handle = os.open(f"/dev/dm-{number.minor}", os.O_RDONLY)
-    process = subprocess.Popen([*TOOL, "dmexec"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*tool, "dmexec"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **variables},
+    )
     assert process.stdin is not None
     process.stdin.write(SLOW.encode())
     process.stdin.close()
@@ -139,3 +150,28 @@ def test_what_a_killed_process_left_is_finished(slow: subprocess.Popen[bytes], d
     result = execute(activate(observe(dm), HELD), dm)
     assert result.outcome == "done"
     assert not dm.info("a").suspended
+
+
+def test_a_client_of_the_command_server_that_is_killed_leaves_nothing_suspended(
+    dm: KernelDeviceMapper, tmp_path: Path
+) -> None:
+    """Its worker is told SIGTERM, which is held until the program is unwound."""
+    execute(activate(State(), HELD), dm)
+    client, path = str(Path(sys.executable).parent / "dvm"), str(tmp_path / "s")
+    with subprocess.Popen([client, "serve", "--socket", path], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline()
+        process = next(slow := run_slow(dm, [client], {"DRYSTONE_DVM_SOCKET": path}))
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        assert any("VmLck:\t       0 kB" not in Path(f"/proc/{each}/status").read_text() for each in children)
+        process.kill()
+        assert process.wait(60) == -signal.SIGKILL
+        deadline = time.monotonic() + 60
+        while dm.info("a").suspended:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        server.terminate()
+        assert server.wait(60) == 0
+        process.communicate()
+        assert next(slow, None) is None
+    assert activate(observe(dm), HELD).is_empty

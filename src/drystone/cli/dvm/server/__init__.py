@@ -22,8 +22,8 @@ not have is the client's terminal as its controlling one (no tool opens /dev/tty
 the tree of processes.
 
 Signals that reach the client are passed on by the client itself. A client that is gone, however that came, has its
-worker told SIGTERM: a change is finished or unwound as after `kill`, which is tested with each step. A server that is
-gone leaves its workers at work, and they tell their clients the end.
+worker told SIGTERM, as `kill` would: a program that holds devices suspended is finished or unwound first. A server that
+is gone leaves its workers at work, and they tell their clients the end.
 
 `loop` accepts and forks, `worker` is one command, `rehearsal` makes workers quick, `installation` knows when the
 program on the disk is another one by now.
