@@ -88,6 +88,13 @@ def daemon_options(function: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.option("--log", "log_file", metavar="FILE", help="Write the log to this file instead of stderr."),
         click.option(
+            "--log-format",
+            type=click.Choice(("text", "json")),
+            default="text",
+            show_default=True,
+            help="Lines for people, or a JSON object each: at, level, logger, thread, message, trace.",
+        ),
+        click.option(
             "--root",
             metavar="FOLDER",
             default=DEFAULT_ROOT,
@@ -149,6 +156,7 @@ def start_daemon(
     *,
     debug: bool,
     log_file: str | None,
+    log_format: str,
     root: str,
     drivers: Sequence[str],
     driver_opts: Sequence[str],
@@ -159,14 +167,11 @@ def start_daemon(
     import logging
 
     from drystone.backup.credentials import find_credential
+    from drystone.base.log_lines import set_up_log
     from drystone.volumes.daemon import DaemonSetting, run_daemon
     from drystone.wire.notify import notify
 
-    logging.basicConfig(
-        filename=log_file,
-        level=logging.DEBUG if debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    set_up_log(log_file, debug=debug, as_json=log_format == "json")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     credential = find_credential(os.environ, logging.getLogger("drystone").warning)
     mounts = Path(mounts_dir) if mounts_dir else None
@@ -183,6 +188,7 @@ def _daemon(
     session: Session,
     debug: bool,
     log_file: str | None,
+    log_format: str,
     root: str,
     drivers: tuple[str, ...],
     driver_opts: tuple[str, ...],
@@ -193,6 +199,7 @@ def _daemon(
         session.socket,
         debug=debug or session.debug,
         log_file=log_file,
+        log_format=log_format,
         root=root,
         drivers=drivers,
         driver_opts=driver_opts,

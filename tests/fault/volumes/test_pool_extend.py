@@ -10,6 +10,7 @@ from drystone.base.errors import DamagedError, DrystoneError, MismatchError, Ref
 from drystone.kernel.dm.statuses import ThinPoolStatus
 from drystone.testing.faults import Killed
 from drystone.testing.volume_host import DATA, METADATA, SimulatedHost
+from drystone.volumes.drivers import thin_pool
 from drystone.volumes.pool_care import extend, list_pools, preview_extend
 
 from .world import World
@@ -159,3 +160,20 @@ def test_what_cannot_be_extended_is_said(tmp_path: Path, monkeypatch: pytest.Mon
         extend(world.service, "devicemapper")
     monkeypatch.undo()
     assert world.catalogue.get_pool("convoy-pool") == before
+
+
+def test_a_pool_in_use_gets_another_low_water_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that an older daemon brought up, with another mark in its table, goes on under this one."""
+    world = World(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(thin_pool, "low_water", lambda total: total // 20)
+        world.start()
+    world.create("db")
+    world.service.mount("db")
+    world.create("idle")
+    assert world.host.kernel.table("convoy-pool")[0].params.split()[3] == "12"
+    world.restart()
+    assert world.host.kernel.table("convoy-pool")[0].params.split()[3] == "25"
+    world.check()
+    world.service.create_snapshot("db", "monday")
+    world.check()

@@ -125,7 +125,7 @@ def test_killed_while_a_volume_grows(running: Host) -> None:
     place = Path(call("POST", "/volumes/mount", {"VolumeUUID": "db"}))
     (place / "file").write_bytes(b"data" * 1000)
     run("sync")
-    for size, delay in ((64, 0.005), (96, 0.03), (128, 0.1)):
+    for size, delay in ((64, 0.01), (96, 0.06)):
         answered: list[bool] = []
         body: dict[str, object] = {"VolumeUUID": "db", "Size": size << 20}
         asking = threading.Thread(target=ask, args=(running, answered, body))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -61,3 +62,11 @@ def test_the_trail_tells_which_process_asked(running: Host) -> None:
     assert "volume create db --json" in created["program"]
     assert (mounted["action"], mounted["pid"], mounted["uid"]) == ("mount", os.getpid(), os.getuid())
     assert running.drystone("volume", "audit", "--last", "0").code == 2
+
+
+def test_logs_for_programs(host: Host) -> None:
+    host.options += ["--log-format", "json"]
+    host.start()
+    host.call("POST", "/volumes/create", {"Name": "db"})
+    lines = [json.loads(each) for each in host.log.read_text().splitlines()]
+    assert "created volume db" in next(each for each in lines if each["logger"].endswith("service"))["message"]
