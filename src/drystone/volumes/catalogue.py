@@ -330,6 +330,10 @@ class Catalogue:
         """One transaction: durable when the block ends, or as if it had never been."""
         return self._write()
 
+    def note(self, connection: sqlite3.Connection, action: str, subject: str, uuid: str) -> None:
+        """Have what a transaction of `change` does in the trail."""
+        self._note(connection, action, subject, uuid)
+
     # Underneath
 
     def _begin(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 
 import msgspec
@@ -42,19 +43,31 @@ class ScheduleRecords:
             row = {"uuid": schedule.uuid, "name": schedule.name, "volume": schedule.volume}
             row |= {"wish": encode(schedule.wish).decode(), "state": encode(schedule.state).decode()}
             connection.execute(named()["insert_schedule"], row)
+            self.catalogue.note(connection, "schedule-add", schedule.name, schedule.uuid)
 
     def remove(self, schedule: Schedule) -> None:
         """Its snapshots stay."""
         with self.catalogue.change() as connection:
             connection.execute(named()["delete_schedule"], {"uuid": schedule.uuid})
+            self.catalogue.note(connection, "schedule-remove", schedule.name, schedule.uuid)
+
+    def set_paused(self, schedule: Schedule, *, paused: bool) -> None:
+        """No runs, or runs again; failures are forgotten."""
+        with self.catalogue.change() as connection:
+            self._set(connection, schedule.uuid, paused=paused, failures=0, problem="")
+            action = "schedule-pause" if paused else "schedule-resume"
+            self.catalogue.note(connection, action, schedule.name, schedule.uuid)
 
     def note(self, uuid: str, **changes: object) -> None:
         """Change fields of a schedule's state; nothing when it is gone."""
         with self.catalogue.change() as connection:
-            for each in self.list():
-                if each.uuid == uuid:
-                    state = msgspec.structs.replace(each.state, **changes)
-                    connection.execute(named()["set_schedule"], {"uuid": uuid, "state": encode(state).decode()})
+            self._set(connection, uuid, **changes)
+
+    def _set(self, connection: sqlite3.Connection, uuid: str, **changes: object) -> None:
+        for each in self.list():
+            if each.uuid == uuid:
+                state = msgspec.structs.replace(each.state, **changes)
+                connection.execute(named()["set_schedule"], {"uuid": uuid, "state": encode(state).decode()})
 
 
 def _schedule(row: tuple[object, ...]) -> Schedule:

@@ -93,7 +93,7 @@ class Schedules:
     def pause(self, name: str, *, paused: bool) -> None:
         """Make no runs until it goes on; one that is under way ends."""
         schedule = self.records.find(name)
-        self.records.note(schedule.uuid, paused=paused, failures=0, problem="")
+        self.records.set_paused(schedule, paused=paused)
         with self._guard:
             self._held.pop(schedule.uuid, None)
         self._changed.set()

@@ -138,6 +138,7 @@ def test_a_volume_goes_back_and_its_snapshots_stay(world: World) -> None:
     loss = measure(world.service, "db", "monday")
     assert (loss.volume.name, loss.snapshot.name, loss.changed) == ("db", "monday", 2 * BLOCK)
     after = roll_back(world.service, "db", "monday")
+    assert [(each.action, each.outcome) for each in world.catalogue.list_audit("db")][-1] == ("rollback", "done")
     assert world.service.find_volume("db") == after
     assert blocks(world, "db") == {0}
     assert int(old) not in world.host.thin_ids()

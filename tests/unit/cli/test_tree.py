@@ -9,8 +9,8 @@ import pytest
 
 from drystone.cli.main import drystone
 
-PASS_THROUGH = {"lab run", "lab exec", "volume daemon", "completion"}
-"""Commands whose output is that of another program, a log, or a script for a shell."""
+PASS_THROUGH = {"lab run", "lab exec", "volume daemon", "volume metrics", "completion"}
+"""Commands whose output is that of another program, a log, text for Prometheus, or a script for a shell."""
 
 
 def leaves(command: click.Command, context: click.Context, path: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -337,6 +337,22 @@ def test_a_schedule_goes_with_its_volume(world: World) -> None:
     assert world.look() == 0
 
 
+def test_schedules_and_their_runs_are_in_the_trail(world: World) -> None:
+    world.add("nightly", every=3600)
+    world.schedules.pause("nightly", paused=True)
+    world.schedules.pause("nightly", paused=False)
+    world.clock.move(HOUR)
+    world.look()
+    world.schedules.remove("nightly")
+    trail = [(each.action, each.subject, each.outcome) for each in world.service.catalogue.list_audit()]
+    actions = ["schedule-add", "schedule-pause", "schedule-resume"]
+    assert trail[1:] == [
+        *((action, "nightly", "done") for action in actions),
+        ("snapshot-create", "nightly-20260310-130000", "done"),
+        ("schedule-remove", "nightly", "done"),
+    ]
+
+
 def test_what_is_refused(world: World) -> None:
     world.add(every=3600)
     with pytest.raises(ExistsError, match="there is a schedule 'db' already"):
