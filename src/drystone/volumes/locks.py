@@ -79,4 +79,4 @@ class Uses:
         """:raises BusyError: somebody reads the snapshot `uuid`."""
         with self._guard:
             if uuid in self._counts:
-                raise BusyError(f"{what} is being backed up", hint="wait for the backup to end")
+                raise BusyError(f"{what} is being read", hint="wait for the backup or clone to end")

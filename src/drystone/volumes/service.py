@@ -202,7 +202,7 @@ class VolumeService:
         """Delete a volume with its snapshots.
 
         :param keep_data: only forget it, where the driver can.
-        :raises BusyError: it is mounted, or a snapshot is being backed up. :raises RefusedError: it has snapshots, and
+        :raises BusyError: it is mounted, or a snapshot is being read. :raises RefusedError: it has snapshots, and
             `refuse_snapshots`.
         """
         with self.locks.hold(self.find_volume(reference).uuid):
@@ -317,7 +317,7 @@ class VolumeService:
         return snapshot
 
     def delete_snapshot(self, reference: str) -> None:
-        """Delete a snapshot. :raises BusyError: it is being backed up."""
+        """Delete a snapshot. :raises BusyError: a backup or clone reads it."""
         volume = self.find_snapshot(reference).volume
         with self.locks.hold(volume):
             snapshot = self.find_snapshot(reference)

@@ -122,7 +122,7 @@ def test_what_is_read_cannot_be_deleted_and_its_siblings_can(world: World) -> No
     while len(world.driver.read) < 2:
         reading.join(0.01)
     for name in ("base", "read"):
-        with pytest.raises(BusyError, match="is being backed up"):
+        with pytest.raises(BusyError, match="is being read"):
             world.service.delete_snapshot(name)
     with pytest.raises(BusyError):
         world.service.delete("db")

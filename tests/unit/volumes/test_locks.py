@@ -59,7 +59,7 @@ def test_uses_are_counted() -> None:
     uses = Uses()
     with uses.using("a", "b"), uses.using("a"):
         for each in ("a", "b"):
-            with pytest.raises(BusyError, match="snapshot x is being backed up"):
+            with pytest.raises(BusyError, match="snapshot x is being read"):
                 uses.check_free(each, "snapshot x")
     with uses.using("b"):
         uses.check_free("a", "snapshot x")

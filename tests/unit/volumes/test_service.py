@@ -224,9 +224,9 @@ def test_deleting_what_is_in_use(world: World) -> None:
     with pytest.raises(RefusedError, match="has snapshots, which would go with it: monday"):
         world.service.delete("db", refuse_snapshots=True)
     with world.service.uses.using(snapshot.uuid):
-        with pytest.raises(BusyError, match="being backed up"):
+        with pytest.raises(BusyError, match="being read"):
             world.service.delete("db")
-        with pytest.raises(BusyError, match="being backed up"):
+        with pytest.raises(BusyError, match="being read"):
             world.service.delete_snapshot("monday")
     world.service.delete_snapshot("monday")
     world.service.delete("db", refuse_snapshots=True)
