@@ -35,7 +35,15 @@ from drystone.cluster.agents.devices import PREFIX, Devices
 from drystone.cluster.agents.failures import Failures
 from drystone.cluster.agents.growing import Growths, fill_device
 from drystone.cluster.agents.legs import is_leg_target
-from drystone.cluster.agents.logs import LogDevices, LogNote, begins_anew, device_name, find_log, log_bytes
+from drystone.cluster.agents.logs import (
+    LogDevices,
+    LogNote,
+    begins_anew,
+    device_name,
+    dlv_of_device,
+    find_log,
+    log_bytes,
+)
 from drystone.cluster.agents.losses import find_losses, legs_of_live
 from drystone.cluster.agents.notes import Notes
 from drystone.cluster.agents.sessions import flush_legs, log_in, log_out
@@ -217,16 +225,17 @@ class IhostAgent:
 
     def survey(self) -> Survey:
         """All that is here, and what of it no call has named."""
+        # Looked at before the notes are: what is made is noted first.
+        sessions = [each for each in self._initiator.sessions() if is_leg_target(each.target)]
+        entries, names = self._devices.entries(), self._logs.names()
         notes, troubles = self._notes.read_all()
         troubles |= {dlv: reason for dlv, note in notes.items() if (reason := self._find_reason(note))}
         uuids = {uuid for note in notes.values() for uuid in note.uuids}
         targets = {disk.target for note in notes.values() for disk in note.disks}
-        logs = {each.device for note in notes.values() for each in note.logs}
-        sessions = [each for each in self._initiator.sessions() if is_leg_target(each.target)]
         unknown = [
             *(f"session {each.target}" for each in sessions if each.target not in targets),
-            *(f"device {each.name}" for each in self._devices.entries() if is_unknown(each.uuid, uuids)),
-            *(f"log {each}" for each in self._logs.names() if each not in logs),
+            *(f"device {each.name}" for each in entries if is_unknown(each.uuid, uuids)),
+            *(f"log {each}" for each in names if dlv_of_device(each) not in notes),
         ]
         return Survey({dlv: note.wish.epoch for dlv, note in notes.items()}, troubles, tuple(unknown))
 
@@ -413,7 +422,7 @@ class IhostAgent:
         wish = note.wish
         used = tuple(each for each in note.logs if any(each.path == log.path for log in wish.logs))
         for name in self._logs.names():
-            if name.rsplit("_", 2)[0] == wish.dlv and all(name != each.device for each in used):
+            if dlv_of_device(name) == wish.dlv and all(name != each.device for each in used):
                 self._logs.remove(name)
         if not wish.disks and note.written:
             flush_legs([each for each in note.disks if each.leg in note.written], self._initiator, self._flush)

@@ -94,6 +94,11 @@ class RamLogs:
         return self._folder / check_name(name, "log")
 
 
+def dlv_of_device(name: str) -> str:
+    """The dlv (its id) whose log a device of `device_name` is."""
+    return name.rsplit("_", 2)[0]
+
+
 def log_bytes(log: Log) -> bytes:
     """What a log begins as. For `nosync` it is as for `clean`, although the kernel then marks all clean itself.
 

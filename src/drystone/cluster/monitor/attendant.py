@@ -18,7 +18,7 @@ from drystone.cluster.monitor import cloning, decide, old_record, resizing
 from drystone.cluster.monitor.agent import Agent, Confirmed, Told
 from drystone.cluster.monitor.decide import CALLER, Decision
 from drystone.cluster.monitor.growth import find_need
-from drystone.cluster.monitor.memory import Host, Memory
+from drystone.cluster.monitor.memory import Host, Memory, Shortage
 from drystone.cluster.monitor.messenger import Messenger
 from drystone.cluster.monitor.view import View, load_view
 from drystone.cluster.state import ahead as ahead_hosts
@@ -120,14 +120,17 @@ class Attendant:
             return False
         name = view.dlv.name
         self._memory.shortages.pop(view.dlv.id, None)
-        needs = [partial(start_failover, name=name, lost=leg) for leg in decide.find_unsafe(view)]
+        needs = {leg: partial(start_failover, name=name, lost=leg) for leg in decide.find_unsafe(view)}
         if (need := find_need(view.dlv, pool, view.jobs)) is not None:
-            needs.append(partial(start_extension, name=name, size=need.size, role=need.role))
-        for start in needs:
+            needs[""] = partial(start_extension, name=name, size=need.size, role=need.role)
+        text, homeless = "", set[str]()
+        for leg, start in needs.items():
             try:
                 self._database.change(start, caller=CALLER)
             except (ExhaustedError, NotFoundError, RefusedError) as error:
-                self._memory.shortages.setdefault(view.dlv.id, error.message)
+                text = text or error.message
+                homeless |= {leg} if isinstance(error, ExhaustedError) else set()
+                self._memory.shortages[view.dlv.id] = Shortage(text, frozenset(homeless))
             else:
                 return True
         return False
@@ -221,7 +224,8 @@ class Attendant:
         if told.outcome in {"spent", "ahead"}:
             return self._stand_still(view, told)
         gone_on = resizing.go_on(view) or cloning.improve(view)
-        return gone_on or decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed))
+        homeless = self._memory.shortages.get(view.dlv.id, Shortage()).homeless
+        return gone_on or decide.improve(view, confirmed.dpvs, self._shortage(view, confirmed), homeless)
 
     def _give_up_transaction(self, view: View, why: str) -> Decision | None:
         """What the pool was told has failed, as it refuses that for good."""
@@ -240,7 +244,7 @@ class Attendant:
 
     def _shortage(self, view: View, confirmed: Confirmed) -> str:
         """What the dlv lacks, in words; "" when it lacks nothing."""
-        return decide.tell_missing(view, confirmed.missing) or self._memory.shortages.get(view.dlv.id, "")
+        return decide.tell_missing(view, confirmed.missing) or self._memory.shortages.get(view.dlv.id, Shortage()).text
 
     def _lose_unreachable(self, view: View, seen: VolumeSeen | None) -> Decision | None:
         """Legs that the ihost has lost the connection to for long: one without writes tells nobody. While it is shut

@@ -202,10 +202,11 @@ def finish_removal(view: View, confirmed: Collection[str], troubles: Mapping[str
     return Decision(None, events=(("deleted", "dlv", view.dlv.name, ""),), left=left)
 
 
-def improve(view: View, confirmed: Collection[str], shortage: str) -> Decision | None:
+def improve(view: View, confirmed: Collection[str], shortage: str, homeless: Collection[str]) -> Decision | None:
     """What is next of a dlv that its ihost has as it is recorded.
 
     :param confirmed: names of dpvs that have so too. :param shortage: what it lacks for now, in words.
+    :param homeless: legs (ids) that were to be replaced, and that no dpv has room for.
     """
     if not view.dlv.wanted:
         return become(replace(view.dlv, epoch=view.dlv.epoch + 1), "detaching", "its ihost is to take it down")
@@ -213,7 +214,7 @@ def improve(view: View, confirmed: Collection[str], shortage: str) -> Decision |
         _settle_snapshots(view)
         or _tell_snapshots(view)
         or retire_succeeded(view)
-        or _begin(view, confirmed, shortage)
+        or _begin(view, confirmed, homeless)
         or _readmit(view, confirmed)
         or _arrive(view)
         or explain(view.dlv, shortage)
@@ -305,14 +306,14 @@ def _delete(snapshot: Snapshot) -> str:
     return f"delete {snapshot.thin_id}"
 
 
-def _begin(view: View, confirmed: Collection[str], shortage: str) -> Decision | None:
+def _begin(view: View, confirmed: Collection[str], homeless: Collection[str]) -> Decision | None:
     """Groups that are new and of which all legs let the ihost in. Legs whose dpv is away for long are done without when
     there is no room for others in their place.
     """
     dlv, attachment = view.dlv, view.dlv.attachment
     assert attachment is not None, "attached"
     there = {leg.id for leg in dlv.legs if leg.status == "ready" and leg.dpv in confirmed}
-    given_up = {leg.id for leg in dlv.legs if shortage and view.dpvs[leg.dpv].status == "unavailable"} - there
+    given_up = {leg.id for leg in dlv.legs if leg.id in homeless and view.dpvs[leg.dpv].status == "unavailable"} - there
     waiting = {leg.group for leg in dlv.legs if leg.id not in there | given_up}
     change = in_sync.begin(dlv, attachment.ihost, dlv.epoch, there, waiting)
     if change.dlv is dlv:

@@ -20,6 +20,16 @@ class Host(NamedTuple):
     name: str
 
 
+class Shortage(NamedTuple):
+    """What a dlv lacks for now.
+
+    :ivar text: one thing of it, in words. :ivar homeless: legs (ids) to be replaced that no dpv has room for.
+    """
+
+    text: str = ""
+    homeless: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
 class Memory:
     """:ivar done: the epoch of a dlv (its id), and that of its sets, in which a host has confirmed all that is wished.
@@ -27,7 +37,8 @@ class Memory:
     :ivar handed: assemblies of a change that this monitor recorded, under the epoch of that, until the ihost has them:
         how logs begin is in no record. :ivar misses: surveys of a host without an answer, one after the other.
     :ivar tries: rounds that a dlv stood still in an epoch, one after the other. :ivar still: dlvs that do so in this
-        round. :ivar shortages: what there was no room for. :ivar unknown: what hosts have that no call has named.
+        round. :ivar shortages: what there was no room for, or what else was in the way of a group or leg that is
+        needed. :ivar unknown: what hosts have that no call has named.
     """
 
     done: dict[tuple[Host, str], tuple[int, int]] = field(default_factory=dict)
@@ -35,7 +46,7 @@ class Memory:
     misses: Counter[Host] = field(default_factory=Counter)
     tries: dict[str, tuple[int, int]] = field(default_factory=dict)
     still: set[str] = field(default_factory=set)
-    shortages: dict[str, str] = field(default_factory=dict)
+    shortages: dict[str, Shortage] = field(default_factory=dict)
     unknown: dict[Host, tuple[str, ...]] = field(default_factory=dict)
 
     def is_done(self, host: Host, dlv: str, epoch: int, set_epoch: int) -> bool:

@@ -14,6 +14,7 @@ from drystone.cluster.model.calls import Log, VolumeWish, target_name, withdrawa
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.in_sync import Bits, attach, shrink
 from drystone.dvm.state import State
+from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.iscsi.names import Chap
 from drystone.testing.cluster.bench import (
     DLV,
@@ -423,6 +424,20 @@ def test_what_it_does_not_know_it_reports_and_leaves_alone(host: IhostHost) -> N
     host.agent.recover()
     assert host.agent.survey().unknown == ("device lost", "log another-dlv_g0.s0_1")
     assert {entry.name for entry in host.dm.list_devices()} == {"lost", "home"}
+
+
+def test_what_a_call_is_making_is_not_unknown(host: IhostHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log is made before it is noted which mirror has it."""
+    make, found = host.logs.make, []
+
+    def make_and_look(name: str, content: bytes) -> DeviceNumber:
+        number = make(name, content)
+        found.append(host.agent.survey().unknown)
+        return number
+
+    monkeypatch.setattr(host.logs, "make", make_and_look)
+    host.agent.put(attached()[1])
+    assert found == [()] * len(MIRRORS)
 
 
 @pytest.mark.parametrize("name", ["attach", "shrink", "detach", "void"])
