@@ -51,10 +51,14 @@ class Runs(Generic[Wish]):
     """All of a kind. The constructor has no effects.
 
     :param what: they are, in words, such as `backup`. :param work: does one, and says how it ended.
+    :param stop_seconds: that one has to end when it is to.
     """
 
-    def __init__(self, what: str, work: Callable[[Run[Wish]], BackupSeen]) -> None:
+    def __init__(
+        self, what: str, work: Callable[[Run[Wish]], BackupSeen], *, stop_seconds: float = _STOP_SECONDS
+    ) -> None:
         self._what = what
+        self._stop_seconds = stop_seconds
         self._work: Callable[[Run[Wish]], BackupSeen] = work
         self._guard = Lock()
         self._runs: OrderedDict[str, Run[Wish]] = OrderedDict()
@@ -101,7 +105,7 @@ class Runs(Generic[Wish]):
 
     def _end(self, run: Run[Wish]) -> None:
         run.stop.set()
-        if not run.ended.wait(_STOP_SECONDS):
+        if not run.ended.wait(self._stop_seconds):
             raise BusyError(f"{self._what} {run.wish.id} has not ended yet", hint="try again")
         with self._guard:
             self._runs.pop(run.wish.id, None)
@@ -115,6 +119,9 @@ class Runs(Generic[Wish]):
             run.seen = self._work(run)
         except _StoppedError:
             log.info("%s %s of dlv %s was ended", self._what, run.wish.id, run.wish.name)
+            with self._guard:  # also when nobody waits for its end any more: it is begun anew when it is asked for
+                if self._runs.get(run.wish.id) is run:
+                    del self._runs[run.wish.id]
         except DrystoneError as error:
             log.warning("%s %s of dlv %s: %s", self._what, run.wish.id, run.wish.name, error)
             run.seen = replace(run.seen, status="failed", reason=error.message)
