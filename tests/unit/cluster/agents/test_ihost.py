@@ -14,7 +14,6 @@ from drystone.cluster.model.calls import Log, VolumeWish, target_name, withdrawa
 from drystone.cluster.model.dlv import Dlv
 from drystone.cluster.model.in_sync import Bits, attach, shrink
 from drystone.dvm.state import State
-from drystone.kernel.dm.number import DeviceNumber
 from drystone.kernel.iscsi.names import Chap
 from drystone.testing.cluster.bench import (
     DLV,
@@ -412,32 +411,6 @@ def test_what_is_here_is_told_while_the_pool_waits_for_a_disk(host: IhostHost) -
     host.answer_seconds = 10.0
     host.restart()
     assert host.agent.look(DLV) == seen
-
-
-def test_what_it_does_not_know_it_reports_and_leaves_alone(host: IhostHost) -> None:
-    _, wish = attached()
-    host.agent.put(wish)
-    host.dm.create("lost", "DRYSTONE-CLUSTER-lost-volume")
-    host.dm.create("home", "LVM-1")
-    host.logs.make("another-dlv_g0.s0_1", bytes(4096))
-    host.agent.put(withdrawn(wish))
-    host.agent.recover()
-    assert host.agent.survey().unknown == ("device lost", "log another-dlv_g0.s0_1")
-    assert {entry.name for entry in host.dm.list_devices()} == {"lost", "home"}
-
-
-def test_what_a_call_is_making_is_not_unknown(host: IhostHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log is made before it is noted which mirror has it."""
-    make, found = host.logs.make, []
-
-    def make_and_look(name: str, content: bytes) -> DeviceNumber:
-        number = make(name, content)
-        found.append(host.agent.survey().unknown)
-        return number
-
-    monkeypatch.setattr(host.logs, "make", make_and_look)
-    host.agent.put(attached()[1])
-    assert found == [()] * len(MIRRORS)
 
 
 @pytest.mark.parametrize("name", ["attach", "shrink", "detach", "void"])
