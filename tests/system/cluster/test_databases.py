@@ -30,6 +30,10 @@ Server = PostgreSql | MariaDb
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
+SERVERS = pytest.mark.parametrize("server", ["postgresql", "mariadb"], indirect=True, scope="module")
+"""Without SQLite, which has none."""
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server | None]:
     """A server that runs, None for SQLite."""
@@ -188,9 +192,8 @@ def test_who_reads_events_from_a_number_on_misses_none(pair: tuple[Client, Clien
     assert seen == list(range(1, 61))
 
 
-def test_what_was_answered_is_there_after_the_server_was_killed(server: Server | None, url: str) -> None:
-    if server is None:
-        pytest.skip("SQLite has no server; its settings are tests/unit/cluster/state's")
+@SERVERS
+def test_what_was_answered_is_there_after_the_server_was_killed(server: Server, url: str) -> None:
     with open_client(url) as client:
         client.make_group("d1", "d2")
         dlv = client.make_dlv(size=EXTENT)
@@ -211,10 +214,9 @@ def wait_for(ask: Callable[[], tuple[int, object]]) -> object:
         time.sleep(0.1)
 
 
-def test_a_server_that_is_killed_while_writing_loses_nothing_that_was_answered(server: Server | None, url: str) -> None:
+@SERVERS
+def test_a_server_that_is_killed_while_writing_loses_nothing_that_was_answered(server: Server, url: str) -> None:
     """Clients ask again with the same key until they are answered, as the API's users are to."""
-    if server is None:
-        pytest.skip("SQLite has no server")
     with open_client(url) as client:
         client.make_group("d1", "d2")
         stop = threading.Event()
