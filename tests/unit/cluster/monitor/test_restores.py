@@ -18,7 +18,7 @@ from .world import PATIENCE, SIZE, World
 ID, VOLUME, UUID = (f"{digit * 8}-3f0c-4d3b-9a53-2f4a6f3f7b11" for digit in "123")
 PERIOD = 19
 """Steps between two kills."""
-FIRSTS = range(1, PERIOD + 1, 1 if os.environ.get("DRYSTONE_ALL_KILLS") else 9)
+FIRSTS = range(1, PERIOD + 1, 1 if os.environ.get("DRYSTONE_ALL_KILLS") else 12)
 
 
 def record(world: World, **others: Any) -> None:
