@@ -23,6 +23,7 @@ import msgspec
 
 from drystone.base.clock import Clock
 from drystone.base.errors import (
+    BusyError,
     DamagedError,
     DrystoneError,
     ExhaustedError,
@@ -142,6 +143,14 @@ class Catalogue:
         """The newest entries of the trail, oldest first. :param subject: only of this name or UUID."""
         rows = self._read("list_audit", subject=subject, most=most)
         return [msgspec.convert(row, Entry) for row in (dict(zip(_ENTRY, each, strict=True)) for each in rows)]
+
+    def check_idle(self, volume: Volume) -> None:
+        """:raises BusyError: the journal has an operation of it, under way or cut short."""
+        if any(each.volume.uuid == volume.uuid for each in self.list_operations()):
+            raise BusyError(
+                f"something else is done to volume {volume.name}, or was cut short",
+                hint="wait for it; drystone volume fsck --repair ends what was cut short",
+            )
 
     def get_pool(self, name: str) -> Pool | None:
         """The record of a pool, None for one that this root never made."""

@@ -72,5 +72,6 @@ def preview_resize(
     """What `resize` would do."""
     volume = service.find_volume(reference)
     driver = service.driver_of(volume.driver)
+    service.catalogue.check_idle(volume)
     larger = plan_resize(driver, volume, size, filesystem=filesystem)
     return (preview_growth(driver, larger, filesystem=filesystem),)

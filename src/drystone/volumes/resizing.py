@@ -81,10 +81,14 @@ def grow_filesystem(catalogue: Catalogue, driver: Driver, operation: Operation) 
 
 
 def complete_resize(catalogue: Catalogue, driver: Driver, operation: Operation) -> None:
-    """What is left of a resize that was cut short.
+    """What is left of a resize that was cut short; nothing of one whose volume is gone, or larger by now.
 
     :raises DrystoneError: it cannot be done; the operation stays in the journal.
     """
+    there = [each for each in catalogue.list_volumes() if each.uuid == operation.volume.uuid]
+    if not there or there[0].size > operation.volume.size:
+        catalogue.drop(operation)
+        return
     resizer = find_resizer(driver)
     resizer.resize_volume(operation.volume)
     if operation.filesystem:

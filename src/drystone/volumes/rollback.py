@@ -92,11 +92,7 @@ def _plan(service: VolumeService, reference: str, snapshot_reference: str) -> tu
         )
     if volume.mount_point:
         raise BusyError(f"volume {volume.name} is mounted at {volume.mount_point}", hint="unmount it first")
-    if any(each.volume.uuid == volume.uuid for each in service.catalogue.list_operations()):
-        raise BusyError(
-            f"something else is done to volume {volume.name}, or was cut short",
-            hint="wait for it; drystone volume fsck --repair ends what was cut short",
-        )
+    service.catalogue.check_idle(volume)
     driver = back_roller(service.driver_of(volume.driver))
     plan = driver.plan_roll_back(volume, snapshot)
     return volume, snapshot, replace(volume, size=plan.size, facts=plan.facts)

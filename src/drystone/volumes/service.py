@@ -282,6 +282,7 @@ class VolumeService:
         with self.locks.hold(self.find_volume(reference).uuid):
             volume = self.find_volume(reference)
             driver = self.driver_of(volume.driver)
+            self.catalogue.check_idle(volume)
             larger = plan_resize(driver, volume, size, filesystem=filesystem)
             operation = self.catalogue.begin_resize(larger, filesystem=filesystem)
             with self.undone(operation, lambda: self.catalogue.set_size(volume)):

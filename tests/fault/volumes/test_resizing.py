@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from drystone.base.errors import DrystoneError, RefusedError, UnsupportedError, UsageError
+from drystone.base.errors import BusyError, DrystoneError, RefusedError, UnsupportedError, UsageError
 from drystone.testing.faults import Killed
 from drystone.volumes import previews
 from drystone.volumes.fsck import examine, repair
@@ -229,3 +231,22 @@ def test_trim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert trim(world.service) == [Trimmed("idle", 5), Trimmed("busy", 0, "takes no discards")]
     with pytest.raises(UnsupportedError, match="takes no discards"):
         trim(world.service, ["busy"])
+
+
+def test_what_was_left_of_a_smaller_growth_makes_nothing_smaller(tmp_path: Path) -> None:
+    """A growth that could not be ended keeps others away; one that is smaller than the volume is only forgotten."""
+    world = prepare(tmp_path)
+    volume = world.service.find_volume("idle")
+    left = world.catalogue.begin_resize(replace(volume, size=2 << 20), filesystem=True)
+    for resize in (world.service.resize, partial(previews.preview_resize, world.service, filesystem=True)):
+        with pytest.raises(BusyError, match="something else is done to volume idle") as busy:
+            resize("idle", NEW)
+        assert "fsck --repair" in busy.value.hint
+    world.catalogue.drop(left)
+    world.service.resize("idle", NEW)
+    with world.catalogue._write() as connection:  # as a defect would have it
+        world.catalogue._begin(connection, "resize", replace(volume, size=2 << 20), None, filesystem=True)
+        world.catalogue._begin(connection, "resize", replace(volume, uuid="gone", name="gone"), None, filesystem=True)
+    world.restart()
+    assert sizes(world, "idle") == (NEW,) * 3
+    world.check()
