@@ -148,7 +148,8 @@ def test_a_command_says_the_same_with_it(shared: Server, line: str) -> None:
 
 
 def test_it_is_a_worker_that_does_it_with_what_the_client_has(shared: Server) -> None:
-    mutator = f"({PARENT}; ulimit -n; umask; pwd; nice; echo $WORD; grep SigIgn /proc/self/status) > told; cat"
+    asked = "ulimit -n; umask; pwd; nice; echo $WORD; grep SigIgn /proc/self/status; cat /proc/$PPID/comm"
+    mutator = f"({PARENT}; {asked}) > told; cat"
     line = f"ulimit -n 300; umask 027; trap '' USR1; export WORD=x; exec nice -n 3 {UPDATE} --dry-run -- sh -c "
     told = []
     for served in (True, False):
@@ -159,6 +160,7 @@ def test_it_is_a_worker_that_does_it_with_what_the_client_has(shared: Server) ->
     assert int(told[0][0]) == shared.process.pid != int(told[1][0])
     assert told[0][1:] == told[1][1:]
     assert told[0][1:3] == ["300", "0027"]
+    assert told[0][-1] == "dvm"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ stdout holds exactly one document (JSON, or with --text the text form), stderr t
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False  # typing has its time, see start_up
@@ -28,8 +29,20 @@ def __getattr__(name: str) -> object:
 
 def main() -> None:
     """The console script `dvm_python`, which the program `dvm` (server/client.c) starts. Its errors are JSON always."""
-    sys.argv[0] = sys.argv[0].removesuffix("_python")
+    if sys.argv[0].endswith("_python"):
+        sys.argv[0] = sys.argv[0].removesuffix("_python")
+        _be_named("dvm")
     _run(sys.argv[1:])
+
+
+def _be_named(name: str) -> None:
+    """Have the kernel name this process so, for journals and lists of processes, instead of by its script."""
+    try:
+        handle = os.open("/proc/self/comm", os.O_WRONLY)
+    except OSError:  # no /proc: it keeps its script's
+        return
+    os.write(handle, name.encode())
+    os.close(handle)
 
 
 def run_tool() -> None:
