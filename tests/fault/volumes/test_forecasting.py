@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from drystone.base.clock import SystemClock
 from drystone.base.errors import NotFoundError, UnsupportedError
-from drystone.testing.volume_host import PatientClock
 from drystone.volumes.backups import Backups
 from drystone.volumes.forecasting import BackupForecast, forecast_backup
 from drystone.volumes.work import Work
@@ -24,7 +24,7 @@ def write(world: World, block: int) -> None:
 
 
 def test_since_the_last_backup_whose_snapshot_is_here(tmp_path: Path) -> None:
-    world, backups, dest = World(tmp_path), Backups(PatientClock(), Work()), f"vfs://{tmp_path}/backups"
+    world, backups, dest = World(tmp_path), Backups(SystemClock(), Work()), f"vfs://{tmp_path}/backups"
     world.start()
     world.create("db", SIZE)
 
@@ -64,7 +64,7 @@ def test_since_the_last_backup_whose_snapshot_is_here(tmp_path: Path) -> None:
 
 
 def test_a_driver_that_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world, backups = World(tmp_path), Backups(PatientClock(), Work())
+    world, backups = World(tmp_path), Backups(SystemClock(), Work())
     world.start()
     world.create("db")
     monkeypatch.setitem(world.service.drivers, "devicemapper", object())  # has no abilities
