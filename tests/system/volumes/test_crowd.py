@@ -20,8 +20,8 @@ def test_a_hundred_at_once_and_lists_do_not_wait(running: Host) -> None:
     (Path(call("POST", "/volumes/mount", {"VolumeUUID": "big"})) / "file").write_bytes(os.urandom(48 << 20))
     for number in range(3):
         call("POST", "/snapshots/create", {"VolumeUUID": "big", "Name": f"big-{number}"})
-    alone = [_list(running) for _ in range(20)]
     failures: list[BaseException] = []
+    done: list[str] = []
     ready = threading.Barrier(CROWD + 3)
 
     def back_up(number: int) -> None:
@@ -36,12 +36,17 @@ def test_a_hundred_at_once_and_lists_do_not_wait(running: Host) -> None:
     def work(number: int) -> None:
         name = f"v{number}"
         ready.wait()
+        steps = (
+            ("POST", "/volumes/create", {"Name": name}),
+            ("POST", "/snapshots/create", {"VolumeUUID": name, "Name": f"s{number}"}),
+            ("POST", "/volumes/clone", {"SnapshotUUID": f"s{number}", "Name": f"c{number}"}),
+            ("DELETE", "/volumes/", {"VolumeUUID": name}),
+            ("DELETE", "/volumes/", {"VolumeUUID": f"c{number}"}),
+        )
         try:
-            call("POST", "/volumes/create", {"Name": name})
-            call("POST", "/snapshots/create", {"VolumeUUID": name, "Name": f"s{number}"})
-            call("POST", "/volumes/clone", {"SnapshotUUID": f"s{number}", "Name": f"c{number}"})
-            call("DELETE", "/volumes/", {"VolumeUUID": name})
-            call("DELETE", "/volumes/", {"VolumeUUID": f"c{number}"})
+            for method, route, body in steps:
+                call(method, route, body)
+                done.append(name)
         except DrystoneError as error:
             failures.append(error)
 
@@ -49,21 +54,18 @@ def test_a_hundred_at_once_and_lists_do_not_wait(running: Host) -> None:
     threads += [threading.Thread(target=back_up, args=(number,)) for number in range(3)]
     for each in threads:
         each.start()
-    waits = []
+    during = []
     limit = time.monotonic() + 240
     while any(each.is_alive() for each in threads):
         assert time.monotonic() < limit, "somebody waits for ever"
-        waits.append(_list(running))
+        before = len(done)
+        call("GET", "/volumes/list")
+        during.append(len(done) - before)
         time.sleep(0.02)
     assert failures == []
     assert [each["Name"] for each in call("GET", "/volumes/list").values()] == ["big"]
     assert len(list(running.volumes.glob(".*"))) == 1, "nothing half-made is left"
     assert call("POST", "/fsck", {}) == []
-    # They take turns with a crowd at one processor, and wait for nobody's mkdir, tar or backup.
-    assert sorted(waits)[len(waits) // 2] < max(1.0, 50 * sorted(alone)[len(alone) // 2])
-
-
-def _list(host: Host) -> float:
-    begun = time.monotonic()
-    host.call("GET", "/volumes/list")
-    return time.monotonic() - begun
+    # A list that waited for what others do would see much of it done meanwhile; time itself says nothing here.
+    assert len(done) == 5 * CROWD
+    assert sorted(during)[len(during) // 2] < CROWD // 4, during
