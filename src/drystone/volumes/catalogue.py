@@ -152,6 +152,15 @@ class Catalogue:
                 hint="wait for it; drystone volume fsck --repair ends what was cut short",
             )
 
+    def check_content(self, volume: Volume) -> None:
+        """:raises BusyError: it may have, uncommitted, what it was to go back to; what is written to that will go."""
+        for each in self.list_operations():
+            if each.action == "rollback" and each.volume.uuid == volume.uuid and each.volume.facts != volume.facts:
+                raise BusyError(
+                    f"volume {volume.name} was going back to a snapshot, and that is neither done nor undone",
+                    hint="drystone volume fsck --repair, or the daemon's next start, undoes it",
+                )
+
     def get_pool(self, name: str) -> Pool | None:
         """The record of a pool, None for one that this root never made."""
         for row in self._read("get_pool", name=name):

@@ -76,6 +76,7 @@ def _plan(service: VolumeService, volumes: Sequence[Volume], name: str) -> tuple
         uuid = new_uuid()
         called = check_name(f"{group}-{volume.name}", "snapshot name")
         service.catalogue.check_snapshot_name(called)
+        service.catalogue.check_content(volume)
         facts = driver.plan_snapshot(volume, uuid)
         pairs.append((volume, Snapshot(uuid, called, volume.uuid, now, volume.size, facts)))
     return driver, pairs

@@ -21,6 +21,7 @@ def preview_delete(
     snapshots = service.catalogue.list_snapshots(volume.uuid)
     service.check_deletable(volume, snapshots, refuse_snapshots=refuse_snapshots)
     if keep_data:
+        service.catalogue.check_idle(volume)
         return (driver.preview(Change("forget", volume)),)
     parts = [(f"snapshot {each.name}", Change("snapshot-delete", volume, each)) for each in snapshots]
     parts.append((f"volume {volume.name}", Change("delete", volume)))
@@ -34,6 +35,7 @@ def preview_mount(service: VolumeService, reference: str, mount_point: str) -> t
     driver = service.driver_of(volume.driver)
     if is_mounted(driver, volume, mount_point):
         return (Preview("", (f"nothing: it is mounted at {volume.mount_point} already",)),)
+    service.catalogue.check_content(volume)
     return (driver.preview(Change("mount", volume, None, mount_point)),)
 
 

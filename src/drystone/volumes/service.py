@@ -211,6 +211,8 @@ class VolumeService:
             snapshots = self.catalogue.list_snapshots(volume.uuid)
             self.check_deletable(volume, snapshots, refuse_snapshots=refuse_snapshots)
             if keep_data:
+                # What an operation left would be ended later, and what it is about removed then.
+                self.catalogue.check_idle(volume)
                 driver.delete_volume(volume, keep_data=True)
                 self.catalogue.forget_volume(volume)
                 return
@@ -234,6 +236,7 @@ class VolumeService:
             if is_mounted(driver, volume, mount_point):
                 self.catalogue.add_holder(volume, holder)
                 return volume
+            self.catalogue.check_content(volume)
             operation = self.catalogue.begin_mount(replace(volume, mount_point=mount_point), holder)
             with self.undone(operation):
                 place = driver.mount(volume, mount_point)
@@ -299,6 +302,7 @@ class VolumeService:
         uuid = new_uuid()
         name = check_name(name or f"snapshot-{uuid[:8]}", "snapshot name")
         self.catalogue.check_snapshot_name(name)
+        self.catalogue.check_content(volume)
         facts = self.driver_of(volume.driver).plan_snapshot(volume, uuid)
         return volume, Snapshot(uuid, name, volume.uuid, self.now(), volume.size, facts)
 

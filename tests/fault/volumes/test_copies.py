@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,14 @@ from drystone.base.errors import (
     UnsupportedError,
     UsageError,
 )
+from drystone.base.names import new_uuid
 from drystone.testing.faults import FaultyDeviceMapper, fail_calls
+from drystone.volumes.abilities import back_roller
 from drystone.volumes.cloning import clone, preview_clone
-from drystone.volumes.fsck import examine
+from drystone.volumes.driver import Volume, Wish
+from drystone.volumes.fsck import examine, repair
 from drystone.volumes.group_snapshots import create_group, preview_group
+from drystone.volumes.previews import preview_mount
 from drystone.volumes.reconcile import reconcile
 from drystone.volumes.rollback import measure, preview_roll_back, roll_back
 
@@ -356,3 +361,76 @@ def test_a_volume_with_a_line_in_the_journal_does_not_go_back_and_can_be_deleted
     world.service.delete("db")
     reconcile(world.catalogue, world.service.drivers)
     world.check()
+
+
+def test_a_volume_that_is_between_two_contents_is_not_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It went back, the catalogue could not be written, and neither could that be undone: what were written now to the
+    snapshot's content would be gone with it."""
+    write(world, "db", 3)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.catalogue, "commit_rollback", _no_room)
+        patch.setattr(world.service.drivers["devicemapper"], "discard", _no_room)
+        with pytest.raises(DrystoneError, match="undoing it failed too"):
+            roll_back(world.service, "db", "monday")
+    uses: list[Callable[[], object]] = [
+        lambda: world.service.mount("db"),
+        lambda: preview_mount(world.service, "db", ""),
+        lambda: world.service.create_snapshot("db", "tuesday"),
+        lambda: create_group(world.service, ["db", "web"]),
+    ]
+    for use in uses:
+        with pytest.raises(BusyError, match="neither done nor undone"):
+            use()
+    assert world.host.mounted == []
+    assert [each.state for each in repair(world.service)] == ["mended"]
+    world.service.mount("db")
+    assert blocks(world, "db") == {0, 3}
+    world.check()
+
+
+def test_a_volume_that_went_back_is_used_while_what_it_was_is_still_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DrystoneError("no luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.service.drivers["devicemapper"], "discard", fail)
+        roll_back(world.service, "db", "monday")
+    world.service.mount("db")
+    write(world, "db", 5)
+    world.service.create_snapshot("db", "tuesday")
+    assert [each.state for each in repair(world.service)] == ["mended"]
+    assert blocks(world, "db") == {0, 5}
+    world.check()
+
+
+def test_an_id_of_what_could_not_be_undone_at_the_start_is_not_given_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the journal and the pool's record; and the next start cannot write that record."""
+    begins: list[Callable[[], object]] = [
+        lambda: world.catalogue.begin_create(world.service.plan(Wish(new_uuid(), "copy"), "", None)),
+        lambda: world.catalogue.begin_rollback(*_plan_roll_back(world)),
+    ]
+    for begin in begins:
+        begin()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(world.catalogue), "put_pool", _no_room)
+            world.restart()
+        (left,) = world.catalogue.list_operations()
+        snapshot = world.service.create_snapshot("web", f"after-{left.action}")
+        assert snapshot.facts["DevID"] != left.volume.facts["DevID"]
+        assert [each.state for each in repair(world.service)] == ["mended"]
+        world.check()
+
+
+def _plan_roll_back(world: World) -> tuple[Volume, Volume]:
+    volume, snapshot = world.service.find_volume("db"), world.service.find_snapshot("monday")
+    plan = back_roller(world.service.drivers["devicemapper"]).plan_roll_back(volume, snapshot)
+    return volume, replace(volume, facts=plan.facts)
+
+
+def _no_room(*_: object) -> None:
+    raise ExhaustedError("no room for the catalogue")

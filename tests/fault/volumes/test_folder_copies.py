@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from drystone.volumes.driver import Setting, Wish
 from drystone.volumes.drivers import vfs
 from drystone.volumes.fsck import examine
 from drystone.volumes.group_snapshots import create_group
+from drystone.volumes.previews import preview_delete
 from drystone.volumes.rollback import measure, preview_roll_back, roll_back
 from drystone.volumes.service import VolumeService
 
@@ -178,6 +180,29 @@ def test_what_it_refuses(tmp_path: Path, power: Power) -> None:
     with pytest.raises(BusyError, match="is mounted at"):
         roll_back(world.service, "db", "monday")
     world.check()
+
+
+def test_a_folder_that_is_kept_is_not_removed_by_what_the_journal_has_left(
+    tmp_path: Path, power: Power, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path / "world", power)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "no luck")
+
+    place = world.place("db")
+    with monkeypatch.context() as patch:
+        patch.setattr(world.service.drivers["vfs"], "discard", fail)
+        roll_back(world.service, "db", "monday")
+    with pytest.raises(BusyError, match="or was cut short"):
+        preview_delete(world.service, "db", keep_data=True)
+    with pytest.raises(BusyError, match="or was cut short"):
+        world.service.delete("db", keep_data=True)
+    world.start()
+    world.check()
+    world.service.delete("db", keep_data=True)
+    world.start()
+    assert [each.name for each in place.iterdir()] == ["old"]
 
 
 def test_going_back_twice(tmp_path: Path, power: Power) -> None:

@@ -168,6 +168,7 @@ class ThinPool:
 
         :raises BusyError: it is open.
         """
+        self._used(dev_id)
         self._change((f"delete {dev_id}",), remove=(key,))
 
     def resize(self, device: ThinDevice) -> None:
@@ -190,6 +191,7 @@ class ThinPool:
 
     def replace(self, dev_id: int, device: ThinDevice) -> None:
         """Have a device active, and delete a thin id that it may have been until now, where there is one."""
+        self._used(dev_id)
         self._change((f"delete {dev_id}",), add=(device,))
 
     @contextlib.contextmanager
@@ -333,6 +335,11 @@ class ThinPool:
         ]
         wanted += [self._device(each) for each in add]
         return activate(current, State(tuple(wanted)))
+
+    def _used(self, dev_id: int) -> None:
+        """Never give out an id that was to be something's: should its deletion fail it is deleted later."""
+        with self._lock:
+            self._next = max(self._next, dev_id + 1)
 
     def _change(
         self,
