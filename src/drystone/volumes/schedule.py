@@ -18,6 +18,9 @@ from drystone.base.errors import UsageError
 
 _EVERY = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST_S = 10 * 366 * 86400
+"""Of an interval. Without a limit the next run may lie behind the last year that there is."""
+
 _KEEP = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 _LEAST_WAIT_S, _MOST_WAIT_S = 60, 3600
 
@@ -71,7 +74,10 @@ def parse_every(text: str) -> int:
     match = _EVERY.fullmatch(text)
     if match is None:
         raise UsageError(f"{text[:60]!r} is no interval", hint="30m, 1h, 2d or 1w: m is a minute")
-    return int(match[1]) * _SECONDS[match[2]]
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST_S:
+        raise UsageError(f"{text} is no interval of a schedule: ten years are the most")
+    return seconds
 
 
 def spell_every(seconds: int) -> str:
@@ -132,7 +138,7 @@ def _next_of(line: str, moment: datetime) -> datetime:
 
     try:
         found: datetime = next(CronSim(line, moment))
-    except CronSimError as error:
+    except (CronSimError, ValueError) as error:  # the latter of a number with thousands of digits
         raise UsageError(
             f"cron line {line[:60]!r}: {error}", hint="minute hour day month weekday: 0 3 * * *"
         ) from error

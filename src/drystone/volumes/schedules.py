@@ -19,17 +19,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from drystone.backup.collecting.retention import decide
-from drystone.base.errors import BusyError, DrystoneError, ExistsError, NotFoundError
-from drystone.base.names import check_name, new_uuid
+from drystone.base.errors import BusyError, DrystoneError, ExistsError, NotFoundError, UsageError
+from drystone.base.names import LONGEST_NAME, check_name, new_uuid
 from drystone.volumes.backups import Backups, check_destination
 from drystone.volumes.driver import Snapshot
-from drystone.volumes.schedule import Schedule, Wish, check_cron, next_run, parse_keep, wait_after
+from drystone.volumes.schedule import Schedule, State, Wish, check_cron, next_run, parse_keep, wait_after
 from drystone.volumes.schedule_records import ScheduleRecords
 from drystone.volumes.service import VolumeService
 
 log = logging.getLogger(__name__)
 
 _RUNS_AT_ONCE = 4
+_LONGEST_NAME = LONGEST_NAME - len("-YYYYMMDD-HHMMSS-ffff")
 _LONGEST_LOOK_S = 30.0
 """Between two looks: a line of cron is followed within that after a jump of the wall clock."""
 
@@ -67,6 +68,11 @@ class Schedules:
         """
         volume = self._service.find_volume(reference)
         name = check_name(name or volume.name, "schedule name")
+        if len(name) > _LONGEST_NAME:  # of every snapshot it would be said only when it is taken
+            raise UsageError(
+                f"schedule name {name[:20]!r}... has {len(name)} characters, {_LONGEST_NAME} are allowed",
+                hint="name it with --name: its snapshots are called NAME-YYYYMMDD-HHMMSS",
+            )
         self.records.check_name(name)
         parse_keep(wish.snapshots)
         if wish.cron:
@@ -128,11 +134,17 @@ class Schedules:
             self._backups.create(service, snapshot.uuid, wish.url, wish.endpoint, schedule=schedule.uuid)
             backed_up = snapshot.uuid
             self.records.note(schedule.uuid, backed_up=backed_up)
+        if self._find_state(schedule) is None:
+            return snapshot  # removed meanwhile: what it made is its users', and stays
         self._thin_out(schedule, kept=backed_up)
         if wish.url and wish.backups:
             policy = parse_keep(wish.backups)
             self._backups.thin_out(wish.url, schedule.volume, schedule.uuid, policy, wish.endpoint)
         return snapshot
+
+    def _find_state(self, schedule: Schedule) -> State | None:
+        """As it is now; None: it was removed."""
+        return next((each.state for each in self.records.list() if each.uuid == schedule.uuid), None)
 
     def _own(self, schedule: Schedule) -> list[Snapshot]:
         """In the order in which they were taken, whatever their times say."""
@@ -198,9 +210,9 @@ class Schedules:
                 left = self._left(each, now, moment)
                 if left <= 0:
                     due.append(each)
-                    self._under_way.add(each.uuid)
                 else:
                     wait = min(wait, left)
+            self._under_way |= {each.uuid for each in due}  # not before all were looked at: no look fails halfway
         return due, wait
 
     def _left(self, schedule: Schedule, now: datetime, moment: float) -> float:
@@ -236,17 +248,21 @@ class Schedules:
             try:
                 due, wait = self.look()
                 problem = ""
-            except (DrystoneError, OSError) as error:
-                if str(error) != problem:  # once as long as it goes on
-                    log.error("the schedules cannot be looked at: %s", error)  # noqa: TRY400  # the message is the news
-                problem, due, wait = str(error), [], _LONGEST_LOOK_S
+            except Exception as error:  # the supervisor of looks: no schedule would be followed any more
+                text = str(error) or type(error).__name__
+                if text != problem:  # once as long as it goes on
+                    is_ours = isinstance(error, DrystoneError | OSError)
+                    log.error("the schedules cannot be looked at: %s", text, exc_info=not is_ours)  # noqa: TRY400  # the message is the news, but for a defect
+                problem, due, wait = text, [], _LONGEST_LOOK_S
             for each in due:
                 workers.submit(self._run_and_forget, each)
             self._changed.wait(wait)
 
     def _run_and_forget(self, schedule: Schedule) -> None:
         try:
-            self.run(schedule)
+            state = self._find_state(schedule)
+            if state is not None and not state.paused:  # it may have waited long for its turn
+                self.run(schedule)
         finally:
             with self._guard:
                 self._under_way.discard(schedule.uuid)

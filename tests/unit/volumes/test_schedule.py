@@ -39,6 +39,12 @@ def test_what_is_no_interval(text: str) -> None:
         parse_every(text)
 
 
+@pytest.mark.parametrize("text", ["999999w", "523w", "3661d"])
+def test_an_interval_that_is_too_long(text: str) -> None:
+    with pytest.raises(UsageError, match="ten years are the most"):
+        parse_every(text)
+
+
 def test_what_is_kept() -> None:
     assert parse_keep("24").last == 24
     policy = parse_keep("last=3, daily=7,weekly=4")
@@ -52,7 +58,18 @@ def test_what_keeps_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "* * * *", "* * * * * *", "61 * * * *", "0 3 30 2 *", "a b c d e", "@daily", "*/0 * * * *"]
+    "line",
+    [
+        "",
+        "* * * *",
+        "* * * * * *",
+        "61 * * * *",
+        "0 3 30 2 *",
+        "a b c d e",
+        "@daily",
+        "*/0 * * * *",
+        f"{'9' * 5000} * * * *",
+    ],
 )
 def test_what_is_no_line_of_cron(line: str) -> None:
     with pytest.raises(UsageError, match="cron line"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -382,3 +384,74 @@ def test_runs_are_made_by_threads_until_the_end(world: World) -> None:
         while not world.names() and datetime.now(UTC) < limit:
             pass
     assert world.names() == ["db-20260310-130000"]
+
+
+def test_a_name_that_leaves_no_room_for_its_snapshots_is_refused_at_once(world: World) -> None:
+    with pytest.raises(UsageError, match="79 are allowed"):
+        world.add("n" * 80, every=3600)
+    world.service.create(VolumeWish(new_uuid(), "v" * 100))
+    with pytest.raises(UsageError, match="79 are allowed"):
+        world.schedules.add("v" * 100, "", Wish(every=3600, snapshots="1", created=NOON.isoformat()))
+    world.add("n" * 79, every=3600)
+    world.clock.move(HOUR)
+    world.service.create_snapshot("db", f"{'n' * 79}-20260310-130000")
+    world.look()
+    assert world.state("n" * 79)[1:] == (0, "")
+    assert [len(each) for each in world.names()] == [95, 100]
+
+
+def test_what_a_schedule_made_stays_when_it_is_removed_during_its_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add(every=3600, snapshots="1", url=f"vfs://{world.folder}/backups", backups="1")
+    world.clock.move(HOUR)
+    world.look()
+    create = world.backups.create
+
+    def remove_first(*arguments: Any, **named: Any) -> str:
+        world.schedules.remove("db")
+        return create(*arguments, **named)
+
+    monkeypatch.setattr(world.backups, "create", remove_first)
+    world.clock.move(HOUR)
+    assert world.look() == 1
+    assert world.names() == world.listed() == ["db-20260310-130000", "db-20260310-140000"]
+
+
+@pytest.mark.parametrize("how", ["removed", "paused"])
+def test_a_run_that_waits_for_its_turn_is_not_made_when_its_schedule_is(world: World, how: str) -> None:
+    world.add(every=3600)
+    world.clock.move(HOUR)
+    (due,), _ = world.schedules.look()
+    if how == "removed":
+        world.schedules.remove("db")
+    else:
+        world.schedules.pause("db", paused=True)
+    world.schedules._run_and_forget(due)
+    assert world.names() == []
+
+
+def test_a_look_that_stumbles_is_not_the_last(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.add(every=3600)
+    world.create("web")
+    world.schedules.add("web", "", Wish(every=3600, snapshots="1", created=NOON.isoformat()))
+    world.clock.move(HOUR)
+    left, over = world.schedules._left, threading.Event()
+
+    def stumble(schedule: Schedule, *moments: Any) -> float:
+        if schedule.name == "web" and not over.is_set():
+            over.set()
+            raise OverflowError("too far")
+        return left(schedule, *moments)
+
+    monkeypatch.setattr(world.schedules, "_left", stumble)
+    limit = time.monotonic() + 20
+    with world.schedules.running():
+        assert over.wait(20)
+        while len(world.names()) < 2 and time.monotonic() < limit:
+            world.schedules._changed.set()
+            time.sleep(0.01)
+    assert sorted(world.names()) == ["db-20260310-130000", "web-20260310-130000"]
+    assert "the schedules cannot be looked at: too far" in caplog.text
