@@ -310,6 +310,12 @@ class DeviceMapperDriver:
                     Path(own).rmdir()
 
     def trim_volume(self, volume: Volume) -> int:
+        # Whatever else is there would be trimmed in its place.
+        if self._top_mount(volume.mount_point) not in self._mounts_of(volume):
+            raise BusyError(
+                f"volume {volume.name} is not what is mounted at {volume.mount_point}",
+                hint="drystone volume fsck --repair mounts it again, where nothing else is",
+            )
         return self._host.trim(volume.mount_point)
 
     def list_mapped(self, volume: Volume, base: Snapshot | None) -> Ranges:
