@@ -14,7 +14,7 @@ from drystone.base.errors import BusyError, DrystoneError, RefusedError, Unsuppo
 from drystone.kernel.dm.abc import DeviceNumber
 from drystone.testing.faults import Killed
 from drystone.volumes import previews
-from drystone.volumes.fsck import examine, repair
+from drystone.volumes.fsck import _find, examine, repair
 from drystone.volumes.resizing import find_resizer
 from drystone.volumes.trimming import Trimmed, trim
 
@@ -263,3 +263,15 @@ def test_what_else_is_at_a_mount_point_is_not_trimmed(tmp_path: Path) -> None:
             trim(world.service, ["busy"])
     world.host.mounted[:] = own
     assert trim(world.service) == [Trimmed("busy", OLD // 2)]
+
+
+def test_what_fsck_saw_before_a_growth_makes_nothing_smaller_after_it(tmp_path: Path) -> None:
+    world = prepare(tmp_path)
+    del world.host.nodes[f"convoy-pool-{world.service.find_volume('busy').uuid}"]
+    (finding,) = (found for _, found in _find(world.service))
+    assert (finding.kind, finding.subject) == ("no-node", "busy")
+    world.service.resize("busy", NEW)
+    assert finding.mend is not None
+    finding.mend()
+    assert sizes(world, "busy") == (NEW,) * 3
+    world.check()

@@ -44,7 +44,7 @@ def find(pool: ThinPool, host: Host, metadata: str, known: Callable[[], Known]) 
     both = _Both(before, known())
     if ids is not None:
         yield from _of_ids(pool, both, ids)
-    yield from _of_devices(pool, both, seen)
+    yield from _of_devices(pool, both, seen, known)
 
 
 class _Both:
@@ -103,20 +103,20 @@ def _of_ids(pool: ThinPool, both: _Both, ids: set[int]) -> Iterator[Finding]:
         )
 
 
-def _of_devices(pool: ThinPool, both: _Both, seen: Survey) -> Iterator[Finding]:
+def _of_devices(pool: ThinPool, both: _Both, seen: Survey, known: Callable[[], Known]) -> Iterator[Finding]:
     for volume in both.volumes:
         name = pool.device_name(volume.uuid)
-        wanted = ThinDevice(volume.uuid, int(volume.facts["DevID"]), volume.size // SECTOR)
+        wanted, activate = _device(volume), partial(_activate, pool, known, volume.uuid)
         device = seen.devices.get(volume.uuid)
         if device is None:
             text, words = f"its device {name} is not active", "it is activated"
-            yield Finding("inactive", volume.name, text, words, partial(pool.activate, wanted), volume.uuid)
+            yield Finding("inactive", volume.name, text, words, activate, volume.uuid)
         elif not pool.is_as(device, wanted):
             text = f"its device {name} has another table than it should have, or is suspended"
             yield Finding("other-table", volume.name, text, "unmount it and start the daemon again")
         elif name not in seen.nodes:
             text, words = f"there is no /dev/mapper/{name}", "it is made"
-            yield Finding("no-node", volume.name, text, words, partial(pool.activate, wanted), volume.uuid)
+            yield Finding("no-node", volume.name, text, words, activate, volume.uuid)
     names = {device.name for device in seen.devices.values()}
     for key, device in seen.devices.items():
         if key not in both.keys:
@@ -131,3 +131,15 @@ def _of_devices(pool: ThinPool, both: _Both, seen: Survey) -> Iterator[Finding]:
                 "it is removed",
                 partial(pool.remove_node, name),
             )
+
+
+def _device(volume: Volume) -> ThinDevice:
+    return ThinDevice(volume.uuid, int(volume.facts["DevID"]), volume.size // SECTOR)
+
+
+def _activate(pool: ThinPool, known: Callable[[], Known], uuid: str) -> None:
+    """Activate a volume as it is now: it may have grown, or gone back to a snapshot, since it was looked at."""
+    now = known()
+    for volume in now.volumes:
+        if volume.uuid == uuid and uuid not in now.passing:
+            pool.activate(_device(volume))
