@@ -99,6 +99,14 @@ class Trims(Protocol):
 
 
 @runtime_checkable
+class SeesMounts(Protocol):
+    """It can tell whether a volume is mounted, by whomever: asked before its snapshots are deleted with it."""
+
+    def check_not_mounted(self, volume: Volume) -> None:
+        """:raises BusyError: it is mounted."""
+
+
+@runtime_checkable
 class Clones(Protocol):
     """Makes volumes out of snapshots. A clone that was cut short is removed by `delete_volume`."""
 

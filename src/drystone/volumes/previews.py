@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from drystone.volumes.driver import Change, Preview, Wish
 from drystone.volumes.resizing import plan_resize, preview_growth
-from drystone.volumes.service import Origin, VolumeService, check_mount_point, check_mounted, is_mounted
+from drystone.volumes.service import (
+    Origin,
+    VolumeService,
+    check_mount_point,
+    check_mounted,
+    check_not_mounted,
+    is_mounted,
+)
 
 
 def preview_delete(
@@ -23,6 +30,8 @@ def preview_delete(
     if keep_data:
         service.catalogue.check_idle(volume)
         return (driver.preview(Change("forget", volume)),)
+    if snapshots:
+        check_not_mounted(driver, volume)
     parts = [(f"snapshot {each.name}", Change("snapshot-delete", volume, each)) for each in snapshots]
     parts.append((f"volume {volume.name}", Change("delete", volume)))
     return tuple(replace(driver.preview(change), title=title) for title, change in parts)

@@ -15,6 +15,7 @@ from pathlib import Path
 from drystone.base.clock import Clock
 from drystone.base.errors import BusyError, DrystoneError, NotFoundError, RefusedError, UnavailableError, UsageError
 from drystone.base.names import check_name, find_by_reference, new_uuid
+from drystone.volumes.abilities import SeesMounts
 from drystone.volumes.catalogue import Catalogue, Operation
 from drystone.volumes.documents import snapshot_document, volume_document
 from drystone.volumes.driver import Driver, Fill, Snapshot, Volume, Wish
@@ -216,6 +217,8 @@ class VolumeService:
                 driver.delete_volume(volume, keep_data=True)
                 self.catalogue.forget_volume(volume)
                 return
+            if snapshots:  # they go first: refused after that, it would have none
+                check_not_mounted(driver, volume)
             for snapshot in snapshots:
                 self._delete_snapshot(driver, volume, snapshot)
             operation = self.catalogue.begin_delete(volume)
@@ -442,6 +445,12 @@ def check_mount_point(mount_point: str) -> None:
     """:raises UsageError: it is neither "" nor an absolute path."""
     if mount_point and (not Path(mount_point).is_absolute() or "\0" in mount_point):
         raise UsageError(f"mount point {mount_point!r} is no absolute path")
+
+
+def check_not_mounted(driver: Driver, volume: Volume) -> None:
+    """:raises BusyError: it is mounted, by whomever, as far as its driver can tell."""
+    if isinstance(driver, SeesMounts):
+        driver.check_not_mounted(volume)
 
 
 def check_mounted(volume: Volume) -> None:

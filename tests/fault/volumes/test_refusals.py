@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from drystone.testing.faults import FaultyDeviceMapper, Killed, fail_calls
 from drystone.testing.volume_host import DATA, METADATA, SimulatedHost
 from drystone.volumes.driver import Snapshot
 from drystone.volumes.drivers import adoption
+from drystone.volumes.previews import preview_delete
 
 from .world import BLOCK, World
 
@@ -174,6 +176,20 @@ def test_a_device_that_somebody_holds_is_not_deleted(world: World) -> None:
     world.check()
     world.host.kernel.close(f"convoy-pool-{volume.uuid}")
     service.delete("db")
+    world.check()
+
+
+def test_a_volume_that_is_mounted_by_hand_keeps_its_snapshots(world: World) -> None:
+    world.start()
+    volume = world.create("db")
+    world.service.create_snapshot("db", "monday")
+    world.host.mount(f"/dev/mapper/convoy-pool-{volume.uuid}", "/mnt", "ext4")
+    for call in (world.service.delete, partial(preview_delete, world.service)):
+        with pytest.raises(BusyError, match="volume db is mounted at /mnt"):
+            call("db")
+    assert [each.name for each in world.catalogue.list_snapshots()] == ["monday"]
+    world.host.unmount("/mnt")
+    world.service.delete("db")
     world.check()
 
 

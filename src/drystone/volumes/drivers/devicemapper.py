@@ -118,7 +118,7 @@ class DeviceMapperDriver:
         if keep_data:
             raise _cannot_forget()
         self._unmount_renewing(volume.uuid)
-        self._check_no_mounts(volume)
+        self.check_not_mounted(volume)
         self._started().delete(volume.uuid, int(volume.facts["DevID"]))
 
     def volume_info(self, volume: Volume) -> dict[str, str]:
@@ -219,7 +219,7 @@ class DeviceMapperDriver:
 
     def plan_roll_back(self, volume: Volume, snapshot: Snapshot) -> Plan:
         pool = self._started()
-        self._check_no_mounts(volume)
+        self.check_not_mounted(volume)
         if pool.is_open(volume.uuid):
             raise BusyError(
                 f"volume {volume.name} is in use: {mapper_path(pool.device_name(volume.uuid))} is open",
@@ -387,7 +387,7 @@ class DeviceMapperDriver:
                 with contextlib.suppress(OSError):  # somebody's file in it is no reason to fail
                     place.rmdir()
 
-    def _check_no_mounts(self, volume: Volume) -> None:
+    def check_not_mounted(self, volume: Volume) -> None:
         """:raises BusyError: it is mounted, by whomever."""
         for mount in self._mounts_of(volume):
             raise BusyError(f"volume {volume.name} is mounted at {mount.target}", hint="unmount it first")

@@ -188,6 +188,9 @@ class VfsDriver:
         (self._path / f".making-{volume.uuid}.tar").unlink(missing_ok=True)
         sync_folder(self._path)
 
+    def check_not_mounted(self, volume: Volume) -> None:
+        _check_no_mounts(volume, self._folder(volume))
+
     def volume_info(self, volume: Volume) -> dict[str, str]:
         return {
             "Path": str(self._folder(volume)),
