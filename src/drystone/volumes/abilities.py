@@ -107,6 +107,20 @@ class SeesMounts(Protocol):
 
 
 @runtime_checkable
+class Withdraws(Protocol):
+    """Its volumes can be opened by anybody, and be taken out of reach first: before their snapshots are deleted."""
+
+    def withdraw(self, volume: Volume) -> None:
+        """Have it so that nobody can open it, until it is brought back or the daemon starts again.
+
+        :raises BusyError: somebody has it open.
+        """
+
+    def bring_back(self, volume: Volume) -> None:
+        """Have it where it was."""
+
+
+@runtime_checkable
 class Clones(Protocol):
     """Makes volumes out of snapshots. A clone that was cut short is removed by `delete_volume`."""
 

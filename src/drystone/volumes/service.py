@@ -15,7 +15,7 @@ from pathlib import Path
 from drystone.base.clock import Clock
 from drystone.base.errors import BusyError, DrystoneError, NotFoundError, RefusedError, UnavailableError, UsageError
 from drystone.base.names import check_name, find_by_reference, new_uuid
-from drystone.volumes.abilities import SeesMounts
+from drystone.volumes.abilities import SeesMounts, Withdraws
 from drystone.volumes.catalogue import Catalogue, Operation
 from drystone.volumes.documents import snapshot_document, volume_document
 from drystone.volumes.driver import Driver, Fill, Snapshot, Volume, Wish
@@ -217,10 +217,8 @@ class VolumeService:
                 driver.delete_volume(volume, keep_data=True)
                 self.catalogue.forget_volume(volume)
                 return
-            if snapshots:  # they go first: refused after that, it would have none
-                check_not_mounted(driver, volume)
-            for snapshot in snapshots:
-                self._delete_snapshot(driver, volume, snapshot)
+            if snapshots:
+                self._delete_snapshots(driver, volume, snapshots)
             operation = self.catalogue.begin_delete(volume)
             with self.undone(operation):
                 driver.delete_volume(volume)
@@ -390,6 +388,19 @@ class VolumeService:
                 f"{count} volume {volume.name}",
                 hint="stop them; if Docker does not know them any more: drystone volume umount --force",
             )
+
+    def _delete_snapshots(self, driver: Driver, volume: Volume, snapshots: Sequence[Snapshot]) -> None:
+        """Before the volume goes, too: it is out of reach first, as refused after that it would have none."""
+        check_not_mounted(driver, volume)
+        if isinstance(driver, Withdraws):
+            driver.withdraw(volume)
+        try:
+            for snapshot in snapshots:
+                self._delete_snapshot(driver, volume, snapshot)
+        except Exception:
+            if isinstance(driver, Withdraws):
+                driver.bring_back(volume)
+            raise
 
     def _delete_snapshot(self, driver: Driver, volume: Volume, snapshot: Snapshot) -> None:
         operation = self.catalogue.begin_delete_snapshot(volume, snapshot)

@@ -16,6 +16,7 @@ from drystone.base.errors import (
     DamagedError,
     DrystoneError,
     ExhaustedError,
+    KernelError,
     MismatchError,
     RefusedError,
     UsageError,
@@ -176,6 +177,39 @@ def test_a_device_that_somebody_holds_is_not_deleted(world: World) -> None:
     world.check()
     world.host.kernel.close(f"convoy-pool-{volume.uuid}")
     service.delete("db")
+    world.check()
+
+
+def test_a_volume_whose_device_somebody_has_open_keeps_its_snapshots(world: World) -> None:
+    world.start()
+    volume = world.create("db")
+    world.service.create_snapshot("db", "monday")
+    world.host.kernel.open(f"convoy-pool-{volume.uuid}")
+    with pytest.raises(BusyError, match="is in use"):
+        world.service.delete("db")
+    assert [each.name for each in world.catalogue.list_snapshots()] == ["monday"]
+    world.check()
+    world.host.kernel.close(f"convoy-pool-{volume.uuid}")
+    world.service.delete("db")
+    world.check()
+
+
+def test_a_volume_whose_snapshot_cannot_be_deleted_is_there_to_be_used(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = world.start()
+    world.create("db")
+    service.create_snapshot("db", "monday")
+
+    def fail(*_: object) -> None:
+        raise KernelError("message", errno.EIO)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.driver_of("devicemapper"), "delete_snapshot", fail)
+        with pytest.raises(KernelError):
+            service.delete("db")
+    assert service.mount("db").mount_point
+    service.umount("db")
     world.check()
 
 

@@ -11,7 +11,8 @@ from drystone.base.names import new_uuid
 from drystone.testing.volume_host import DATA, METADATA, PatientClock, SimulatedHost
 from drystone.volumes.catalogue import Catalogue
 from drystone.volumes.driver import Setting, Volume, Wish
-from drystone.volumes.drivers.devicemapper import DeviceMapperDriver, read_options
+from drystone.volumes.drivers.devicemapper import DeviceMapperDriver
+from drystone.volumes.drivers.pool_options import read_options
 from drystone.volumes.service import VolumeService
 
 BLOCK = 64 << 10

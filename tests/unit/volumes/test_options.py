@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drystone.base.errors import UsageError
-from drystone.volumes.drivers.devicemapper import PoolOptions, read_options
+from drystone.volumes.drivers.pool_options import PoolOptions, read_options
 from drystone.volumes.options import check_known, parse_options, split_options
 from drystone.volumes.registry import find_factories, known_drivers
 

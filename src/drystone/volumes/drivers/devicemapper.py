@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,7 @@ import msgspec
 
 from drystone.backup.thin_source import ThinMap
 from drystone.base.errors import BusyError, DamagedError, KernelError, UnavailableError, UnsupportedError, UsageError
-from drystone.base.names import check_name
-from drystone.base.sizes import SECTOR, format_size, parse_size
+from drystone.base.sizes import SECTOR, format_size
 from drystone.dvm.describe import describe
 from drystone.dvm.program import Program
 from drystone.kernel.mounts import Mount
@@ -28,31 +26,16 @@ from drystone.volumes.driver import Change, Fill, Finding, Known, Plan, Preview,
 from drystone.volumes.drivers.adoption import adopt
 from drystone.volumes.drivers.host import BLOCK, Host, RealHost, mapper_path
 from drystone.volumes.drivers.pool_findings import find
+from drystone.volumes.drivers.pool_options import FILE_SYSTEMS, KNOWN, NAME, PoolOptions, check_size, read_options
 from drystone.volumes.drivers.pool_room import FAILED, judge
 from drystone.volumes.drivers.thin_pool import ThinDevice, ThinPool, snapshot_messages
 from drystone.volumes.locks import VolumeLocks
-from drystone.volumes.options import check_known
 
 if TYPE_CHECKING:
     from drystone.backup.ranges import Ranges
     from drystone.backup.source import Source
 
-NAME = "devicemapper"
 _RENEWING = "renewing-"
-FILE_SYSTEMS = {"ext4": 1 << 20, "xfs": 300 << 20}
-"""The kinds of file system, and the least size in bytes that their mkfs takes (ext4 with some room for files)."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolOptions:
-    """The options `dm.*`, checked: block size in sectors of 512 bytes, default size in bytes."""
-
-    data: str
-    metadata: str
-    name: str
-    block_sectors: int
-    default_size: int
-    file_system: str
 
 
 class DeviceMapperDriver:
@@ -120,6 +103,18 @@ class DeviceMapperDriver:
         self._unmount_renewing(volume.uuid)
         self.check_not_mounted(volume)
         self._started().delete(volume.uuid, int(volume.facts["DevID"]))
+
+    def check_not_mounted(self, volume: Volume) -> None:
+        for mount in self._mounts_of(volume):
+            raise BusyError(f"volume {volume.name} is mounted at {mount.target}", hint="unmount it first")
+
+    def withdraw(self, volume: Volume) -> None:
+        self._unmount_renewing(volume.uuid)
+        self.check_not_mounted(volume)
+        self._started().deactivate(volume.uuid)
+
+    def bring_back(self, volume: Volume) -> None:
+        self._started().activate(_device(volume))
 
     def volume_info(self, volume: Volume) -> dict[str, str]:
         return {
@@ -387,11 +382,6 @@ class DeviceMapperDriver:
                 with contextlib.suppress(OSError):  # somebody's file in it is no reason to fail
                     place.rmdir()
 
-    def check_not_mounted(self, volume: Volume) -> None:
-        """:raises BusyError: it is mounted, by whomever."""
-        for mount in self._mounts_of(volume):
-            raise BusyError(f"volume {volume.name} is mounted at {mount.target}", hint="unmount it first")
-
     def _top_mount(self, target: str) -> Mount | None:
         """What is seen at a place: the mount that a later one on the same place hides is not."""
         found = [each for each in self._host.list_mounts() if each.target == target]
@@ -432,66 +422,14 @@ def _cannot_forget() -> UnsupportedError:
     )
 
 
-def check_size(size: int, block: int, what: str = "size") -> None:
-    """:raises UsageError: no whole number of the pool's blocks (bytes both), or none at all."""
-    if size <= 0:
-        raise UsageError(f"{what} {size} is no size of a volume")
-    if size % block:
-        below = size - size % block
-        near = f"{below} or {below + block}" if below else f"{block}"
-        raise UsageError(
-            f"{what} {size} is no multiple of the pool's block size of {block} bytes ({format_size(block)})",
-            hint=f"take {near}",
-        )
-
-
 class Factory:
     """Makes the driver out of its options, which are checked here; the devices are looked at when it starts."""
 
     prefix = "dm"
-    known = (
-        "dm.datadev",
-        "dm.metadatadev",
-        "dm.thinpoolname",
-        "dm.thinpoolblocksize",
-        "dm.defaultvolumesize",
-        "dm.fs",
-    )
+    known = KNOWN
 
     def make(self, setting: Setting) -> DeviceMapperDriver:
         return DeviceMapperDriver(setting, read_options(setting.options), RealHost())
-
-
-def read_options(options: Mapping[str, str]) -> PoolOptions:
-    """The options, checked by themselves. :raises UsageError: one error for each thing that is wrong."""
-    check_known(options, Factory.known, NAME)
-    for key in ("dm.datadev", "dm.metadatadev"):
-        if key not in options:
-            raise UsageError(f"driver {NAME} needs the option {key}", hint=f"--driver-opts {key}=/dev/...")
-        if not options[key].startswith("/"):
-            raise UsageError(f"{key}={options[key]} is no absolute path")
-    name = check_name(options.get("dm.thinpoolname", "convoy-pool"), "dm.thinpoolname")
-    if len(name) > 80:
-        raise UsageError("dm.thinpoolname has more than 80 characters: device names could not hold it")
-    block_sectors = _read_block_size(options.get("dm.thinpoolblocksize", "4096"))
-    default_size = parse_size(options.get("dm.defaultvolumesize", "100G"))
-    check_size(default_size, block_sectors * SECTOR, "dm.defaultvolumesize")
-    file_system = options.get("dm.fs", "ext4")
-    if file_system not in FILE_SYSTEMS:
-        raise UsageError(f"dm.fs={file_system} is not known", hint="ext4 or xfs")
-    return PoolOptions(options["dm.datadev"], options["dm.metadatadev"], name, block_sectors, default_size, file_system)
-
-
-def _read_block_size(text: str) -> int:
-    """Sectors. Limits: Linux drivers/md/dm-thin.c, 64 KiB to 1 GiB in steps of 64 KiB."""
-    if not (text.isascii() and text.isdigit()):
-        raise UsageError(f"dm.thinpoolblocksize={text} is no whole number of sectors")
-    sectors = int(text)
-    if not 128 <= sectors <= 2097152:
-        raise UsageError(f"dm.thinpoolblocksize={text} is not between 128 and 2097152 sectors")
-    if sectors % 128:
-        raise UsageError(f"dm.thinpoolblocksize={text} is no multiple of 128 sectors")
-    return sectors
 
 
 FACTORY = Factory()

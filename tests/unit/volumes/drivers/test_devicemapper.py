@@ -18,7 +18,8 @@ from drystone.volumes import previews
 from drystone.volumes.catalogue import Catalogue
 from drystone.volumes.documents import preview_documents
 from drystone.volumes.driver import Preview, Setting, Wish
-from drystone.volumes.drivers.devicemapper import DeviceMapperDriver, read_options
+from drystone.volumes.drivers.devicemapper import DeviceMapperDriver
+from drystone.volumes.drivers.pool_options import read_options
 from drystone.volumes.service import Origin, VolumeService
 
 OPTIONS = {"dm.datadev": DATA, "dm.metadatadev": METADATA, "dm.thinpoolblocksize": "128", "dm.defaultvolumesize": "1m"}
