@@ -10,6 +10,7 @@ import pytest
 
 from drystone.base.errors import UsageError
 from drystone.cli.dvm.server.installation import Installation
+from drystone.cli.dvm.server.loop import listen
 from drystone.cli.dvm.server.request import Request, format_request, parse_request
 from drystone.cli.dvm.server.worker import RefusedError, choose_errors
 
@@ -89,6 +90,23 @@ def test_another_program_in_the_place_of_the_client_is_another_version(tmp_path:
     assert not installation.is_current(quickly=True)
     client.unlink()
     assert not installation.is_current()
+
+
+def test_what_is_no_socket_is_not_replaced_by_one(tmp_path: Path) -> None:
+    """Connecting to a file is refused as by a dead socket."""
+    file, link, dead = tmp_path / "file", tmp_path / "link", tmp_path / "dead"
+    file.write_text("precious")
+    link.symlink_to(file)
+    for path in (file, link, tmp_path):
+        with pytest.raises(UsageError, match="exists and is no socket"):
+            listen(str(path))
+    assert link.read_text() == "precious"
+    with pytest.raises(UsageError, match="longer than 107 bytes"):
+        listen(str(tmp_path / ("x" * 108)))
+    for _ in range(2):  # the second finds what the first left
+        listen(str(dead)).close()
+    with listen(str(dead)), pytest.raises(OSError, match="in use"):
+        listen(str(dead))
 
 
 def test_other_variables_for_python_are_another_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,12 @@ import os
 import select
 import signal
 import socket
+import stat
 import struct
 import time
 from types import FrameType
 
+from drystone.base.errors import UsageError
 from drystone.cli.dvm.server.installation import Installation
 from drystone.cli.dvm.server.rehearsal import Stage
 from drystone.cli.dvm.server.worker import peer_of, work
@@ -20,6 +22,8 @@ from drystone.kernel.fork import fork_away
 MOST_WORKERS = 64
 """At once. Further clients wait, and start Python themselves after some seconds."""
 _BACKLOG = 128
+_LONGEST_PATH = 107
+"""Bytes of a socket's path (Linux sockaddr_un, less the final zero)."""
 _QUIET_S = 0.02
 """After a command's end, or while one goes on, until the next worker is made: a script's next command may come."""
 _LONG_S = 0.2
@@ -178,8 +182,11 @@ def _do_nothing(_number: int, _frame: FrameType | None) -> None:
 def listen(path: str) -> socket.socket:
     """A socket at `path` for this user alone; one that nobody listens at is replaced.
 
+    :raises UsageError: there is something else, which stays, or the path is too long.
     :raises OSError: it cannot be made; EADDRINUSE: somebody listens there.
     """
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise UsageError(f"the socket's path {path} is longer than {_LONGEST_PATH} bytes")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         _remove_dead(path)
@@ -199,7 +206,9 @@ def _remove_dead(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
         try:
             other.connect(path)
-        except ConnectionRefusedError:
+        except ConnectionRefusedError as error:
+            if not stat.S_ISSOCK(os.lstat(path).st_mode):  # a file refuses as a dead socket does
+                raise UsageError(f"{path} exists and is no socket", hint="name another path with --socket") from error
             os.unlink(path)  # noqa: PTH108  # tools start without pathlib
         except FileNotFoundError:
             return
