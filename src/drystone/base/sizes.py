@@ -9,7 +9,8 @@ SECTOR = 512
 """Bytes in a sector, the unit of device-mapper tables, whatever the disk's own block is."""
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_LARGEST = (1 << 63) - 1
+LARGEST = (1 << 63) - 1
+"""Bytes that a block device can have."""
 _MOST_DIGITS = 640
 """That Python turns into a number, whatever limit it was told (PYTHONINTMAXSTRDIGITS)."""
 
@@ -22,7 +23,7 @@ def parse_size(text: str) -> int:
     number, unit = (text[:-1], text[-1].lower()) if text[-1:] in tuple("kmgtKMGT") else (text, "")
     if not is_made_of(number, DIGITS):
         raise UsageError(f"size {text!r} is not a whole number with k, m, g or t", hint="write 10G, 512m or 1048576")
-    if len(number) > _MOST_DIGITS or (size := int(number) * _UNITS[unit]) > _LARGEST:
+    if len(number) > _MOST_DIGITS or (size := int(number) * _UNITS[unit]) > LARGEST:
         raise UsageError(f"size {text[:40]!r} is larger than a block device can be")
     return size
 

@@ -10,7 +10,7 @@ import msgspec
 
 from drystone.base.clock import format_ruby
 from drystone.base.errors import UsageError
-from drystone.base.sizes import parse_size
+from drystone.base.sizes import LARGEST, parse_size
 from drystone.volumes.driver import Preview, Snapshot, Volume
 
 
@@ -173,7 +173,7 @@ class Reference(msgspec.Struct, rename="pascal"):
 def read_size(size: int | str) -> int | None:
     """Bytes of a request's size; None where none was asked.
 
-    :raises UsageError: negative, or no size.
+    :raises UsageError: negative, larger than any device, or no size.
     """
     if isinstance(size, str):
         if not size:
@@ -181,6 +181,8 @@ def read_size(size: int | str) -> int | None:
         size = parse_size(size)
     if size < 0:
         raise UsageError(f"size {size} is negative")
+    if size > LARGEST:
+        raise UsageError("a size that is larger than a block device can be")
     return size or None
 
 

@@ -43,7 +43,7 @@ def test_malformed_requests(text: str) -> None:
 
 def test_sizes() -> None:
     assert (read_size(0), read_size(""), read_size("2m"), read_size(7)) == (None, None, 2 << 20, 7)
-    for wrong in (-1, "1.5G", "x"):
+    for wrong in (-1, "1.5G", "x", 1 << 63, 1 << 70, 512 * 10**5000):
         with pytest.raises(UsageError):
             read_size(wrong)
 
