@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,13 +155,13 @@ class SimulatedHost:
 
     def grow_filesystem(self, kind: str, path: str, target: str) -> None:
         self.step("grow")
-        assert any(each.target == target and each.kind == kind for each in self.mounted)
+        assert any(each.target == _place(target) and each.kind == kind for each in self.mounted)
         self.filled[self._thin_id(path)] = self._sectors(path)
 
     def trim(self, target: str) -> int:
         """As if the second half of the device were free."""
         self.step("trim")
-        number = next(each.number for each in self.mounted if each.target == target)
+        number = next(each.number for each in self.mounted if each.target == _place(target))
         name = next(name for name, each in self.nodes.items() if each == number)
         sectors = self._sectors(_MAPPER + name)
         self.kernel.discard(name, sectors // 2, sectors // 2)
@@ -180,11 +181,11 @@ class SimulatedHost:
         self.step("mount")
         number = self.nodes[path.removeprefix(_MAPPER)]
         self.kernel.open(number, exclusive=True)
-        self.mounted.append(Mount(1, 0, number, "/", target, (), (), kind, path, ()))
+        self.mounted.append(Mount(1, 0, number, "/", _place(target), (), (), kind, path, ()))
 
     def unmount(self, target: str) -> None:
         self.step("unmount")
-        found = next(each for each in self.mounted if each.target == target)
+        found = next(each for each in self.mounted if each.target == _place(target))
         self.kernel.close(found.number, exclusive=True)
         self.mounted.remove(found)
 
@@ -273,3 +274,8 @@ class _Blocks:
         places = (np.arange(len(buffer), dtype=np.int64) + offset) // self._block
         numbers = np.array([self._blocks.get(int(each), 0) % 256 for each in np.unique(places)], dtype=np.uint8)
         buffer[:] = numbers[places - places[0]] if len(buffer) else numbers[:0]
+
+
+def _place(target: str) -> str:
+    """As the kernel lists it: without symlinks."""
+    return str(Path(target).resolve())

@@ -234,6 +234,30 @@ def test_trim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         trim(world.service, ["busy"])
 
 
+def test_only_the_volume_itself_is_trimmed(tmp_path: Path) -> None:
+    world = prepare(tmp_path)
+    place = world.service.find_volume("busy").mount_point
+    other = world.service.find_volume("idle")
+    world.host.mount(f"/dev/mapper/convoy-pool-{other.uuid}", place, "ext4")
+    with pytest.raises(BusyError, match=f"convoy-pool-{other.uuid} is mounted at {place}"):
+        trim(world.service, ["busy"])
+    for _ in range(2):
+        world.host.unmount(place)
+    with pytest.raises(BusyError, match="nothing is mounted at"):
+        trim(world.service, ["busy"])
+
+
+def test_a_root_behind_a_link(tmp_path: Path) -> None:
+    """The kernel lists mounts by their real places: one that is made for the growth is found, and goes."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "root").symlink_to("real")
+    world = prepare(tmp_path / "root")
+    world.service.resize("idle", NEW)
+    assert sizes(world, "idle") == (NEW,) * 3
+    world.check()
+    world.service.delete("idle")
+
+
 def test_what_was_left_of_a_smaller_growth_makes_nothing_smaller(tmp_path: Path) -> None:
     """A growth that could not be ended keeps others away; one that is smaller than the volume is only forgotten."""
     world = prepare(tmp_path)

@@ -291,7 +291,7 @@ class DeviceMapperDriver:
         """By its own program, mounted: that is atomic by its journal, and the other way is not."""
         kind = self._growable(volume)
         path = mapper_path(f"{self._options.name}-{volume.uuid}")
-        own = str(self._setting.root / "growing" / volume.uuid)
+        own = str(self._setting.root.resolve() / "growing" / volume.uuid)  # as the kernel lists it
         mounts = self._mounts_of(volume)
         if not mounts:
             self._host.mount(path, own, kind)
@@ -305,13 +305,14 @@ class DeviceMapperDriver:
                     Path(own).rmdir()
 
     def trim_volume(self, volume: Volume) -> int:
-        # Whatever else is there would be trimmed in its place.
-        if self._top_mount(volume.mount_point) not in self._mounts_of(volume):
+        target = self._target(volume, volume.mount_point)
+        top = self._top_mount(target)
+        if top is None or top.number != self._started().number_of(volume.uuid):
+            there = f"{top.source} is" if top else "nothing is"
             raise BusyError(
-                f"volume {volume.name} is not what is mounted at {volume.mount_point}",
-                hint="drystone volume fsck --repair mounts it again, where nothing else is",
+                f"volume {volume.name} cannot be trimmed: {there} mounted at {target}", hint="mount it again"
             )
-        return self._host.trim(volume.mount_point)
+        return self._host.trim(target)
 
     def list_mapped(self, volume: Volume, base: Snapshot | None) -> Ranges:
         older = int(base.facts["DevID"]) if base else None
