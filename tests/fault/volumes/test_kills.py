@@ -7,10 +7,15 @@ its beginning and at its commit. After the kill the machine goes on (a killed da
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from drystone.base.errors import DrystoneError
+from drystone.dvm.instructions import Message
+from drystone.dvm.program import Program
+from drystone.dvm.result import Result
 from drystone.testing.faults import Killed
 from drystone.volumes.cloning import clone
 from drystone.volumes.driver import Wish
@@ -183,3 +188,38 @@ def cut_short(world: World, kill_at: int) -> None:
     world.host.kill_at = kill_at
     with pytest.raises(Killed):
         world.create("new")
+
+
+@pytest.mark.parametrize("action", ["create", "snapshot", "roll back"])
+def test_what_cannot_be_ended_at_a_start_keeps_its_thin_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """Killed between the journal's line and the pool's record, and the start can end nothing: the line has an id that
+    nobody else gets, for ending it deletes that id.
+    """
+    world = World(tmp_path)
+    prepare(world)
+    idle = world.service.find_volume("idle")
+    if action == "create":
+        planned = world.service.plan(Wish("00000000-planned", "planned"), "", None)
+        world.catalogue.begin_create(planned)
+    elif action == "snapshot":
+        world.catalogue.begin_create_snapshot(*world.service.plan_snapshot("idle", "planned"))
+    else:
+        world.catalogue.begin_rollback(idle, replace(idle, facts={"DevID": "6"}))
+    with monkeypatch.context() as patch:
+        execute = world.host.execute
+
+        def refuse_deletions(program: Program) -> Result:
+            if any(isinstance(each, Message) and each.text.startswith("delete") for each in program.instructions):
+                raise DrystoneError("no memory")
+            return execute(program)
+
+        patch.setattr(world.host, "execute", refuse_deletions)
+        world.restart()
+    assert len(world.catalogue.list_operations()) == 1
+    kept = world.service.create_snapshot("idle", "kept")
+    world.restart()
+    assert world.catalogue.list_operations() == []
+    assert int(kept.facts["DevID"]) in world.host.thin_ids()
+    world.check()

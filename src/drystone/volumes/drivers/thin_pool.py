@@ -168,7 +168,7 @@ class ThinPool:
 
         :raises BusyError: it is open.
         """
-        self._used(dev_id)
+        self._count(dev_id)
         self._change((f"delete {dev_id}",), remove=(key,))
 
     def resize(self, device: ThinDevice) -> None:
@@ -191,7 +191,8 @@ class ThinPool:
 
     def replace(self, dev_id: int, device: ThinDevice) -> None:
         """Have a device active, and delete a thin id that it may have been until now, where there is one."""
-        self._used(dev_id)
+        self._count(dev_id)
+        self._count(device.dev_id)
         self._change((f"delete {dev_id}",), add=(device,))
 
     @contextlib.contextmanager
@@ -336,11 +337,6 @@ class ThinPool:
         wanted += [self._device(each) for each in add]
         return activate(current, State(tuple(wanted)))
 
-    def _used(self, dev_id: int) -> None:
-        """Never give out an id that was to be something's: should its deletion fail it is deleted later."""
-        with self._lock:
-            self._next = max(self._next, dev_id + 1)
-
     def _change(
         self,
         messages: Sequence[str],
@@ -366,6 +362,14 @@ class ThinPool:
             self._host.remove_node(self.device_name(key))
         for device in add:
             self._make_node(self.device_name(device.key))
+
+    def _count(self, dev_id: int) -> None:
+        """That id was given out. It may not be on record: killed after the journal had it, before the pool's record.
+
+        Where it cannot be deleted now it is later, and must be nobody else's by then.
+        """
+        with self._lock:
+            self._next = max(self._next, dev_id + 1)
 
     def _settle_with_kernel(self) -> None:
         """After a failure: whatever the program left, the record follows the kernel.
