@@ -31,8 +31,9 @@ acting: ContextVar[Actor] = ContextVar("acting", default=DAEMON)
 class Entry(msgspec.Struct, frozen=True):
     """An entry of the trail.
 
-    :ivar at: ISO 8601 with offset. :ivar action: as in the journal, or forget, umount, hold, release, pool-extend.
-    :ivar subject: a name; :ivar uuid: its UUID, "" for a pool. :ivar outcome: begun, done or undone.
+    :ivar at: ISO 8601 with offset. :ivar action: as in the journal, or forget, umount, hold, release, pool-extend, and
+        fsck-KIND for a difference that was mended.
+    :ivar subject: a name; :ivar uuid: its UUID, "" for a pool and of fsck. :ivar outcome: begun, done or undone.
     """
 
     at: str

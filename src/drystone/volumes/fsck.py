@@ -65,7 +65,8 @@ def _tell(driver: str, finding: Finding, state: str = "left", problem: str = "")
 def _mend(service: VolumeService, driver: str, finding: Finding) -> Difference:
     assert finding.mend is not None
     try:
-        with service.locks.hold(finding.volume):
+        # An entry of its own: of what ends an operation the trail says who asked for that, too.
+        with service.locks.hold(finding.volume), service.catalogue.noting(f"fsck-{finding.kind}", finding.subject):
             finding.mend()
     except (DrystoneError, OSError) as error:
         return _tell(driver, finding, "failed", str(error))

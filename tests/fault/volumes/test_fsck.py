@@ -115,6 +115,9 @@ def test_what_the_catalogue_does_not_know_is_deleted_only_on_that_word(world: Wo
     assert world.host.thin_ids() < ids
     assert world.service.find_volume("db").uuid == uuid
     world.check()
+    (gone,) = ids - world.host.thin_ids()
+    last = world.catalogue.list_audit(most=1)[0]
+    assert (last.action, last.subject, last.outcome) == ("fsck-unknown-data", f"thin device {gone}", "done")
 
 
 def test_data_that_is_gone_is_told_of_and_nothing_is_done(world: World) -> None:

@@ -17,10 +17,10 @@ def audit(subject: str, most: int, as_json: bool, socket: str) -> None:
     """Show who changed what: the newest entries of the trail, oldest first; of one volume, snapshot or pool by NAME.
 
     NAME is a whole name or a UUID, also of one that is gone. An entry is written with the beginning of a change and
-    says what became of it: done, undone, or begun while it is under way (and for good of a pool-extend in which the
-    daemon was killed: the next start did it, if it had begun). The program is the command line that the
-    process at the socket showed; Docker's requests come from dockerd. --json prints an array of objects: at, action,
-    subject, uuid, pid, uid, program, outcome. The newest 100,000 are kept.
+    says what became of it: done, undone, or begun while it is under way (and for good of a pool-extend, or of what
+    fsck mends, in which the daemon was killed: the next start did it, or the next fsck will). The program is the
+    command line that the process at the socket showed; Docker's requests come from dockerd. --json prints an array
+    of objects: at, action, subject, uuid, pid, uid, program, outcome. The newest 100,000 are kept.
 
     \b
     Examples:
