@@ -32,10 +32,12 @@ class PoolWatch:
         """Look once. What fails is logged, once as long as it goes on: the watch must outlive it."""
         try:
             pools = self._list_pools()
-        except (DrystoneError, OSError) as error:
-            if str(error) != self._problem:
-                log.error("the pools cannot be looked at: %s", error)  # noqa: TRY400  # the message is the news
-            self._problem = str(error)
+        except Exception as error:  # the supervisor of looks: a driver's defect must not end the watch
+            problem = str(error) or type(error).__name__
+            if problem != self._problem:
+                is_ours = isinstance(error, DrystoneError | OSError)
+                log.error("the pools cannot be looked at: %s", problem, exc_info=not is_ours)  # noqa: TRY400  # the message is the news, but for a defect
+            self._problem = problem
             return
         self._problem = ""
         for pool in pools:

@@ -34,7 +34,12 @@ def test_a_line_for_each_change(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_it_outlives_what_fails(caplog: pytest.LogCaptureFixture) -> None:
-    answers: list[list[PoolReport] | Exception] = [DrystoneError("gone"), DrystoneError("gone"), report("low")]
+    answers: list[list[PoolReport] | Exception] = [
+        DrystoneError("gone"),
+        DrystoneError("gone"),
+        KeyError(),  # a defect in somebody's driver
+        report("low"),
+    ]
 
     def look() -> list[PoolReport]:
         answer = answers.pop(0)
@@ -43,10 +48,11 @@ def test_it_outlives_what_fails(caplog: pytest.LogCaptureFixture) -> None:
         return answer
 
     watch = PoolWatch(look)
-    for _ in range(3):
+    for _ in range(4):
         watch.look()
     assert [each.split(";")[0] for each in caplog.messages] == [
         "the pools cannot be looked at: gone",
+        "the pools cannot be looked at: KeyError",
         "pool p is low: why",
     ]
 
