@@ -205,6 +205,7 @@ def test_who_connects_and_says_nothing_or_nonsense_keeps_nobody_up(own: Server) 
     for each in silent:
         each.connect(own.socket)
     silent[1].send(b"nonsense")
+    assert silent[1].recv(100) == b"H"
     assert silent[1].recv(100).startswith(b"R")
     silent[2].close()
     assert own.run("dvm show vg --device disk --text") == expected
@@ -297,6 +298,18 @@ def test_a_server_that_ends_lets_its_commands_end(own: Server, number: int) -> N
     assert own.run("dvm show vg --device disk --text")[0] == 0
     successor.end()
     assert not Path(own.socket).exists()
+
+
+def test_a_server_that_hangs_is_done_without(own: Server) -> None:
+    """The client's patience ends, and it does the command itself, once. Who reads its output sees the end of that."""
+    own.process.send_signal(signal.SIGSTOP)
+    try:
+        code, _, told = own.run(f"{UPDATE} --dry-run -- sh -c 'echo $PPID >> runs; cat'")
+    finally:
+        own.process.send_signal(signal.SIGCONT)
+    assert code == 0, told
+    own.end()  # it takes what came before, and waits for its workers
+    assert len((own.folder / "runs").read_text().split()) == 1
 
 
 def test_a_stopped_client_is_a_stopped_command(own: Server) -> None:

@@ -6,11 +6,15 @@ command is run by the same function as without it, in a process of its own that 
 One connection a command, over a unix socket (SOCK_SEQPACKET):
 
     client                               server, then worker
+                                    <-   "H": there is a worker
     request, with its open files    ->   (request.py)
                                     <-   "R" reason: not run, the client starts Python itself
                                     <-   "A" process id, with the process as a handle: ready
     "G"                             ->   from here on it is run, and never by the client
                                     <-   "E" wait status
+
+Nothing is sent before "H": files that are on their way in a socket nobody reads from stay open with it, and whoever
+reads from a pipe among them would not see its end.
 
 What is not acknowledged by "A" is not run, as the worker waits for "G"; what was told "G" is not repeated by the
 client, whatever happens. So a command is run at most once, and by whom is never in doubt.

@@ -104,6 +104,7 @@ static int connect_server(void) {
     struct timeval patience = {.tv_sec = PATIENCE_S};
     struct ucred peer;
     socklen_t size = sizeof peer;
+    char greeting;
     int server;
     if (!path)
         path = DEFAULT_SOCKET;
@@ -112,11 +113,13 @@ static int connect_server(void) {
     strcpy(address.sun_path, path);
     if ((server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) < 0)
         return -1;
-    /* The patience goes for connect, too: a server that hangs lets its backlog fill. */
+    /* The patience goes for connect, too: a server that hangs lets its backlog fill. Nothing is sent before somebody is
+     * there to take it: open files that wait in a socket are open, and who reads from our pipe would wait for them. */
     if (setsockopt(server, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) ||
         setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
         connect(server, (struct sockaddr *)&address, sizeof address) ||
-        getsockopt(server, SOL_SOCKET, SO_PEERCRED, &peer, &size) || peer.uid != geteuid()) {
+        getsockopt(server, SOL_SOCKET, SO_PEERCRED, &peer, &size) || peer.uid != geteuid() ||
+        recv(server, &greeting, 1, 0) != 1 || greeting != 'H') {
         close(server);
         return -1;
     }

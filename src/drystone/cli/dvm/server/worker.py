@@ -78,6 +78,7 @@ def _prepare(connection: socket.socket, installation: Installation) -> Request |
         cannot be had here.
     """
     pid, user = peer_of(connection)
+    connection.send(b"H")
     data, handles, flags, _ = socket.recv_fds(connection, MOST_BYTES, MOST_HANDLES + 1)
     if not data:
         return None
