@@ -218,7 +218,7 @@ def test_what_cannot_be_ended_at_a_start_keeps_its_thin_id(
         patch.setattr(world.host, "execute", refuse_deletions)
         world.restart()
     assert len(world.catalogue.list_operations()) == 1
-    kept = world.service.create_snapshot("idle", "kept")
+    kept = world.service.create_snapshot("busy", "kept")
     world.restart()
     assert world.catalogue.list_operations() == []
     assert int(kept.facts["DevID"]) in world.host.thin_ids()

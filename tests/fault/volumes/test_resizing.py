@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 
 from drystone.base.errors import BusyError, DrystoneError, RefusedError, UnsupportedError, UsageError
-from drystone.kernel.dm.abc import DeviceNumber
 from drystone.testing.faults import Killed
 from drystone.volumes import previews
 from drystone.volumes.fsck import _find, examine, repair
@@ -275,18 +274,6 @@ def test_what_was_left_of_a_smaller_growth_makes_nothing_smaller(tmp_path: Path)
     world.restart()
     assert sizes(world, "idle") == (NEW,) * 3
     world.check()
-
-
-def test_what_else_is_at_a_mount_point_is_not_trimmed(tmp_path: Path) -> None:
-    world = prepare(tmp_path)
-    own = list(world.host.mounted)
-    other = replace(own[0], number=DeviceNumber(8, 1), source="/dev/sda1")
-    for there in ([*own, other], []):
-        world.host.mounted[:] = there
-        with pytest.raises(BusyError, match="is not what is mounted at"):
-            trim(world.service, ["busy"])
-    world.host.mounted[:] = own
-    assert trim(world.service) == [Trimmed("busy", OLD // 2)]
 
 
 def test_what_fsck_saw_before_a_growth_makes_nothing_smaller_after_it(tmp_path: Path) -> None:
