@@ -87,28 +87,39 @@ class Runs(Generic[Wish]):
 
         :raises NotFoundError: it is not known. :raises BusyError: it does not end; ask again.
         """
-        with self._guard:
-            run = self._runs.get(wish)
-        if run is None:
+        if not self._end_all(lambda run: run.wish.id == wish):
             raise NotFoundError(f"there is no {self._what} {wish[:100]!r} here")
-        self._end(run)
 
     def leave(self, dlv: str, *, forget: bool = False) -> None:
         """End those of a dlv (its id). :raises BusyError: one does not end.
 
         :param forget: what became of those that have ended, too.
         """
-        with self._guard:
-            runs = [run for run in self._runs.values() if run.wish.dlv == dlv and (forget or not run.ended.is_set())]
-        for run in runs:
-            self._end(run)
+        self._end_all(lambda run: run.wish.dlv == dlv and (forget or not run.ended.is_set()))
+
+    def _end_all(self, is_meant: Callable[[Run[Wish]], bool]) -> bool:
+        """End runs, also those that are begun anew while others are waited for; whether there was any."""
+        was_any = False
+        while True:
+            with self._guard:
+                runs = [run for run in self._runs.values() if is_meant(run)]
+            if not runs:
+                return was_any
+            was_any = True
+            for run in runs:
+                self._end(run)
 
     def _end(self, run: Run[Wish]) -> None:
         run.stop.set()
         if not run.ended.wait(self._stop_seconds):
             raise BusyError(f"{self._what} {run.wish.id} has not ended yet", hint="try again")
+        self._drop(run)
+
+    def _drop(self, run: Run[Wish]) -> None:
+        """Know nothing of it any more. What was begun anew since, by the same id, is another one."""
         with self._guard:
-            self._runs.pop(run.wish.id, None)
+            if self._runs.get(run.wish.id) is run:
+                del self._runs[run.wish.id]
 
     def _forget(self) -> None:
         for key in [key for key, run in self._runs.items() if run.ended.is_set()][:-_REMEMBERED]:
@@ -119,9 +130,7 @@ class Runs(Generic[Wish]):
             run.seen = self._work(run)
         except _StoppedError:
             log.info("%s %s of dlv %s was ended", self._what, run.wish.id, run.wish.name)
-            with self._guard:  # also when nobody waits for its end any more: it is begun anew when it is asked for
-                if self._runs.get(run.wish.id) is run:
-                    del self._runs[run.wish.id]
+            self._drop(run)  # also when nobody waits for its end any more: it is begun anew when it is asked for
         except DrystoneError as error:
             log.warning("%s %s of dlv %s: %s", self._what, run.wish.id, run.wish.name, error)
             run.seen = replace(run.seen, status="failed", reason=error.message)
