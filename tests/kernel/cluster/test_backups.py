@@ -82,7 +82,7 @@ class Pool:
 
     def restores(self) -> Restores:
         """Likewise."""
-        return Restores(self.devices, self.repositories())
+        return Restores(self.devices, self.repositories(), lambda _: True)
 
     def repositories(self) -> Repositories:
         settings = {"nightly": RepositorySettings(url=str(self.folder)), "away": RepositorySettings(url="/proc/none")}

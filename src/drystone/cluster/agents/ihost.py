@@ -76,7 +76,8 @@ from drystone.cluster.agents.volume_note import (
     take,
 )
 from drystone.cluster.model.calls import VolumeWish
-from drystone.cluster.model.tables import leg_path, snapshot_path
+from drystone.cluster.model.dlv import VOLUME_ID
+from drystone.cluster.model.tables import leg_path, snapshot_path, thin_part
 from drystone.dvm.state import State, resolve_paths
 from drystone.kernel.blockdev import flush_disk
 from drystone.kernel.dm.nodes import make_node, node_path, remove_node
@@ -179,6 +180,14 @@ class IhostAgent:
             return set()
         notes, _ = self._notes.read_all()
         return {dlv for dlv, note in notes.items() if not set(uuids).isdisjoint(note.uuids)}
+
+    def is_to_be_filled(self, dlv: str) -> bool:
+        """Whether a dlv is wished here with its volume, and without the device that users open."""
+        note = self._notes.find(dlv)
+        volume = f"{PREFIX}{dlv}-{thin_part(VOLUME_ID)}"
+        if note is None or final_name(note.wish):
+            return False
+        return any(device.uuid == volume for device in note.wish.state.devices)
 
     def find_lost(self, dlv: str) -> tuple[VolumeWish, tuple[str, ...]]:
         """What is wished of a dlv, and its legs that the kernel has given up. Never waits for a disk.

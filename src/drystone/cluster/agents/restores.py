@@ -3,13 +3,16 @@
 The device reads as zeros where nothing was written, and what an agent wrote that was killed is of the same backup: so
 it is begun anew, and holes of the backup are never written. The kernel lets nobody else have the device meanwhile.
 
-A restore is ended before its dlv is taken down, and begun anew when that is put together again.
+A restore is ended before its dlv is taken down, and begun anew when that is put together again. A call may come late:
+when the dlv is being taken down, or is its users' by then. So what is noted of the dlv is asked once the restore is
+known, to whoever takes the dlv down: nothing is filled but what is wished here without a final device.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -29,11 +32,15 @@ _UUID = re.compile(UUID)
 
 
 class Restores:
-    """The restores of an ihost. The constructor has no effects."""
+    """The restores of an ihost. The constructor has no effects.
 
-    def __init__(self, devices: Devices, repositories: Repositories) -> None:
+    :param is_to_be_filled: whether a dlv (its id) is wished here, by what is noted, and its users have no device of it.
+    """
+
+    def __init__(self, devices: Devices, repositories: Repositories, is_to_be_filled: Callable[[str], bool]) -> None:
         self._devices = devices
         self._repositories = repositories
+        self._is_to_be_filled = is_to_be_filled
         self._runs: Runs[RestoreWish] = Runs("restore", self._restore)
 
     def put(self, wish: RestoreWish) -> BackupSeen:
@@ -53,14 +60,23 @@ class Restores:
 
     def _restore(self, run: Run[RestoreWish]) -> BackupSeen:
         wish = run.wish
-        path = self._find(wish)
+        try:
+            path = self._find(wish)
+        except UnavailableError as error:
+            log.info("restore %s: %s", wish.id, error)
+            run.give_up()
         repository = self._repositories.open(wish.repository, make=False)
         repository.restore(wish.volume, wish.backup, path, zeroed=True, progress=run.note)
         log.info("restore %s: dlv %s is filled from backup %s", wish.id, wish.name, wish.backup)
         return replace(run.seen, status="finished", backup=wish.backup)
 
     def _find(self, wish: RestoreWish) -> str:
-        """The thin device: the kernel's own node of it."""
+        """The thin device: the kernel's own node of it.
+
+        :raises UnavailableError: it is not here, or not to be filled.
+        """
+        if not self._is_to_be_filled(wish.dlv):
+            raise UnavailableError(f"dlv {wish.name} is not here to be filled", hint="read the dlv anew")
         uuid = f"{PREFIX}{wish.dlv}-{thin_part(VOLUME_ID)}"
         for each in self._devices.entries():
             if each.uuid == uuid and self._devices.is_there(each.name):

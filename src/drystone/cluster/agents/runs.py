@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from msgspec.structs import replace
 
@@ -43,8 +43,12 @@ class Run(Generic[Wish]):
     def note(self, done: int, total: int) -> None:
         """Have it be told how far it is, in bytes. It ends here when it is to end."""
         if self.stop.is_set():
-            raise _StoppedError("it was to end")
+            self.give_up()
         self.seen = replace(self.seen, done=done, total=total)
+
+    def give_up(self) -> NoReturn:
+        """End it here; that it was begun is forgotten, so that it is begun anew when it is asked for again."""
+        raise _StoppedError("it was to end")
 
 
 class Runs(Generic[Wish]):

@@ -133,7 +133,6 @@ async def run_ihost_agent(settings: IhostSettings, ready: Callable[[str], None])
         devices = Devices(dm)
         meters = Meters(dm)
         repositories = Repositories(settings.repositories)
-        backups, restores = Backups(devices, repositories), Restores(devices, repositories)
 
         def leave(dlv: str) -> None:
             restores.leave(dlv)
@@ -143,6 +142,7 @@ async def run_ihost_agent(settings: IhostSettings, ready: Callable[[str], None])
             settings.folder, devices, OpenIscsi(), RamLogs(settings.logs), timeouts=settings.timeouts,
             measure=meters.begin if settings.metrics else lambda _: None, before_leaving=leave,
         )  # fmt: skip
+        backups, restores = Backups(devices, repositories), Restores(devices, repositories, agent.is_to_be_filled)
         watcher = Watcher(agent, devices, record)
         works = (partial(_recover_backups, backups), agent.recover, lambda: watcher.run(stop))
         async with exposing(lambda: measure_ihost(agent, meters), settings.metrics):

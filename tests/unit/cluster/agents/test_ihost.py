@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from drystone.base.errors import BusyError, MismatchError, NotFoundError, RefusedError, UnavailableError, UsageError
 from drystone.cluster.model.calls import Log, VolumeWish, target_name, withdrawal_of_volume
-from drystone.cluster.model.dlv import Dlv
+from drystone.cluster.model.dlv import Dlv, Restore
 from drystone.cluster.model.in_sync import Bits, attach, shrink
 from drystone.dvm.state import State
 from drystone.kernel.iscsi.names import Chap
@@ -99,6 +99,23 @@ def test_a_volume_is_put_together(host: IhostHost) -> None:
     assert seen.pool is not None
     assert (seen.pool.transaction_id, seen.pool.used_data, seen.pool.data_blocks) == (1, 0, 128)
     assert 0 < seen.pool.used_metadata < seen.pool.metadata_blocks == 2048
+
+
+def test_a_volume_is_to_be_filled_while_it_is_wished_and_its_users_have_no_device(host: IhostHost) -> None:
+    assert not host.agent.is_to_be_filled(DLV)
+    restore = Restore(repository="nightly", volume=DLV, backup=DLV, ihost="ihost")
+    change = attach(replace(make_dlv(), restore=restore), "ihost", LEGS)
+    wish = wish_of(change.dlv, change.assemblies)
+    host.agent.put(wish)
+    assert host.agent.is_to_be_filled(DLV)
+    assert host.nodes == {}
+    host.agent.put(withdrawn(wish))
+    assert not host.agent.is_to_be_filled(DLV)
+
+
+def test_a_volume_that_users_have_is_not_to_be_filled(host: IhostHost) -> None:
+    host.agent.put(attached()[1])
+    assert not host.agent.is_to_be_filled(DLV)
 
 
 def test_the_same_call_again_changes_nothing(host: IhostHost) -> None:
