@@ -49,17 +49,21 @@ class Incoming:
     def write(self, data: bytes | memoryview) -> None:
         """The next bytes, any number; `data` may be reused when it returns.
 
-        :raises ExhaustedError: the disk is full. :raises UnavailableError: it is bad.
+        :raises ExhaustedError: the disk is full. :raises UnavailableError: it is bad. Either is the end of the body.
         """
         if self._sums is not None:
             raise InternalError("bytes came after the end of a body")
         with self._using:
             self._check_open()
-            with self._trouble.told("write"):
-                self._files.write(self._handle, data)
-            self._summing.update(data)
-            if self.size - self._begun >= WRITE_BACK:
-                self._write_back_early()
+            try:
+                with self._trouble.told("write"):
+                    self._files.write(self._handle, data)
+                self._summing.update(data)
+                if self.size - self._begun >= WRITE_BACK:
+                    self._write_back_early()
+            except BaseException:
+                self._close()  # a part may be there, and no sync tells again what could not be written back
+                raise
 
     def _write_back_early(self) -> None:
         """Have the disk begin with what came last, and wait for what came before that: whoever sends is held up where

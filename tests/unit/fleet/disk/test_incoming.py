@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from drystone.base.errors import UnavailableError
+from drystone.base.errors import ExhaustedError, UnavailableError
 from drystone.fleet.disk import incoming, places
 from drystone.fleet.disk.files import DiskFiles
 from drystone.fleet.disk.health import Trouble
@@ -68,10 +68,12 @@ def test_nothing_is_written_to_one_that_was_given_up(tmp_path: Path) -> None:
 
 
 class FailingFiles(DiskFiles):
-    """What was written cannot be written back."""
+    """What was written cannot be written back, which is told once. :ivar number: why."""
+
+    number = errno.EIO
 
     def await_write_back(self, handle: int, begin: int, count: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+        raise OSError(self.number, os.strerror(self.number))
 
 
 def receive(root: Path, files: DiskFiles) -> Incoming:
@@ -98,5 +100,23 @@ def test_what_could_not_be_written_is_told_at_once(tmp_path: Path, monkeypatch: 
     body.write(bytes(1000))
     with pytest.raises(UnavailableError):
         body.write(bytes(1000))
+    body.abandon()
+    assert list((tmp_path / places.TEMP).iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_what_could_not_be_written_is_never_made_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Whoever goes on with the body all the same is refused."""
+    monkeypatch.setattr(incoming, "WRITE_BACK", 1000)
+    monkeypatch.setattr(FailingFiles, "number", number)
+    body = receive(tmp_path, FailingFiles(tmp_path))
+    body.write(bytes(1000))
+    with pytest.raises((ExhaustedError, UnavailableError)):
+        body.write(bytes(1000))
+    for go_on in (lambda: body.write(b"more"), lambda: body.secure(0.0), body.write_back):
+        with pytest.raises(UnavailableError, match="given up"):
+            go_on()
     body.abandon()
     assert list((tmp_path / places.TEMP).iterdir()) == []
