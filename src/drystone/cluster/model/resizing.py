@@ -96,7 +96,8 @@ def give_up_told(dlv: Dlv) -> Dlv:
     """A dlv with what it held before `tell_rollback`, at the transaction before: the one that its pool is at.
 
     What the pool may have made for the rollback has an id that the record does not know any more; the next one that is
-    given that id deletes it first (drystone.dvm.thin_pool).
+    given that id deletes it first (drystone.dvm.thin_pool). The next transaction has the id of this one: an old copy of
+    the record would take what that makes for the volume, so it is not to count past.
 
     :raises UsageError: the pool was told of something else.
     """
@@ -105,7 +106,8 @@ def give_up_told(dlv: Dlv) -> Dlv:
             before = int(old)
         case _:
             raise UsageError(f"the pool of dlv {dlv.name} was told of no rollback last")
-    return replace(dlv, thin_id=before, messages=(), transaction_id=dlv.transaction_id - 1, epoch=dlv.epoch + 1)
+    before_it, epoch = dlv.transaction_id - 1, dlv.epoch + 1
+    return replace(dlv, thin_id=before, messages=(), transaction_id=before_it, epoch=epoch, set_epoch=epoch)
 
 
 def rollback_messages(dlv: Dlv, rollback: Rollback) -> tuple[str, ...]:

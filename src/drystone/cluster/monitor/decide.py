@@ -294,12 +294,14 @@ def give_up_deletions(view: View) -> Decision | None:
     """A pool that refuses even to delete, as it is read-only, say, stays where it is; nothing waits for that any more.
 
     Only where it was told of nothing but what is left of failed snapshots: these are deleted with the snapshots' rows.
+    The next transaction has the id of this one: no old copy of the record is to count past.
     """
     dlv = view.dlv
     known = {_delete(each) for each in dlv.snapshots if each.status == "failed"}
     if dlv.source is not None or not known.issuperset(dlv.messages):
         return None
-    return Decision(replace(dlv, messages=(), transaction_id=dlv.transaction_id - 1, epoch=dlv.epoch + 1))
+    before, epoch = dlv.transaction_id - 1, dlv.epoch + 1
+    return Decision(replace(dlv, messages=(), transaction_id=before, epoch=epoch, set_epoch=epoch))
 
 
 def _delete(snapshot: Snapshot) -> str:

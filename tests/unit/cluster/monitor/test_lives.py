@@ -109,6 +109,7 @@ def test_of_a_pool_that_refuses_all_a_snapshot_has_failed_and_legs_are_caught_up
     world.go(4 * PATIENCE)
     assert [each.status for each in world.dlv().snapshots] == ["failed"]
     assert (world.dlv().status, world.dlv().reason, world.dlv().transaction_id) == ("attached", "", 1)
+    assert world.dlv().set_epoch == world.dlv().epoch, "no old record counts past it: the next one has its id"
     world.fail(leg.id)
     world.heal()
     world.go()

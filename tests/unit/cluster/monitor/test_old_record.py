@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 
 import pytest
 
+from drystone.base.errors import KernelError
 from drystone.cluster.model.calls import withdrawal_of_volume
+from drystone.kernel.dm.abc import Ref
 
 from .test_faults import lose_silently, restore_database, write_without_d2
 from .world import MIB, PATIENCE, World
@@ -236,6 +239,49 @@ def test_what_such_an_ihost_loses_is_not_taken_out_of_the_old_records_sets(make_
     assert before.epoch == known
     world.fail(next(leg.id for leg in before.legs if leg.group == 1 and leg.dpv == "d3"))
     assert (world.dlv().legs, world.ihost.tables()) == (before.legs, tables)
+
+
+def test_requests_do_not_get_past_a_transaction_that_the_pool_did_not_take(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one has its id since: what the old record takes for the volume that went back is a newer snapshot."""
+    world.make()
+    world.attach()
+    world.client.must("POST", "/dlvs/db/snapshots", {"name": "monday"})
+    world.go()
+    world.client.must("DELETE", "/dlvs/db/attachment")
+    world.go()
+    world.client.must("POST", "/dlvs/db/rollback", {"snapshot": "monday"})
+    message = world.ihost.dm.message
+
+    def refuse(ref: Ref, text: str, *, sector: int = 0) -> str:
+        if text.startswith("create_snap"):
+            raise KernelError("message", errno.ENOSPC)
+        return message(ref, text, sector=sector)
+
+    monkeypatch.setattr(world.ihost.dm, "message", refuse)
+    world.client.must("PUT", "/dlvs/db/attachment", {"ihost": "h1"})
+    world.go(PATIENCE - 1)
+    told = world.dlv()
+
+    def go_on() -> None:
+        world.go(4 * PATIENCE)
+        monkeypatch.undo()
+        assert world.client.must("GET", "/jobs?kind=rollback")["items"][0]["status"] == "failed"
+        world.client.must("POST", "/dlvs/db/snapshots", {"name": "tuesday"})
+        world.go()
+        assert (world.dlv().snapshots[-1].thin_id, world.dlv().thin_id) == (told.thin_id, 0)
+        assert world.dlv().transaction_id == told.transaction_id
+
+    restore_database(world, go_on)
+    assert world.dlv() == told
+    tables = world.ihost.tables()
+    known = world.ihost.agent.look(told.id).epoch
+    while world.dlv().epoch <= known:
+        world.client.must("POST", "/dlvs/db/extend", {"size": 4 * MIB})
+    world.go(4 * PATIENCE)
+    assert world.ihost.tables() == tables, "the volume is the one that its users have"
+    assert f"dlv {told.id} is in epoch {known} there, which is not in this database" in world.dlv().reason
 
 
 def test_a_monitor_that_remembers_another_record_is_not_misled(world: World) -> None:
