@@ -9,7 +9,6 @@ number above the highest that is there.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -129,10 +128,14 @@ class Archive:
         removed = 0
         for pattern in (f"{_PASSING}*", f".{_PASSING}*"):  # the other name is of `replace_file`
             for path in self._folder.glob(pattern):
-                with contextlib.suppress(FileNotFoundError):  # another mapper did it
+                try:
                     if path.stat().st_mtime < wall - _LEFT_SECONDS:
                         path.unlink()
                         removed += 1
+                except FileNotFoundError:  # another mapper did it
+                    continue
+                except OSError as error:  # entries are moved all the same
+                    log.warning("%s is left: %s", path, error)
         return removed
 
 

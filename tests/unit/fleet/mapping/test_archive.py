@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -104,6 +105,14 @@ def test_what_a_killed_process_left_is_swept_a_day_later(tmp_path: Path, monkeyp
     assert archive.sweep(now + DAY - 60) == 0, "another mapper may be at it"
     assert archive.sweep(now + DAY + 60) == 2
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [written]
+
+
+def test_what_cannot_be_swept_is_left_and_keeps_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / ".passing.1.folder").mkdir()
+    (tmp_path / ".passing.2.file").write_bytes(b"")
+    assert Archive(tmp_path, 1, 1).sweep(time.time() + 2 * DAY) == 1
+    assert [each.name for each in tmp_path.iterdir()] == [".passing.1.folder"]
+    assert ".passing.1.folder is left" in caplog.text
 
 
 def test_numbers_go_on_when_all_is_old(tmp_path: Path) -> None:
