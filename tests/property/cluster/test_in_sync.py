@@ -364,6 +364,7 @@ class Cluster(RuleBasedStateMachine):
         except RefusedError:
             return
         self.table = None
+        assert self.dlv.set_epoch == self.dlv.epoch, "what is alike by an old copy may not be"
         for leg in set(self.legs()) - shut:
             self.content[leg] = [GARBAGE] * REGIONS
 

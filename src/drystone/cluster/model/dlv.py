@@ -167,8 +167,8 @@ class Dlv(Struct, frozen=True, kw_only=True):
     :ivar version: grows with every change of anything.
     :ivar epoch: grows with every change of who may write and of which legs are in sync.
     :ivar set_epoch: the epoch of the newest change that an old copy of the record must not count past: a leg left its
-        set, a group came into use, it was given to an ihost, a transaction of its pool was given up. No request changes
-        it; agents refuse a smaller one.
+        set, a group came into use, it was given to an ihost, or taken from one by force, a transaction of its pool was
+        given up. No request changes it; agents refuse a smaller one.
     :ivar clean: it was detached in order, or never attached: logs of regions may begin clean.
     :ivar wanted: the ihost that it is to be attached to, "" for none. :ivar attachment: where it is, or may be.
     :ivar transaction_id: of the thin pool, and :ivar messages: that lead there from the one before.

@@ -227,7 +227,8 @@ def detach_fenced(dlv: Dlv, shut: Collection[str]) -> Change:
     """Take the dlv from an ihost that does not answer; its legs are out of step by what was not acknowledged.
 
     A leg whose dpv cannot be reached leaves its set: the old ihost may still write there, and completes nothing. Of
-    blank groups it has no table, so that their legs stay in their sets.
+    blank groups it has no table, so that their legs stay in their sets. An old copy of the record is not to count past
+    this, also where no leg has left: it would have the ihost put legs together as alike that are not.
 
     :param shut: legs whose dpv has confirmed that the ihost is let in no more (its ACL is gone).
     :raises UsageError: it is not attached. :raises RefusedError: of a mirror in use no leg in sync is shut.
@@ -243,7 +244,8 @@ def detach_fenced(dlv: Dlv, shut: Collection[str]) -> Change:
                     f"mirror {key} of dlv {dlv.name}: {dlv.attachment.ihost} may still be writing to all its legs",
                     hint="bring one of its dpvs back, so that it shuts the ihost out",
                 )
-    return Change(replace(_with_set(dlv, left), attachment=None, clean=False))
+    after = _with_set(dlv, left)
+    return Change(replace(after, attachment=None, clean=False, set_epoch=after.epoch))
 
 
 def standing(dlv: Dlv, absent: Collection[MirrorKey] = ()) -> tuple[Assembly, ...]:

@@ -241,6 +241,28 @@ def test_what_such_an_ihost_loses_is_not_taken_out_of_the_old_records_sets(make_
     assert (world.dlv().legs, world.ihost.tables()) == (before.legs, tables)
 
 
+def test_requests_do_not_bring_back_an_attachment_that_was_ended_by_force(attached: World) -> None:
+    """What the ihost was writing then may be on one leg and not on the other, and no log says so."""
+    world = attached
+
+    def end() -> None:
+        world.cut.add("h1:9401")
+        world.client.must("POST", "/ihosts/h1/unavailable", {})
+        world.client.must("DELETE", "/dlvs/db/attachment?force=1")
+        world.go(2 * PATIENCE)
+        assert (world.dlv().status, world.dlv().clean) == ("detached", False)
+        world.cut.clear()
+        world.go()
+        assert world.ihost.tables() == {}, "it has given up what it had"
+
+    restore_database(world, end)
+    known = world.ihost.agent.look(world.dlv().id).epoch
+    count_past(world, known)
+    world.go(4 * PATIENCE)
+    assert world.ihost.tables() == {}
+    assert f"dlv {world.dlv().id} is in epoch {known} there, which is not in this database" in world.dlv().reason
+
+
 def test_requests_do_not_get_past_a_transaction_that_the_pool_did_not_take(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
