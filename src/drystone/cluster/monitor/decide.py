@@ -287,7 +287,9 @@ def give_up_snapshots(view: View, why: str) -> Decision | None:
     snapshots = tuple(failed.get(each.id, each) for each in dlv.snapshots)
     messages = tuple(_delete(each) for each in unmade)
     events = tuple(("failed", "snapshot", f"{dlv.name}@{each.name}", why[:1000]) for each in failed.values())
-    return Decision(replace(dlv, snapshots=snapshots, messages=messages, epoch=dlv.epoch + 1), events=events)
+    epoch = dlv.epoch + 1  # an old copy of the record knows this transaction as another one
+    after = replace(dlv, snapshots=snapshots, messages=messages, epoch=epoch, set_epoch=epoch)
+    return Decision(after, events=events)
 
 
 def give_up_deletions(view: View) -> Decision | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from drystone.base.errors import KernelError
+from drystone.cluster.model.calls import VolumeWish
 from drystone.kernel.dm.abc import Ref
 
 from .world import PATIENCE, SIZE, World
@@ -78,6 +79,8 @@ def test_a_snapshot_that_the_pool_refuses_has_failed_and_holds_nothing_up(
     assert {each.status for each in world.dlv().snapshots} == {"creating"}
     world.go()
     assert [(each.status, "ENOSPC" in each.reason) for each in world.dlv().snapshots] == [("failed", True)] * 2
+    told = [wish for _, wish in world.puts if isinstance(wish, VolumeWish) and "delete 2" in str(wish.state)]
+    assert told[0].set_epoch == told[0].epoch, "no old record takes them for made"
     assert (world.dlv().status, world.dlv().reason) == ("attached", "")
     world.fail(leg.id)
     world.heal()
