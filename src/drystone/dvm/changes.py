@@ -160,12 +160,17 @@ def _classify(
         if new.length > old.length or (new.length == old.length and old.read_only and not new.read_only):
             if not moving.isdisjoint(new_graph.parents[name]):
                 kinds[name] = Kind.EARLY
-        elif new.length < old.length or (new.read_only and not old.read_only):
+        elif loses(old, new):
             # Not one whose children will be on it: with its old table it would for a while be on itself.
             is_turned = not old_graph.below(name).isdisjoint(new_graph.above(name))
             if not leaving.isdisjoint(old_graph.parents[name]) and not is_turned:
                 kinds[name] = Kind.LATE
     return kinds
+
+
+def loses(before: Device, after: Device) -> bool:
+    """Whether those on it cannot keep all that they have of it: it gets shorter, or read-only."""
+    return after.length < before.length or (after.read_only and not before.read_only)
 
 
 def _first_guess(name: str, before: dict[str, Device], after: dict[str, Device]) -> Kind:

@@ -14,13 +14,13 @@ Until 4 everything has an inverse, which the program carries with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
 from drystone.base.errors import UsageError
-from drystone.dvm.changes import Changes, Kind, compare, grows_pool, needs_load
-from drystone.dvm.graph import Graph
+from drystone.dvm.changes import Changes, Kind, compare, grows_pool, loses, needs_load
+from drystone.dvm.graph import Graph, reach
 from drystone.dvm.instructions import (
     AnyInstruction,
     Changing,
@@ -173,10 +173,12 @@ def _plans(changes: Changes) -> dict[str, Plan]:
 def _units(changes: Changes) -> list[tuple[str, ...]]:
     """What is to be done children first: single devices, and sets of devices whose tables are swapped together.
 
-    A set comes as early as its children allow, so that what is built on it finds its new tables.
+    A set comes as early as its children allow, so that what is built on it finds its new tables; and after those that
+    let go of an end which it loses, as far as these do not wait for it themselves.
     """
     unit_of = _switch_sets(changes)
     busy = (Kind.NEW, Kind.EARLY, Kind.SWITCH)
+    needs = _needs_of_units(changes, unit_of)
     done: dict[tuple[str, ...], None] = {}
     started: set[tuple[str, ...]] = set()
     for root in changes.new_graph.children_first(changes.after):
@@ -188,10 +190,44 @@ def _units(changes: Changes) -> list[tuple[str, ...]]:
             elif unit not in started:
                 started.add(unit)
                 stack.append((unit, True))
-                for name in unit:
-                    stack += [(unit_of.get(child, (child,)), False) for child in changes.new_graph.children[name]]
+                stack += [(other, False) for other in needs[unit]]
     pools = {name for name, device in changes.after.items() if device.transaction is not None}
     return [unit for unit in done if changes.kinds[unit[0]] in busy or not pools.isdisjoint(unit)]
+
+
+def _needs_of_units(
+    changes: Changes, unit_of: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[str, ...], list[tuple[str, ...]]]:
+    """What each unit comes after: what it will be on; and what was on the end of a device of it that shrinks."""
+    children = changes.new_graph.children
+    needs: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for each in changes.after:
+        unit = unit_of.get(each, (each,))
+        if unit not in needs:
+            needs[unit] = [unit_of.get(child, (child,)) for name in unit for child in children[name]]
+    for losing in changes.of_kind(Kind.SWITCH):
+        if losing not in changes.before or not loses(changes.before[losing], changes.after[losing]):
+            continue
+        unit = unit_of[losing]
+        for parent in changes.old_graph.parents[losing]:
+            other = unit_of.get(parent, (parent,))
+            if other not in needs or other == unit:
+                continue
+            below = {child for name in other for child in children[name]}.intersection(unit)
+            if below and all(_carries_before(changes, child, other) for child in below):
+                # What it will be on is there already, under whatever else is there: it need not wait for less.
+                needs[other] = [each for each in needs[other] if each != unit]
+            if unit not in reach(needs, other):
+                needs[unit].append(other)
+    return needs
+
+
+def _carries_before(changes: Changes, name: str, upper: Collection[str]) -> bool:
+    """Whether a device can, with its old table, be under the new ones of `upper`."""
+    before, after = changes.before.get(name), changes.after[name]
+    if before is None or before.length < after.length or (before.read_only and not after.read_only):
+        return False
+    return changes.old_graph.below(name).isdisjoint(upper)
 
 
 def _switch_sets(changes: Changes) -> dict[str, tuple[str, ...]]:

@@ -5,11 +5,14 @@ A parent's table refers to its children. Orders are stable: what the tables leav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
 
 from drystone.base.errors import UsageError
 from drystone.dvm.references import names_in
 from drystone.dvm.state import Device
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Graph:
@@ -40,15 +43,16 @@ class Graph:
 
     def below(self, name: str) -> set[str]:
         """All that `name` is on, directly or through others."""
-        return _reach(self.children, name)
+        return reach(self.children, name)
 
     def above(self, name: str) -> set[str]:
         """All that are on `name`, directly or through others."""
-        return _reach(self.parents, name)
+        return reach(self.parents, name)
 
 
-def _reach(edges: Mapping[str, Iterable[str]], start: str) -> set[str]:
-    found: set[str] = set()
+def reach(edges: Mapping[Key, Iterable[Key]], start: Key) -> set[Key]:
+    """All that `start` leads to, in one step or more."""
+    found: set[Key] = set()
     waiting = list(edges.get(start, ()))
     while waiting:
         name = waiting.pop()

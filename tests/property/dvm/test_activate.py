@@ -190,6 +190,40 @@ def test_what_was_on_another_device_may_be_under_it() -> None:
         converge(killed, pair.desired)
 
 
+def lines(*parts: tuple[int, str]) -> tuple[Line, ...]:
+    """Linear lines of so many sectors each, one behind the other."""
+    begins = [sum(length for length, _ in parts[:at]) for at in range(len(parts))]
+    return tuple(Line(begin, length, "linear", params) for begin, (length, params) in zip(begins, parts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("upper", "upper_after"),
+    [
+        pytest.param([(2 * UNIT, "{e} 0"), (UNIT, "7:0 0")], [(4 * UNIT, "7:0 0")], id="lets-go-of-it"),
+        pytest.param(
+            [(UNIT, f"{{e}} {UNIT}"), (UNIT, "7:0 0")], [(2 * UNIT, "7:0 0"), (UNIT, "{a} 0")], id="stays-on-it"
+        ),
+    ],
+)
+def test_what_shrinks_does_so_after_those_on_its_end(
+    upper: list[tuple[int, str]], upper_after: list[tuple[int, str]]
+) -> None:
+    """Else it could not be undone: what is on the end would be loaded over a device that is too small."""
+    old = [("a", "U1", lines((UNIT, "7:0 0"))), ("d", "U4", lines((UNIT, "7:0 0")))]
+    old += [("e", "U2", lines((UNIT, "7:0 0"), (UNIT, "{d} 0"))), ("f", "U0", lines(*upper))]
+    new = [("a", "U2", lines((UNIT, "7:0 0"))), ("b", "U4", lines((UNIT, "{a} 0")))]
+    new += [("d", "U0", lines(*upper_after)), ("f", "U1", lines((UNIT, "{d} 0")))]
+    pair = Pair(State(tuple(Device(*each) for each in old)), State(tuple(Device(*each) for each in new)))
+    dm = prepare(pair)
+    program = activate(observe(dm), pair.desired)
+    calls = FaultyDeviceMapper(dm.copy())
+    assert run(calls, program).outcome == "done"
+    for number in range(1, len(calls.calls) + 1):
+        failing = dm.copy()
+        result = run(FaultyDeviceMapper(failing, fail_calls({number: errno.EIO})), program)
+        assert is_at(failing, pair.desired if result.outcome == "done" else pair.old), (number, render_text(program))
+
+
 @some
 @given(pairs(), st.data())
 def test_from_wherever_it_is_killed_the_desired_state_is_reached(pair: Pair, data: st.DataObject) -> None:
